@@ -1,0 +1,1 @@
+"""authz-sidecar: decides mutating requests from a local, provably fresh copy of the permissions."""
