@@ -167,6 +167,7 @@ class Code(StrEnum):
     TOKEN_INVALID = "token_invalid"  # noqa: S105 (a refusal code, not a password)
     TOKEN_EXPIRED = "token_expired"  # noqa: S105 (a refusal code, not a password)
     TOKEN_REVOKED = "token_revoked"  # noqa: S105 (a refusal code, not a password)
+    TOKEN_EPOCH = "token_epoch"  # noqa: S105 (a refusal code, not a password)
     SUBJECT_UNKNOWN = "subject_unknown"
     SUBJECT_INACTIVE = "subject_inactive"
     # refused: what they may do

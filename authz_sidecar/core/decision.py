@@ -1,0 +1,147 @@
+"""Who may do what, at one revision: a pure function over what the near cache holds.
+
+`decide` reads everything at the position the view names. If it lacks something it says what, the
+caller fetches it, and the decision starts again from the beginning, so every verdict is exactly
+right at the revision it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from authz_sidecar.core.types import (
+    Code,
+    Entity,
+    EntityKey,
+    GroupState,
+    Identity,
+    Position,
+    Question,
+    Requirement,
+    RevisionToken,
+    UserState,
+    Verdict,
+)
+
+
+class View(Protocol):
+    """What this process decides by."""
+
+    @property
+    def position(self) -> Position | None:
+        """The newest revision applied here; `None` before the first."""
+
+    def staleness(self, now: float) -> float | None:
+        """Seconds since the newest valid proof of freshness; `None` without one."""
+
+    def entity(self, key: EntityKey) -> Entity | None:
+        """The entity at `position`; `None` when it is not at hand (which says nothing about it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The decision needs these entities."""
+
+    keys: tuple[EntityKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """The decision needs a newer revision, or another history, than the one at hand."""
+
+    wanted: RevisionToken
+    from_claim: bool
+    """Whether the access token asked for it (else the request's own header did)."""
+
+
+def decide(question: Question, view: View, max_staleness: float, now: float) -> Verdict | Missing | Behind:
+    """Decide at the view's position. `max_staleness` in seconds, `now` on the monotonic clock."""
+    position = view.position
+    if position is None:
+        return Verdict(Code.NOT_READY, "no copy of the permissions has been loaded yet")
+    staleness = view.staleness(now)
+    if staleness is None or staleness > max_staleness:
+        return Verdict(Code.STALE, "the copy of the permissions is too old", position, staleness)
+    behind = _behind(question, position)
+    if behind is not None:
+        return behind
+    found = _judge(question, view)
+    if isinstance(found, Missing):
+        return found
+    return Verdict(found, _detail(found, question.requirement), position, staleness)
+
+
+def _behind(question: Question, position: Position) -> Behind | None:
+    wanted = ((question.min_revision, False), (question.identity.min_revision, True))
+    for token, from_claim in wanted:
+        if token is not None and (token.epoch8 != position.epoch[:8] or token.revision > position.revision):
+            return Behind(token, from_claim)
+    return None
+
+
+def _judge(question: Question, view: View) -> Code | Missing:
+    key = EntityKey("user", question.identity.subject)
+    entity = view.entity(key)
+    if entity is None:
+        return Missing((key,))
+    user = entity.state
+    if not isinstance(user, UserState):
+        return Code.SUBJECT_UNKNOWN
+    return _dead(user, question.identity) or _grant(user, question.requirement, view)
+
+
+def _dead(user: UserState, identity: Identity) -> Code | None:
+    """Why a verified token is nevertheless void."""
+    if not user.active:
+        return Code.SUBJECT_INACTIVE
+    if identity.token_generation not in (None, user.token_generation):
+        return Code.TOKEN_REVOKED
+    return None
+
+
+def _grant(user: UserState, requirement: Requirement, view: View) -> Code | Missing:
+    if requirement.quantifier == "authenticated":
+        return Code.AUTHENTICATED
+    if user.superuser:
+        return Code.SUPERUSER
+    if _satisfied(requirement, user.permissions):
+        return Code.GRANTED
+    held = set(user.permissions)
+    missing = []
+    for key in _group_keys(user.groups):
+        group = view.entity(key)
+        if group is None:
+            missing.append(key)
+        elif isinstance(group.state, GroupState):
+            held |= group.state.permissions
+    if _satisfied(requirement, held):
+        return Code.GRANTED
+    return Missing(tuple(missing)) if missing else Code.PERMISSION_DENIED
+
+
+def _group_keys(groups: Iterable[str]) -> list[EntityKey]:
+    return [EntityKey("group", group) for group in groups]
+
+
+def _satisfied(requirement: Requirement, held: frozenset[str] | set[str]) -> bool:
+    wanted = requirement.permissions
+    if not wanted:
+        return False
+    if requirement.quantifier == "all":
+        return all(permission in held for permission in wanted)
+    return any(permission in held for permission in wanted)
+
+
+_DETAILS = {
+    Code.SUBJECT_UNKNOWN: "there is no such user",
+    Code.SUBJECT_INACTIVE: "this user is deactivated",
+    Code.TOKEN_REVOKED: "this token was ended by signing out everywhere",
+}
+
+
+def _detail(code: Code, requirement: Requirement) -> str:
+    if code is Code.PERMISSION_DENIED:
+        return f"this needs {requirement}"
+    return _DETAILS.get(code, "")

@@ -1,0 +1,155 @@
+"""The decision path in one page: target, rule, authenticate, authorize.
+
+Nothing here does I/O. A step that has to wait returns what to wait for, and the decision then
+starts again from the beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from authz_sidecar.core import headers, target
+from authz_sidecar.core.errors import Refused
+from authz_sidecar.core.policy import Policy, Rule
+from authz_sidecar.core.types import (
+    FORWARDED,
+    Authenticator,
+    Authorizer,
+    Clock,
+    Code,
+    Decision,
+    Identity,
+    Pending,
+    Question,
+    RequestHead,
+    Verdict,
+)
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+MUTATING_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
+
+STATUS: Mapping[Code, int] = MappingProxyType(
+    {
+        Code.BAD_TARGET: 400,
+        Code.BAD_HEADER: 400,
+        Code.METHOD_OVERRIDE: 400,
+        Code.REVISION_MALFORMED: 400,
+        Code.REVISION_BEYOND_HEAD: 400,
+        Code.TOKEN_MISSING: 401,
+        Code.TOKEN_INVALID: 401,
+        Code.TOKEN_EXPIRED: 401,
+        Code.TOKEN_REVOKED: 401,
+        Code.TOKEN_EPOCH: 401,
+        Code.SUBJECT_UNKNOWN: 401,
+        Code.SUBJECT_INACTIVE: 401,
+        Code.NO_RULE: 403,
+        Code.PERMISSION_DENIED: 403,
+        Code.METHOD_REFUSED: 405,
+        Code.EPOCH_MISMATCH: 412,
+        Code.METHOD_UNKNOWN: 501,
+        Code.NOT_READY: 503,
+        Code.STALE: 503,
+        Code.BEHIND: 503,
+        Code.GRANTS_UNKNOWN: 503,
+        Code.KEYS_UNKNOWN: 503,
+    }
+)
+"""The only table from refusals to HTTP status."""
+
+MAX_ROUNDS = 8
+"""Each round waits for something the one before lacked: keys, a revision, a user, its groups."""
+
+
+@dataclass(slots=True)
+class _Case:
+    """One request on its way through the steps, with what they found out."""
+
+    request: RequestHead
+    request_id: str
+    rule: Rule | None = None
+    identity: Identity | None = None
+
+    def conclude(self, verdict: Verdict, *, enforced: bool) -> Decision:
+        return Decision(
+            request_id=self.request_id,
+            method=self.request.method,
+            target=self.request.target.decode("latin-1"),
+            verdict=verdict,
+            status=0 if verdict.code in FORWARDED or not enforced else STATUS[verdict.code],
+            rule=self.rule.label if self.rule else None,
+            requirement=self.rule.requirement if self.rule else None,
+            identity=self.identity,
+            enforced=enforced,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Decides requests. `enforced` is false in shadow mode: decisions are made but never refuse."""
+
+    policy: Policy
+    authenticator: Authenticator
+    authorizer: Authorizer
+    clock: Clock
+    token_header: bytes = b"authorization"
+    enforced: bool = True
+    allow_method_override: bool = False
+
+    async def decide(self, request: RequestHead, request_id: str) -> Decision:
+        """The decision on a request, after all the waiting it takes."""
+        for _ in range(MAX_ROUNDS):
+            found = self.attempt(request, request_id)
+            if isinstance(found, Decision):
+                return found
+            case, pending = found
+            verdict = await pending()
+            if verdict is not None:
+                return case.conclude(verdict, enforced=self.enforced)
+        verdict = Verdict(Code.GRANTS_UNKNOWN, "the permissions changed faster than they could be read")
+        return _Case(request, request_id).conclude(verdict, enforced=self.enforced)
+
+    def attempt(self, request: RequestHead, request_id: str) -> Decision | tuple[_Case, Pending]:
+        """Decide now, or say what to wait for."""
+        case = _Case(request, request_id)
+        try:
+            found = self._steps(case)
+        except Refused as refusal:
+            found = Verdict(refusal.code, refusal.detail)
+        if isinstance(found, Verdict):
+            return case.conclude(found, enforced=self.enforced)
+        return case, found
+
+    def _steps(self, case: _Case) -> Verdict | Pending:
+        request = case.request
+        self._check_form(request)
+        if not self.policy.governs(request.method):
+            return Verdict(Code.SAFE_METHOD)
+        case.rule = rule = self.policy.match(request.method, target.parse(request.target).path)
+        if rule is None:
+            return self._unmatched(request.method)
+        if rule.requirement.quantifier == "anyone":
+            return Verdict(Code.ANYONE)
+        token = headers.bearer_token(request.headers, self.token_header)
+        identity = self.authenticator.authenticate(token, self.clock.wall())
+        if not isinstance(identity, Identity):
+            return identity
+        case.identity = identity
+        question = Question(identity, rule.requirement, headers.min_revision(request.headers))
+        return self.authorizer.authorize(question, self.clock.monotonic())
+
+    def _check_form(self, request: RequestHead) -> None:
+        """What no request may have, whether or not a rule applies to it."""
+        if request.method in REFUSED_METHODS:
+            raise Refused(Code.METHOD_REFUSED, f"{request.method} is not proxied")
+        if request.method not in SAFE_METHODS and request.method not in MUTATING_METHODS:
+            raise Refused(Code.METHOD_UNKNOWN, "this method is not implemented")
+        target.check_form(request.target)
+        headers.check(request.headers, allow_method_override=self.allow_method_override)
+
+    def _unmatched(self, method: str) -> Verdict:
+        if method in SAFE_METHODS:
+            return Verdict(Code.SAFE_METHOD)
+        return Verdict(Code.NO_RULE, "no rule allows this")
