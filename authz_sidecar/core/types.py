@@ -249,3 +249,13 @@ class Decision:
     @property
     def forward(self) -> bool:
         return self.verdict.allowed or not self.enforced
+
+
+class RequestObserver(Protocol):
+    """Hooks of the request path: the core knows no metrics and no logs."""
+
+    def decided(self, decision: Decision, seconds: float) -> None:
+        """A decision was reached after `seconds`, waiting included."""
+
+    def answered(self, decision: Decision, status: int, seconds: float) -> None:
+        """The client was sent `status`, `seconds` after its request arrived."""

@@ -1,0 +1,1 @@
+"""The byte path: what is received, what is sent on, what is answered instead."""

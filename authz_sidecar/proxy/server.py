@@ -1,0 +1,140 @@
+"""The byte path on plain aiohttp: one handler, streaming both ways."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from aiohttp import ClientError, ClientResponse, ClientSession, ConnectionTimeoutError, web
+from multidict import CIMultiDict
+from yarl import URL
+
+from authz_sidecar.core import headers
+from authz_sidecar.core.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from authz_sidecar.core.types import Clock, Decision, Headers, RequestHead, RequestObserver
+from authz_sidecar.pipeline import Pipeline
+from authz_sidecar.proxy import refusals
+
+CHUNK_BYTES = 64 * 1024
+AUTO_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+"""What the client would add by itself; the upstream gets only what the caller sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The protected service, and whose forwarding headers are believed on the way to it."""
+
+    url: str
+    session: ClientSession
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+
+    def trusts(self, peer: str) -> bool:
+        if not self.trusted_proxies or not peer:
+            return False
+        address = ip_address(peer)
+        return any(address in network for network in self.trusted_proxies)
+
+
+class Proxy:
+    """Decides each request, then forwards it or answers it."""
+
+    def __init__(
+        self, pipeline: Pipeline, upstream: Upstream, observer: RequestObserver, clock: Clock
+    ) -> None:
+        self._pipeline = pipeline
+        self._upstream = upstream
+        self._observer = observer
+        self._clock = clock
+
+    def server(self) -> web.Server:
+        """What aiohttp's runner serves. A client that leaves cancels its handler."""
+        return web.Server(self.handle, handler_cancellation=True, auto_decompress=False)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        started = self._clock.monotonic()
+        head = _head(request)
+        request_id = headers.request_id(head.headers) or uuid.uuid4().hex
+        decision = await self._pipeline.decide(head, request_id)
+        self._observer.decided(decision, self._clock.monotonic() - started)
+        response = await self._answer(request, head, decision)
+        self._observer.answered(decision, response.status, self._clock.monotonic() - started)
+        return response
+
+    async def _answer(
+        self, request: web.BaseRequest, head: RequestHead, decision: Decision
+    ) -> web.StreamResponse:
+        if not decision.forward:
+            return _response(refusals.refusal(decision))
+        try:
+            upstream = await self._send(request, head, decision.request_id)
+        except UpstreamError as error:
+            return _response(refusals.upstream_failure(error, decision.request_id))
+        async with upstream:
+            return await _relay(request, upstream)
+
+    async def _send(self, request: web.BaseRequest, head: RequestHead, request_id: str) -> ClientResponse:
+        """Send the request on. Raises `UpstreamError` where no response head came back."""
+        fields = headers.forwarded_request(
+            head.headers,
+            request_id=request_id,
+            peer=head.peer,
+            scheme=request.scheme,
+            peer_trusted=self._upstream.trusts(head.peer),
+        )
+        try:
+            return await self._upstream.session.request(
+                head.method,
+                URL(self._upstream.url + head.target.decode("ascii"), encoded=True),
+                headers=_fields(fields),
+                skip_auto_headers=AUTO_HEADERS,
+                data=_body(request) if request.body_exists else None,
+                allow_redirects=False,
+            )
+        except (ConnectionTimeoutError, TimeoutError) as error:
+            raise UpstreamTimeout from error
+        except (ClientError, OSError) as error:
+            raise UpstreamUnreachable from error
+
+
+def _head(request: web.BaseRequest) -> RequestHead:
+    return RequestHead(
+        method=request.method,
+        target=request.raw_path.encode("utf-8", "surrogateescape"),
+        headers=request.raw_headers,
+        peer=request.remote or "",
+    )
+
+
+async def _body(request: web.BaseRequest) -> AsyncIterator[bytes]:
+    """The request's body as it comes. Only now is a waiting client told to send it (RFC 9110 §10.1.1)."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    async for chunk in request.content.iter_chunked(CHUNK_BYTES):
+        yield chunk
+
+
+async def _relay(request: web.BaseRequest, upstream: ClientResponse) -> web.StreamResponse:
+    response = web.StreamResponse(
+        status=upstream.status,
+        reason=upstream.reason,
+        headers=_fields(headers.forwarded_response(upstream.raw_headers)),
+    )
+    await response.prepare(request)
+    async for chunk in upstream.content.iter_chunked(CHUNK_BYTES):
+        await response.write(chunk)
+    await response.write_eof()
+    return response
+
+
+def _response(answer: refusals.Answer) -> web.Response:
+    return web.Response(
+        status=answer.status, reason=answer.reason, headers=_fields(answer.headers), body=answer.body
+    )
+
+
+def _fields(fields: Headers) -> CIMultiDict[str]:
+    return CIMultiDict(
+        (name.decode("ascii"), value.decode("utf-8", "surrogateescape")) for name, value in fields
+    )
