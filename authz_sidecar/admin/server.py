@@ -1,0 +1,76 @@
+"""The admin application: routes, and who may use them."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from authz_sidecar.admin.health import Health
+from authz_sidecar.settings import AdminSettings
+
+OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
+"""What an orchestrator and a scraper need; it tells nothing about users."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class AdminSources:
+    """What the admin port shows: each is asked anew for every request."""
+
+    health: Health
+    metrics: Callable[[], tuple[bytes, str]]
+    """The exposition and its content type."""
+    status: Callable[[], dict[str, Any]]
+
+
+def application(sources: AdminSources, settings: AdminSettings) -> web.Application:
+    """The admin application; on another address than loopback all but `OPEN_PATHS` needs the token."""
+    app = web.Application(middlewares=[] if settings.listen.is_loopback else [_guard(settings.token)])
+    app.router.add_get("/livez", sources.health.livez)
+    app.router.add_get("/readyz", sources.health.readyz)
+    app.router.add_get("/metrics", _metrics(sources.metrics))
+    app.router.add_get("/status", _status(sources.status))
+    return app
+
+
+def _metrics(exposition: Callable[[], tuple[bytes, str]]) -> Handler:
+    async def metrics(_request: web.Request) -> web.Response:
+        body, content_type = exposition()
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    return metrics
+
+
+def _status(read: Callable[[], dict[str, Any]]) -> Handler:
+    async def status(_request: web.Request) -> web.Response:
+        return web.json_response(read())
+
+    return status
+
+
+def _guard(token: str | None) -> Any:
+    """Middleware that asks for the admin token; without one configured those paths are closed."""
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path in OPEN_PATHS or _carries(request, token):
+            return await handler(request)
+        raise web.HTTPUnauthorized(
+            text="this needs AUTHZ_ADMIN_TOKEN as a bearer token\n",
+            headers={"WWW-Authenticate": 'Bearer realm="authz-sidecar admin"'},
+        )
+
+    return guard
+
+
+def _carries(request: web.Request, token: str | None) -> bool:
+    sent = request.headers.get("Authorization", "")
+    return token is not None and hmac.compare_digest(
+        sent.encode("utf-8", "surrogateescape"), f"Bearer {token}".encode()
+    )
+

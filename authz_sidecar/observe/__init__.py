@@ -1,0 +1,1 @@
+"""Hooks that turn what happens into metrics and logs."""

@@ -1,0 +1,87 @@
+"""The decision log: one JSON line a decision, written by a thread so that no request ever waits."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Callable
+from queue import Full, Queue
+from threading import Thread
+from typing import Any, TextIO
+
+from authz_sidecar.core.types import Decision
+
+QUEUE_LINES = 10_000
+
+
+class DecisionLog:
+    """Writes refusals always and allowed requests at `sample_allows` (0 to 1); counts what it drops."""
+
+    def __init__(
+        self,
+        *,
+        policy_digest: str,
+        wall: Callable[[], float],
+        sample_allows: float = 1.0,
+        stream: TextIO = sys.stdout,
+    ) -> None:
+        self.dropped = 0
+        self._policy_digest = policy_digest
+        self._wall = wall
+        self._sample_allows = sample_allows
+        self._stream = stream
+        self._queue: Queue[tuple[float, Decision] | None] = Queue(QUEUE_LINES)
+        self._thread = Thread(target=self._write, name="decision-log", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what is queued, then end."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def record(self, decision: Decision) -> None:
+        """Queue a decision; never blocks."""
+        if decision.verdict.allowed and not self._sampled():
+            return
+        try:
+            self._queue.put_nowait((self._wall(), decision))
+        except Full:
+            self.dropped += 1
+
+    def _sampled(self) -> bool:
+        return self._sample_allows >= 1 or random.random() < self._sample_allows  # noqa: S311 (a sample, no secret)
+
+    def _write(self) -> None:
+        while (item := self._queue.get()) is not None:
+            at, decision = item
+            self._stream.write(json.dumps(line(decision, at, self._policy_digest)) + "\n")
+            if self._queue.empty():
+                self._stream.flush()
+
+
+def line(decision: Decision, at: float, policy_digest: str) -> dict[str, Any]:
+    """What is logged of a decision: everything it was made from, and never a token. `at` in Unix seconds."""
+    identity, verdict = decision.identity, decision.verdict
+    position = verdict.position
+    return {
+        "type": "decision",
+        "at": at,
+        "request_id": decision.request_id,
+        "subject": identity.subject if identity else None,
+        "token_generation": identity.token_generation if identity else None,
+        "method": decision.method,
+        "target": decision.target,
+        "rule": decision.rule,
+        "permission": str(decision.requirement) if decision.requirement else None,
+        "policy": policy_digest,
+        "outcome": "allowed" if verdict.allowed else "refused",
+        "enforced": decision.enforced,
+        "status": decision.status,
+        "code": verdict.code,
+        "epoch": position.epoch if position else None,
+        "revision": position.revision if position else None,
+        "staleness": verdict.staleness,
+    }

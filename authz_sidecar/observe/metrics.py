@@ -1,0 +1,91 @@
+"""Prometheus metrics (names and units: prometheus.io/docs/practices/naming)."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from authz_sidecar.core.types import Decision, Position
+
+FAST_SECONDS = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0)
+"""From a decision out of the near cache to one that waits for a dependency."""
+SLOW_SECONDS = (1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""From a change enforced at once to one that waited out an outage; and whole requests."""
+
+
+class Metrics:
+    """What is counted. One registry of its own, so that two sidecars can live in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._request_metrics()
+        self._replica_metrics()
+
+    def _request_metrics(self) -> None:
+        self._decisions = Counter(
+            "authz_decisions", "Decisions by stable code.", ["code", "enforced"], registry=self.registry
+        )
+        self._decision_seconds = Histogram(
+            "authz_decision_seconds",
+            "From a request's head to its decision, waiting included.",
+            buckets=FAST_SECONDS,
+            registry=self.registry,
+        )
+        self._responses = Counter(
+            "authz_responses", "Responses by status class.", ["class"], registry=self.registry
+        )
+        self._response_seconds = Histogram(
+            "authz_response_seconds",
+            "From a request's head to the end of its response.",
+            buckets=SLOW_SECONDS,
+            registry=self.registry,
+        )
+        self._calls = Counter(
+            "authz_user_service_calls",
+            "Calls made to the User service, by endpoint and status class.",
+            ["endpoint", "class"],
+            registry=self.registry,
+        )
+
+    def _replica_metrics(self) -> None:
+        self._propagation = Histogram(
+            "authz_propagation_seconds",
+            "From a change marked in the User service to its enforcement here.",
+            buckets=SLOW_SECONDS,
+            registry=self.registry,
+        )
+        self._duplicates = Counter(
+            "authz_duplicates", "Revisions received that were already applied.", registry=self.registry
+        )
+        self._gaps = Counter("authz_gaps", "Gaps noticed in the revisions.", registry=self.registry)
+        self._resyncs = Counter(
+            "authz_resyncs", "Snapshots loaded, by cause.", ["cause"], registry=self.registry
+        )
+        self._rejected = Counter(
+            "authz_messages_rejected", "Messages that broke the contract.", registry=self.registry
+        )
+        self._foreign = Counter(
+            "authz_foreign_epochs", "Messages of an epoch that is not ours.", registry=self.registry
+        )
+        self._drift = Counter(
+            "authz_drift", "Entities found different from the User service's.", registry=self.registry
+        )
+
+    # The request path (core.types.RequestObserver)
+
+    def decided(self, decision: Decision, seconds: float) -> None:
+        enforced = "true" if decision.enforced else "false"
+        self._decisions.labels(decision.verdict.code.value, enforced).inc()
+        self._decision_seconds.observe(seconds)
+
+    def answered(self, _decision: Decision, status: int, seconds: float) -> None:
+        self._responses.labels(f"{status // 100}xx").inc()
+        self._response_seconds.observe(seconds)
+
+    def called(self, endpoint: str, status: int | None) -> None:
+        """A call to the User service ended; `None` when there was no answer."""
+        self._calls.labels(endpoint, f"{status // 100}xx" if status else "none").inc()
+
+    def exposition(self) -> tuple[bytes, str]:
+        """All metrics in the text format, and its content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
