@@ -73,4 +73,3 @@ def _carries(request: web.Request, token: str | None) -> bool:
     return token is not None and hmac.compare_digest(
         sent.encode("utf-8", "surrogateescape"), f"Bearer {token}".encode()
     )
-

@@ -1,15 +1,15 @@
 """Every error of the sidecar. Foreign exceptions become one of these where they enter.
 
-    AuthzError
-    ├── ConfigurationError     settings or policy: carries every problem found
-    ├── Refused                this request is answered by the sidecar, with this code
-    ├── MalformedMessage       a change, snapshot, key set or answer that breaks the wire contract
-    ├── Unavailable            a dependency did not answer in time, or answered that it cannot
-    │   └── StoreUnavailable   the replica store
-    ├── HistoryGone            the change feed cannot continue from here (410): take a snapshot
-    └── UpstreamError          the protected service failed
-        ├── UpstreamUnreachable
-        └── UpstreamTimeout
+AuthzError
+├── ConfigurationError     settings or policy: carries every problem found
+├── Refused                this request is answered by the sidecar, with this code
+├── MalformedMessage       a change, snapshot, key set or answer that breaks the wire contract
+├── Unavailable            a dependency did not answer in time, or answered that it cannot
+│   └── StoreUnavailable   the replica store
+├── HistoryGone            the change feed cannot continue from here (410): take a snapshot
+└── UpstreamError          the protected service failed
+    ├── UpstreamUnreachable
+    └── UpstreamTimeout
 """
 
 from __future__ import annotations
