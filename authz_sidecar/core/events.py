@@ -1,0 +1,91 @@
+"""What the replica reports: hooks for metrics and logs, and one snapshot for people.
+
+The replica calls the hooks synchronously in the event loop; they must return at once and never raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal, Protocol
+
+from authz_sidecar.core.types import Position
+
+Dependency = Literal["user_service", "store", "broker"]
+
+
+class Phase(StrEnum):
+    """Where the replica of this process stands."""
+
+    COLD = "cold"
+    SYNCING = "syncing"
+    LIVE = "live"
+    CATCHING_UP = "catching_up"
+    STALE = "stale"
+
+
+class ReplicaObserver(Protocol):
+    """Hooks. Pass `SilentObserver()` where nobody listens."""
+
+    def applied(self, position: Position, propagation: float | None) -> None:
+        """A revision holds here now; `propagation`: seconds from its mark to this moment, on wall clocks.
+
+        `None` while the replica starts: what was marked before this process lived measures nothing.
+        """
+
+    def duplicate(self) -> None:
+        """A revision arrived that is already applied."""
+
+    def gap(self) -> None:
+        """Revisions are missing; the change feed is asked for them."""
+
+    def resync(self, cause: str) -> None:
+        """The feed could not continue from our position, so another one is taken."""
+
+    def rejected(self, reason: str) -> None:
+        """A message was malformed and is treated as a gap."""
+
+    def foreign_epoch(self) -> None:
+        """A message of another history was ignored."""
+
+    def drift(self, entities: int) -> None:
+        """The store differed from the User service in this many entities and was repaired."""
+
+    def dependency(self, name: Dependency, up: bool) -> None:
+        """A dependency was lost or is back; called on changes only."""
+
+
+class SilentObserver:
+    """Hears everything, does nothing."""
+
+    def applied(self, position: Position, propagation: float | None) -> None: ...
+    def duplicate(self) -> None: ...
+    def gap(self) -> None: ...
+    def resync(self, cause: str) -> None: ...
+    def rejected(self, reason: str) -> None: ...
+    def foreign_epoch(self) -> None: ...
+    def drift(self, entities: int) -> None: ...
+    def dependency(self, name: Dependency, up: bool) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaStatus:
+    """The replica at one instant. `staleness` in seconds; `None` without a valid proof of freshness."""
+
+    phase: Phase
+    was_live: bool
+    """Whether it has been LIVE since this process started."""
+    applied: Position | None
+    head: int | None
+    staleness: float | None
+    fresh: bool
+    """Whether decisions are possible now: a proof exists and is not older than the bound."""
+    store: Position | None
+    """Where the store was last seen to be; `None` while it is not usable."""
+    source: Literal["broker", "feed"]
+    """Where changes come from now."""
+    near_cache_entries: int = 0
+    dependencies: Mapping[Dependency, bool] = field(default_factory=lambda: MappingProxyType({}))
+    """Up or down; absent when never tried or not configured."""

@@ -1,0 +1,1 @@
+"""The copy of the permissions that this process decides by, and what keeps it honest."""
