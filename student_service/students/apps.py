@@ -1,0 +1,7 @@
+"""The students app."""
+
+from django.apps import AppConfig
+
+
+class StudentsConfig(AppConfig):
+    name = "students"
