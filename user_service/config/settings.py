@@ -5,22 +5,22 @@ from pathlib import Path
 
 import dj_database_url
 
+from config import env
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-
-def _flag(name: str, default: str = "0") -> bool:
-    return os.environ.get(name, default).lower() in {"1", "true", "yes", "on"}
-
-
-def _words(name: str, default: str) -> list[str]:
-    return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]
-
-
-DEBUG = _flag("DJANGO_DEBUG")
+DEBUG = env.flag("DJANGO_DEBUG")
 # A key made up at start is safe, but sessions end with the process: production sets its own.
 SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY") or os.urandom(32).hex()
-ALLOWED_HOSTS = _words("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
-CSRF_TRUSTED_ORIGINS = _words("DJANGO_CSRF_TRUSTED_ORIGINS", "")
+ALLOWED_HOSTS = env.words("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env.words("DJANGO_CSRF_TRUSTED_ORIGINS", "")
+
+# Behind TLS, cookies travel only over it. Forwarding headers are believed only when told so:
+# anybody can send them to a service that has no proxy in front.
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.flag("DJANGO_BEHIND_TLS")
+SECURE_HSTS_SECONDS = 31_536_000 if SESSION_COOKIE_SECURE else 0
+if env.flag("DJANGO_TRUST_FORWARDED_PROTO"):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 INSTALLED_APPS = [
     "accounts",
@@ -99,3 +99,73 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+# Without `collectstatic` the files are served from where they are installed.
+WHITENOISE_USE_FINDERS = not STATIC_ROOT.is_dir()
+
+AUTH_ISSUER = os.environ.get("AUTH_ISSUER", "http://localhost:8000")
+AUTH_KEYS_DIR = Path(os.environ.get("AUTH_KEYS_DIR", BASE_DIR / "keys"))
+AUTH_SIGNING_ALGORITHM = os.environ.get("AUTH_SIGNING_ALGORITHM", "RS256")
+# Verifiers fetch a new key before its first signature reaches them.
+AUTH_KEY_PUBLISH_SECONDS = env.number("AUTH_KEY_PUBLISH_SECONDS", 300, least=0)
+AUTH_OWN_AUDIENCE = "user-service"
+AUTH_AUDIENCES = env.words("AUTH_AUDIENCES", "student-service")
+AUTH_ACCESS_TOKEN_SECONDS = env.number("AUTH_ACCESS_TOKEN_SECONDS", 300, least=1)
+AUTH_REFRESH_TOKEN_SECONDS = env.number("AUTH_REFRESH_TOKEN_SECONDS", 7 * 24 * 3600, least=1)
+# Attempts per user name and client address; empty: no limit.
+AUTH_LOGIN_RATE = os.environ.get("AUTH_LOGIN_RATE", "10/min")
+
+# In the database, because the login limit has to hold across worker processes.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "shared_cache",
+        # Far more than a window of attempts, so that spraying names does not evict what was counted.
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "tokens.authentication.BearerAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.IsAdministrator"],
+    "DEFAULT_FILTER_BACKENDS": [
+        "django_filters.rest_framework.DjangoFilterBackend",
+        "rest_framework.filters.SearchFilter",
+        "rest_framework.filters.OrderingFilter",
+    ],
+    "DEFAULT_PAGINATION_CLASS": "config.pagination.Pages",
+    "DEFAULT_SCHEMA_CLASS": "config.schema.ActionSchema",
+    "EXCEPTION_HANDLER": "config.errors.exception_handler",
+    # How many proxies in front are trusted to extend X-Forwarded-For: it decides whose attempts are counted.
+    "NUM_PROXIES": env.number("DJANGO_TRUSTED_PROXIES", 0, least=0),
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "User service",
+    "DESCRIPTION": "Users, groups, their permissions, and access tokens.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {"()": "config.logs.JsonFormatter"},
+        "plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain" if DEBUG else "json"}},
+    "root": {"handlers": ["stderr"], "level": os.environ.get("DJANGO_LOG_LEVEL", "INFO").upper()},
+    # Django's own handlers would repeat each line, and mail error pages.
+    "loggers": {name: {"handlers": [], "propagate": True} for name in ("django", "django.server")},
+}

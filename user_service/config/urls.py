@@ -1,6 +1,33 @@
 """Routes of the User service."""
 
 from django.contrib import admin
-from django.urls import path
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from tokens.apis import jwks
+from tokens.forms import LimitedAuthenticationForm
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from config import health
+
+browsable_login = [
+    path(
+        "login/",
+        LoginView.as_view(
+            template_name="rest_framework/login.html", authentication_form=LimitedAuthenticationForm
+        ),
+        name="login",
+    ),
+    path("logout/", LogoutView.as_view(), name="logout"),
+]
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("api/", include("accounts.urls")),
+    path("api/", include("tokens.urls")),
+    path("api/auth/", include((browsable_login, "rest_framework"))),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(), name="docs"),
+    path(".well-known/jwks.json", jwks, name="jwks"),
+    path("livez", health.livez),
+    path("readyz", health.readyz),
+]

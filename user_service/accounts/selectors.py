@@ -1,0 +1,61 @@
+"""Reads: who may see whom, and what permissions are called."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser, Group, Permission
+from django.db.models import F, QuerySet, Value
+from django.db.models.functions import Concat
+
+from accounts.models import User
+
+Holder = User | Group
+"""Whatever permissions can be given to."""
+
+
+def users_visible_to(user: User | AnonymousUser) -> QuerySet[User]:
+    """Administrators see everybody, others themselves."""
+    everybody = User.objects.order_by("pk").prefetch_related("groups")
+    return everybody if user.is_superuser else everybody.filter(pk=user.pk)
+
+
+def groups_visible_to(user: User | AnonymousUser) -> QuerySet[Group]:
+    """Administrators see every group, others the groups they are in."""
+    groups = Group.objects.order_by("pk")
+    return groups if user.is_superuser else groups.filter(user=user.pk)
+
+
+def permissions_labelled(queryset: QuerySet[Permission] | None = None) -> QuerySet[Permission]:
+    """Permissions with their `label`: `app_label.codename`."""
+    permissions = Permission.objects.all() if queryset is None else queryset
+    label = Concat(F("content_type__app_label"), Value("."), F("codename"))
+    return permissions.annotate(label=label).order_by("label", "pk")
+
+
+def permissions_by_label(labels: Iterable[str]) -> tuple[list[Permission], list[str]]:
+    """The permissions that bear these labels, and the labels that nobody bears."""
+    wanted = set(labels)
+    found = list(permissions_labelled().filter(label__in=wanted))
+    return found, sorted(wanted - {permission.label for permission in found})
+
+
+def direct_labels(holder: Holder) -> list[str]:
+    return sorted(set(permissions_labelled(direct_permissions(holder).all()).values_list("label", flat=True)))
+
+
+def direct_permissions(holder: Holder) -> Any:
+    """The manager of what is given directly; Django makes its class per relation."""
+    return holder.user_permissions if isinstance(holder, User) else holder.permissions
+
+
+def group_grants(group: Group) -> dict[str, object]:
+    return {"id": group.pk, "name": group.name, "permissions": direct_labels(group)}
+
+
+def user_grants(user: User) -> dict[str, object]:
+    """What a user holds directly, what each of its groups adds, and what it can do in effect."""
+    return {
+        "direct": direct_labels(user),
+        "via_groups": [group_grants(group) for group in user.groups.order_by("pk")],
+        "effective": sorted(user.get_all_permissions()),
+    }

@@ -1,0 +1,98 @@
+"""Shapes of the API of users, groups and permissions."""
+
+from typing import Any
+
+from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError as DjangoValidationError
+from rest_framework import serializers
+
+from accounts.models import User
+from accounts.selectors import permissions_by_label
+
+PROFILE = ("username", "email", "first_name", "last_name")
+
+
+class UserSerializer(serializers.ModelSerializer):
+    password = serializers.CharField(
+        write_only=True, trim_whitespace=False, max_length=256, style={"input_type": "password"}
+    )
+    groups = serializers.PrimaryKeyRelatedField(many=True, read_only=True)
+
+    class Meta:
+        model = User
+        read_only_fields = ("id", "is_active", "date_joined")
+        fields = (*read_only_fields, *PROFILE, "password", "is_superuser", "is_staff", "groups")
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Names that look alike become the same name before it is checked that nobody has it."""
+        if isinstance(data, dict) and isinstance(data.get("username"), str):
+            data = {**data, "username": User.normalize_username(data["username"])}
+        return super().to_internal_value(data)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        self._keep_own_rights(attrs)
+        if "password" in attrs:
+            profile = {name: attrs.get(name, getattr(self.instance, name, "")) for name in PROFILE}
+            try:
+                validate_password(attrs["password"], User(**profile))
+            except DjangoValidationError as problem:
+                raise serializers.ValidationError({"password": problem.messages}) from problem
+        return attrs
+
+    def _keep_own_rights(self, attrs: dict[str, Any]) -> None:
+        """The last administrator cannot be locked out, because none can demote themselves."""
+        if self.instance == self.context["request"].user and attrs.get("is_superuser") is False:
+            message = "You cannot take away your own administrator rights; ask another administrator."
+            raise serializers.ValidationError({"is_superuser": [message]})
+
+
+class GroupSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Group
+        fields = ("id", "name")
+
+
+class PermissionSerializer(serializers.ModelSerializer):
+    label = serializers.CharField(read_only=True)
+
+    class Meta:
+        model = Permission
+        fields = ("label", "name")
+
+
+class PermissionSetSerializer(serializers.Serializer):
+    """Labels on the outside, permissions on the inside."""
+
+    permissions = serializers.ListField(child=serializers.CharField(max_length=201), max_length=10_000)
+
+    def validate_permissions(self, labels: list[str]) -> list[Permission]:
+        found, unknown = permissions_by_label(labels)
+        if unknown:
+            raise serializers.ValidationError([unknown_label(label) for label in unknown])
+        return found
+
+
+def unknown_label(label: str) -> str:
+    return f"There is no permission {label!r}; GET /api/permissions/ lists those that exist."
+
+
+class GroupGrantsSerializer(GroupSerializer):
+    permissions = serializers.ListField(child=serializers.CharField(), read_only=True)
+
+    class Meta(GroupSerializer.Meta):
+        fields = ("id", "name", "permissions")
+
+
+class UserGrantsSerializer(serializers.Serializer):
+    direct = serializers.ListField(child=serializers.CharField(), read_only=True)
+    via_groups = GroupGrantsSerializer(many=True, read_only=True)
+    effective = serializers.ListField(child=serializers.CharField(), read_only=True)
+
+
+class GroupSetSerializer(serializers.Serializer):
+    groups = serializers.PrimaryKeyRelatedField(many=True, queryset=Group.objects.all())
+
+
+class MembershipsSerializer(serializers.Serializer):
+    groups = GroupSerializer(many=True, read_only=True)

@@ -1,0 +1,102 @@
+"""Obtain, refresh and revoke tokens."""
+
+import hashlib
+import secrets
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+
+from accounts.models import User
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from tokens import access
+from tokens.models import SignIn
+
+
+class SignInEnded(Exception):
+    """The refresh token is unknown, replaced, expired or ended: the password is needed again."""
+
+
+@dataclass(frozen=True)
+class TokenPair:
+    access: str
+    refresh: str
+    expires_in: int
+    """Seconds until the access token expires."""
+    token_type: str = "Bearer"  # noqa: S105 (a scheme, not a password)
+
+
+@transaction.atomic
+def sign_in(*, user: User, audience: str) -> TokenPair:
+    now = timezone.now()
+    user.sign_ins.filter(expires_at__lte=now).delete()
+    secret = _new_secret()
+    family = user.sign_ins.create(
+        audience=audience,
+        token_generation=user.token_generation,
+        digest=_digest(secret),
+        expires_at=now + timedelta(seconds=settings.AUTH_REFRESH_TOKEN_SECONDS),
+    )
+    return _pair(family, secret)
+
+
+def refresh(*, token: str) -> TokenPair:
+    """Exchange a refresh token for a new pair, once. Raises `SignInEnded`.
+
+    Not one transaction: a family that must die stays dead although the call fails.
+    """
+    family, secret = _parse(token)
+    if not _is_alive(family):
+        family.delete()
+        raise SignInEnded
+    replacement = _new_secret()
+    # Compare and swap: of two that present the same token only one gets a new one.
+    newest = SignIn.objects.filter(pk=family.pk, digest=_digest(secret))
+    if not newest.update(digest=_digest(replacement), refreshed_at=timezone.now()):
+        family.delete()
+        raise SignInEnded
+    return _pair(family, replacement)
+
+
+def revoke(*, token: str) -> None:
+    """RFC 7009: whoever holds any token of the family may end it; an unknown one is no error."""
+    try:
+        family, _ = _parse(token)
+    except SignInEnded:
+        return
+    family.delete()
+
+
+def _pair(family: SignIn, secret: str) -> TokenPair:
+    return TokenPair(
+        access=access.mint(user=family.user, audience=family.audience),
+        refresh=f"{family.pk.hex}.{secret}",
+        expires_in=settings.AUTH_ACCESS_TOKEN_SECONDS,
+    )
+
+
+def _parse(token: str) -> tuple[SignIn, str]:
+    identifier, _, secret = token.partition(".")
+    try:
+        return SignIn.objects.select_related("user").get(pk=uuid.UUID(identifier)), secret
+    except (ValueError, SignIn.DoesNotExist) as problem:
+        raise SignInEnded from problem
+
+
+def _is_alive(family: SignIn) -> bool:
+    return (
+        family.expires_at > timezone.now()
+        and family.user.is_active
+        and family.token_generation == family.user.token_generation
+    )
+
+
+def _new_secret() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def _digest(secret: str) -> str:
+    """Fast on purpose: 256 random bits need no stretching."""
+    return hashlib.sha256(secret.encode()).hexdigest()
