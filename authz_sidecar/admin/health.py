@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from authz_sidecar.core.events import ReplicaStatus
+
 Check = Callable[[], Awaitable[str | None]]
 """`None` when all is well, else what is wrong in a few words."""
+
+CONNECT_SECONDS = 1.0
 
 
 class Health:
@@ -27,3 +33,38 @@ class Health:
         return web.json_response(
             {"status": "ok" if healthy else "failing", "checks": results}, status=200 if healthy else 503
         )
+
+
+def reachable(url: str) -> Check:
+    """Whether something accepts connections at the origin `url`."""
+    parts = urlsplit(url)
+    host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+    async def check() -> str | None:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                _, writer = await asyncio.open_connection(host, port)
+        except OSError as error:
+            return error.strerror or "unreachable"
+        writer.close()
+        return None
+
+    return check
+
+
+def loaded(status: Callable[[], ReplicaStatus]) -> Check:
+    """Whether the replica was LIVE once. Staleness does not count: reads still pass."""
+
+    async def check() -> str | None:
+        return None if status().was_live else "the permissions are not loaded yet"
+
+    return check
+
+
+def fresh(status: Callable[[], ReplicaStatus]) -> Check:
+    """Whether mutating requests can be decided now."""
+
+    async def check() -> str | None:
+        return None if status().fresh else "no proof of freshness within the bound"
+
+    return check

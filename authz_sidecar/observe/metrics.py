@@ -48,37 +48,30 @@ class Metrics:
         )
 
     def _replica_metrics(self) -> None:
-        self._propagation = Histogram(
+        self.propagation = Histogram(
             "authz_propagation_seconds",
             "From a change marked in the User service to its enforcement here.",
             buckets=SLOW_SECONDS,
             registry=self.registry,
         )
-        self._duplicates = Counter(
-            "authz_duplicates", "Revisions received that were already applied.", registry=self.registry
-        )
-        self._gaps = Counter("authz_gaps", "Gaps noticed in the revisions.", registry=self.registry)
-        self._resyncs = Counter(
+        self.duplicates = self._counter("duplicates", "Revisions received that were already applied.")
+        self.gaps = self._counter("gaps", "Gaps noticed in the revisions.")
+        self.rejected = self._counter("messages_rejected", "Messages that broke the contract.")
+        self.foreign_epochs = self._counter("foreign_epochs", "Messages of another history, ignored.")
+        self.drift = self._counter("drift", "Entities found different from the User service's.")
+        self.resyncs = Counter(
             "authz_resyncs", "Snapshots loaded, by cause.", ["cause"], registry=self.registry
         )
-        self._rejected = Counter(
-            "authz_messages_rejected", "Messages that broke the contract.", registry=self.registry
-        )
-        self._foreign = Counter(
-            "authz_foreign_epochs", "Messages of an epoch that is not ours.", registry=self.registry
-        )
-        self._drift = Counter(
-            "authz_drift", "Entities found different from the User service's.", registry=self.registry
-        )
 
-    # The request path (core.types.RequestObserver)
+    def _counter(self, name: str, documentation: str) -> Counter:
+        return Counter(f"authz_{name}", documentation, registry=self.registry)
 
     def decided(self, decision: Decision, seconds: float) -> None:
         enforced = "true" if decision.enforced else "false"
         self._decisions.labels(decision.verdict.code.value, enforced).inc()
         self._decision_seconds.observe(seconds)
 
-    def answered(self, _decision: Decision, status: int, seconds: float) -> None:
+    def answered(self, status: int, seconds: float) -> None:
         self._responses.labels(f"{status // 100}xx").inc()
         self._response_seconds.observe(seconds)
 
