@@ -41,6 +41,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "changelog.middleware.RevisionHeaderMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -169,3 +170,7 @@ LOGGING = {
     # Django's own handlers would repeat each line, and mail error pages.
     "loggers": {name: {"handlers": [], "propagate": True} for name in ("django", "django.server")},
 }
+
+CHANGELOG_AMQP_URL = os.environ.get("AUTHZ_AMQP_URL", "")
+CHANGELOG_RETENTION_DAYS = env.number("AUTHZ_LOG_RETENTION_DAYS", 7, least=1)
+CHANGELOG_RECONCILE_SECONDS = env.number("AUTHZ_RECONCILE_SECONDS", 3600, least=1)

@@ -1,0 +1,30 @@
+"""The one clock of the change log: the database's, so that all its processes agree."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from django.db import connection
+from django.utils.dateparse import parse_datetime
+
+
+def sql() -> str:
+    """The present instant as an SQL expression, in UTC."""
+    if connection.vendor == "postgresql":
+        return "clock_timestamp()"
+    return "strftime('%Y-%m-%d %H:%M:%f', 'now')"
+
+
+def now() -> datetime:
+    """The present instant: microseconds on PostgreSQL, milliseconds on SQLite."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {sql()}")
+        value = cursor.fetchone()[0]
+    if isinstance(value, str):
+        return parse_datetime(value).replace(tzinfo=UTC)
+    return value.astimezone(UTC)
+
+
+def rfc3339(instant: datetime) -> str:
+    """`2026-11-22T09:00:00.120000Z`."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

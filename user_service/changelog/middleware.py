@@ -1,0 +1,45 @@
+"""Tells the author of a change from which revision on it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+
+from changelog.selectors import revision_token
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+NOT_WRITING = ("SELECT", "BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "SET", "PRAGMA")
+
+
+class RevisionHeaderMiddleware:
+    """Adds `Authz-Revision` to successful answers of requests that wrote to the database.
+
+    It is the revision token of a state that contains what was written. Where that cannot be said the
+    answer goes without: a success stays a success.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.method in SAFE_METHODS:
+            return self.get_response(request)
+        writes = _Writes()
+        with connection.execute_wrapper(writes):
+            response = self.get_response(request)
+        if writes.seen and response.status_code < 400 and (token := revision_token()):
+            response.headers["Authz-Revision"] = token
+        return response
+
+
+class _Writes:
+    """Notices statements that write."""
+
+    seen = False
+
+    def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        self.seen = self.seen or not sql.lstrip(" \n(").upper().startswith(NOT_WRITING)
+        return execute(sql, params, many, context)

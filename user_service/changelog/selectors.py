@@ -1,0 +1,24 @@
+"""What other apps ask of the change log."""
+
+from __future__ import annotations
+
+import logging
+
+from django.db import DatabaseError
+
+from changelog.errors import SequencingFailed
+from changelog.sequencer import sequence
+
+logger = logging.getLogger(__name__)
+
+
+def revision_token() -> str | None:
+    """`epoch8.revision` of a state that contains everything committed before the call.
+
+    `None` when that cannot be said now, for instance inside a transaction.
+    """
+    try:
+        return sequence(within=1).token
+    except (DatabaseError, SequencingFailed) as error:
+        logger.warning("No revision token: %s", error)
+        return None

@@ -1,0 +1,109 @@
+"""Marks become revisions: one run is one database snapshot and makes one revision.
+
+The lock is taken first and the snapshot after it (`transactions.sequencing`), so runs see each other's
+results. States are computed from that one snapshot, so a transaction that touches several entities is
+never seen half-applied. Only marks visible in the snapshot are deleted, so a change that commits
+meanwhile keeps its mark for the next run. No ordinary transaction ever holds the lock.
+
+The only exception to atomicity: a run takes at most `LIMIT` entities. When more are pending, the
+transactions that touch the fewest go first, whole as far as they fit: an import of 50,000 users neither
+delays a revocation nor holds the lock for long. A larger transaction becomes several revisions, in the
+order of its statements. (SQLite does not number transactions: there all pending marks count as one.)
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+from django.db.models import Count, Min, Q
+
+from changelog import clock, differences
+from changelog.errors import SequencingFailed
+from changelog.models import Entity, Head, Mark, Revision
+from changelog.states import Key
+from changelog.transactions import refuse_inside_transaction, sequencing
+
+LIMIT = 1000
+"""Entities in one run, and in one revision."""
+
+
+def sequence(within: float = 5.0) -> Head:
+    """Bring the log up to date: the head returned contains every change committed before the call.
+
+    Raises `SequencingFailed` when that takes longer than `within` seconds or the connection is inside a
+    transaction, and Django's `DatabaseError`.
+    """
+    deadline = time.monotonic() + within
+    while not run(within=deadline - time.monotonic()):
+        if time.monotonic() > deadline:
+            raise SequencingFailed(f"more changes are pending than could be sequenced in {within:g} s")
+    return Head.objects.get()
+
+
+def run(within: float = 5.0) -> bool:
+    """One run. True when the log then contains every change committed before the call."""
+    refuse_inside_transaction()
+    if not Mark.objects.exists():
+        return True
+    with sequencing(within):
+        pending, complete = _pending()
+        changes = differences.find(pending)
+        marks = Mark.objects.filter(_any_of(pending))
+        if changes:
+            _log(changes, marks.aggregate(earliest=Min("marked_at"))["earliest"])
+        marks.delete()
+    return complete
+
+
+def _pending() -> tuple[list[Key], bool]:
+    """The entities of this run, and whether they are all that are marked."""
+    everything = Mark.objects.order_by("kind", "key").values_list("kind", "key").distinct()
+    entities = list(everything[: LIMIT + 1])
+    if len(entities) <= LIMIT:
+        return [Key(*entity) for entity in entities], True
+    return _smallest_transactions(), False
+
+
+def _smallest_transactions() -> list[Key]:
+    """The entities of the transactions with the fewest marks, as many as fit, or of a part of one."""
+    chosen: list[int] = []
+    total = 0
+    sizes = Mark.objects.values_list("tx").annotate(size=Count("id")).order_by("size", "tx")
+    for tx, size in sizes[:LIMIT]:
+        total += size
+        if chosen and total > LIMIT:
+            break
+        chosen.append(tx)
+    marks = Mark.objects.filter(tx__in=chosen).order_by("id").values_list("kind", "key")
+    return [Key(*entity) for entity in dict.fromkeys(marks[:LIMIT])]
+
+
+def _any_of(entities: list[Key]) -> Q:
+    """Every mark of these entities that the snapshot shows: their states contain all those changes."""
+    keys: dict[str, list[str]] = {}
+    for kind, key in entities:
+        keys.setdefault(kind, []).append(key)
+    return Q(*(Q(kind=kind, key__in=some) for kind, some in keys.items()), _connector=Q.OR)
+
+
+def _log(changes: list[differences.Difference], marked_at: datetime) -> None:
+    """Write the differences as the next revision, or as several when there are too many for one."""
+    head = Head.objects.get()
+    at = clock.now()
+    for start in range(0, len(changes), LIMIT):
+        part = changes[start : start + LIMIT]
+        head.revision += 1
+        Revision.objects.create(
+            revision=head.revision,
+            entities=f"[{','.join(change.json() for change in part)}]",
+            marked_at=marked_at,
+            at=at,
+        )
+        Entity.objects.bulk_create(
+            [change.entity(head.revision) for change in part],
+            update_conflicts=True,
+            unique_fields=["kind", "key"],
+            update_fields=["revision", "state"],
+        )
+    head.save(update_fields=["revision"])
