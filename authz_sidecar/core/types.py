@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -72,6 +73,17 @@ class RevisionToken:
 
     def __str__(self) -> str:
         return f"{self.epoch8}.{self.revision}"
+
+    @classmethod
+    def parse(cls, text: str) -> RevisionToken:
+        """The token that `str` would write. Raises ValueError for any other text."""
+        match = _REVISION_TOKEN.fullmatch(text)
+        if match is None:
+            raise ValueError("a revision token is 8 hexadecimal digits, a dot and a number: 3f2a9c1b.1234")
+        return cls(match[1], int(match[2]))
+
+
+_REVISION_TOKEN = re.compile(r"([0-9a-f]{8})\.(0|[1-9][0-9]{0,15})")
 
 
 @dataclass(frozen=True, slots=True)
