@@ -65,7 +65,7 @@ class DecisionLog:
 def line(decision: Decision, at: float, policy_digest: str) -> dict[str, Any]:
     """What is logged of a decision: everything it was made from, and never a token. `at` in Unix seconds."""
     identity, verdict = decision.identity, decision.verdict
-    position = verdict.position
+    position, requirement = verdict.position, decision.requirement
     return {
         "type": "decision",
         "at": at,
@@ -75,7 +75,8 @@ def line(decision: Decision, at: float, policy_digest: str) -> dict[str, Any]:
         "method": decision.method,
         "target": decision.target,
         "rule": decision.rule,
-        "permission": str(decision.requirement) if decision.requirement else None,
+        "quantifier": requirement.quantifier if requirement else None,
+        "permissions": requirement.permissions if requirement else (),
         "policy": policy_digest,
         "outcome": "allowed" if verdict.allowed else "refused",
         "enforced": decision.enforced,
@@ -83,5 +84,6 @@ def line(decision: Decision, at: float, policy_digest: str) -> dict[str, Any]:
         "code": verdict.code,
         "epoch": position.epoch if position else None,
         "revision": position.revision if position else None,
+        "revision_at": position.at if position else None,
         "staleness": verdict.staleness,
     }

@@ -13,7 +13,7 @@ from authz_sidecar.observe import decision_log
 from authz_sidecar.observe.decision_log import DecisionLog
 
 IDENTITY = Identity("17", "key-1", 2e9, None, 4, None)
-POSITION = Position("3f2a9c1b-0000-4000-8000-000000000000", 42, None)
+POSITION = Position("3f2a9c1b-0000-4000-8000-000000000000", 42, "2026-11-22T09:00:00.000000Z")
 
 
 def decision(code: Code, request_id: str = "r1") -> Decision:
@@ -50,7 +50,8 @@ def test_a_line_names_everything_the_decision_was_made_from() -> None:
         "method": "POST",
         "target": "/students/",
         "rule": "POST /students/",
-        "permission": "students.add_student",
+        "quantifier": "any",
+        "permissions": ["students.add_student"],
         "policy": "abc",
         "outcome": "refused",
         "enforced": True,
@@ -58,6 +59,7 @@ def test_a_line_names_everything_the_decision_was_made_from() -> None:
         "code": "permission_denied",
         "epoch": POSITION.epoch,
         "revision": 42,
+        "revision_at": "2026-11-22T09:00:00.000000Z",
         "staleness": 0.25,
     }
 

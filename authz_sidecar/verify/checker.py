@@ -1,0 +1,184 @@
+"""Judges every decision against the state it names, its real age, and what both ends saw."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from authz_sidecar.verify.archive import EntityId, Moment, Node, State
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The lines to join by `request_id`; each of them a JSON object.
+
+    `decisions`: what the sidecars logged, with allows not sampled.
+    `answers`: what the client saw: `request_id`, `status`, `sent_at` (Unix seconds on the archiver's
+    clock), and `min_revision` where the request carried `Authz-Min-Revision`.
+    `received`: what reached the upstream: `request_id`.
+    """
+
+    decisions: Iterable[Record]
+    answers: Iterable[Record]
+    received: Iterable[Record]
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found: `violations` must be empty."""
+
+    codes: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+    oldest: float = 0.0
+    """The greatest real age of a decision, in seconds."""
+
+    def violation(self, request_id: str, what: str) -> None:
+        self.violations.append(f"{request_id}: {what}")
+
+
+def check(evidence: Evidence, history: Iterable[Moment], max_staleness: float) -> Report:
+    """Every violation found. `max_staleness` in seconds."""
+    report = Report()
+    answers = {line["request_id"]: line for line in evidence.answers}
+    received = Counter(line["request_id"] for line in evidence.received)
+    by_node: dict[Node, list[Record]] = defaultdict(list)
+    seen: Counter[str] = Counter()
+    for decision in evidence.decisions:
+        seen[decision["request_id"]] += 1
+        report.codes[decision["code"]] += 1
+        _check_ends(decision, answers.get(decision["request_id"]), received, report)
+        _check_minimum(decision, answers.get(decision["request_id"]), report)
+        if decision["revision"] is not None and decision["code"] in _RIGHT_WHEN:
+            by_node[_node(decision)].append(decision)
+    _check_missing(seen, answers, received, report)
+    until = _check_states(by_node, history, report)
+    _check_ages(by_node, answers, until, max_staleness, report)
+    return report
+
+
+def _node(decision: Record) -> Node:
+    return Node(decision["epoch"], decision["revision"], decision["revision_at"])
+
+
+def _check_ends(decision: Record, answer: Record | None, received: Mapping[str, int], report: Report) -> None:
+    """A refusal reaches nobody but the client; an allowed request reaches the upstream at most once."""
+    request_id, arrived = decision["request_id"], received.get(decision["request_id"], 0)
+    refused = decision["outcome"] == "refused" and decision["enforced"]
+    if refused and arrived:
+        report.violation(request_id, f"was refused ({decision['code']}) and yet reached the upstream")
+    if arrived > 1:
+        report.violation(request_id, f"reached the upstream {arrived} times")
+    if answer is None:
+        report.violation(request_id, "has a decision but no line of the client")
+    elif refused and answer["status"] not in (decision["status"], None):
+        report.violation(request_id, f"was refused with {decision['status']}, answered {answer['status']}")
+
+
+def _check_minimum(decision: Record, answer: Record | None, report: Report) -> None:
+    wanted = answer.get("min_revision") if answer else None
+    if wanted is None or decision["code"] not in _RIGHT_WHEN:
+        return
+    epoch8, _, revision = wanted.partition(".")
+    if decision["epoch"][:8] != epoch8 or decision["revision"] < int(revision):
+        used = f"{decision['epoch'][:8]}.{decision['revision']}"
+        report.violation(decision["request_id"], f"asked for {wanted} or newer, decided at {used}")
+
+
+def _check_missing(
+    seen: Mapping[str, int], answers: Mapping[str, Record], received: Mapping[str, int], report: Report
+) -> None:
+    for request_id, count in seen.items():
+        if count > 1:
+            report.violation(request_id, f"has {count} decision lines")
+    for request_id in received.keys() - seen.keys():
+        report.violation(request_id, "reached the upstream without a decision line")
+    for request_id, answer in answers.items():
+        # No status: the connection broke, so the sidecar may never have seen the request.
+        if answer["status"] is not None and request_id not in seen:
+            report.violation(request_id, f"was answered {answer['status']} without a decision line")
+        if _succeeded(answer) and request_id not in received:
+            report.violation(request_id, f"was answered {answer['status']} but never reached the upstream")
+
+
+def _succeeded(answer: Record) -> bool:
+    return answer["status"] is not None and 200 <= answer["status"] < 300
+
+
+def _check_states(
+    by_node: Mapping[Node, list[Record]], history: Iterable[Moment], report: Report
+) -> dict[Node, float]:
+    """Judge each decision at the state it names; returns until when each state was the newest one."""
+    unmatched = dict(by_node)
+    until: dict[Node, float] = {}
+    newest: Node | None = None
+    for moment in history:
+        if newest is not None:
+            until[newest] = moment.since
+        newest = moment.node
+        until[newest] = math.inf
+        for decision in unmatched.pop(moment.node, ()):
+            wanted = right_code(decision, moment.entities)
+            if decision["code"] != wanted:
+                made = f"was {decision['code']} at revision {decision['revision']}"
+                report.violation(decision["request_id"], f"{made}, right is {wanted}")
+    for decisions in unmatched.values():
+        for decision in decisions:
+            report.violation(decision["request_id"], f"names {_node(decision)}, which the archive lacks")
+    return until
+
+
+def _check_ages(
+    by_node: Mapping[Node, list[Record]],
+    answers: Mapping[str, Record],
+    until: Mapping[Node, float],
+    max_staleness: float,
+    report: Report,
+) -> None:
+    """A decision is at least as old as its request was sent after its state had been replaced."""
+    for node, decisions in by_node.items():
+        for decision in decisions:
+            answer = answers.get(decision["request_id"])
+            if answer is None or node not in until:
+                continue
+            age = max(0.0, answer["sent_at"] - until[node])
+            report.oldest = max(report.oldest, age)
+            if age > max_staleness:
+                report.violation(decision["request_id"], f"used permissions {age:.3f} s old")
+
+
+def right_code(decision: Record, entities: Mapping[EntityId, State]) -> str:
+    """The code that a decision must have over these states."""
+    user = entities.get(("user", decision["subject"]))
+    return next(code for code, holds in _RIGHT_WHEN.items() if holds(decision, user, entities))
+
+
+def _revoked(decision: Record, user: State | None, _entities: Mapping[EntityId, State]) -> bool:
+    generation = decision["token_generation"]
+    return user is not None and generation is not None and generation != user["token_generation"]
+
+
+def _granted(decision: Record, user: State | None, entities: Mapping[EntityId, State]) -> bool:
+    if user is None:
+        return False
+    held = set(user["permissions"])
+    for group in user["groups"]:
+        held |= set(entities.get(("group", group), {"permissions": ()})["permissions"])
+    wanted = set(decision["permissions"])
+    return wanted <= held if decision["quantifier"] == "all" else bool(wanted & held)
+
+
+_RIGHT_WHEN: dict[str, Callable[[Record, State | None, Mapping[EntityId, State]], bool]] = {
+    "subject_unknown": lambda _d, user, _e: user is None,
+    "subject_inactive": lambda _d, user, _e: user is not None and not user["active"],
+    "token_revoked": _revoked,
+    "authenticated": lambda decision, _u, _e: bool(decision["quantifier"] == "authenticated"),
+    "superuser": lambda _d, user, _e: user is not None and bool(user["superuser"]),
+    "granted": _granted,
+    "permission_denied": lambda _d, _u, _e: True,
+}
+"""The codes that are decided at a revision: the first that holds is the right one."""

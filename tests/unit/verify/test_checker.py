@@ -1,0 +1,212 @@
+"""The checker finds what is wrong, and only that."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from authz_sidecar.verify.archive import ArchiveError, replay
+from authz_sidecar.verify.checker import Evidence, check, right_code
+from authz_sidecar.verify.command import Files, verify
+
+EPOCH = "3f2a9c1b-0000-4000-8000-000000000000"
+ALICE = {"active": True, "superuser": False, "permissions": [], "groups": ["3"], "token_generation": 0}
+
+
+def user(**changes: Any) -> dict[str, Any]:
+    return {"kind": "user", "key": "17", "state": {**ALICE, **changes}}
+
+
+def group(*permissions: str) -> dict[str, Any]:
+    return {"kind": "group", "key": "3", "state": {"permissions": list(permissions)}}
+
+
+def change(revision: int, *entities: dict[str, Any], branch: str = "a") -> str:
+    at = f"{branch}{revision}"
+    line = {"v": 1, "type": "change", "epoch": EPOCH, "revision": revision, "at": at, "entities": entities}
+    return json.dumps({**line, "archived_at": 100.0 + revision})
+
+
+def snapshot(revision: int, *entities: dict[str, Any], branch: str, archived_at: float) -> list[str]:
+    head = {"type": "snapshot", "epoch": EPOCH, "revision": revision, "at": f"{branch}{revision}"}
+    lines = [{**head, "entities": len(entities), "archived_at": archived_at}, *entities, {"type": "end"}]
+    return [json.dumps(line) for line in lines]
+
+
+def decision(revision: int | None, code: str, request_id: str = "r", **changes: Any) -> dict[str, Any]:
+    allowed = code in {"granted", "superuser", "authenticated"}
+    line = {
+        "request_id": request_id,
+        "subject": "17",
+        "token_generation": 0,
+        "quantifier": "any",
+        "permissions": ["s.add"],
+        "outcome": "allowed" if allowed else "refused",
+        "enforced": True,
+        "status": 0 if allowed else 403,
+        "code": code,
+        "epoch": EPOCH,
+        "revision": revision,
+        "revision_at": f"a{revision}",
+    }
+    return {**line, **changes}
+
+
+def answer(status: int | None, request_id: str = "r", sent_at: float = 100.0, **more: Any) -> dict[str, Any]:
+    return {"request_id": request_id, "status": status, "sent_at": sent_at, **more}
+
+
+HISTORY = [change(1, user()), change(2, group("s.add")), change(3, group())]
+RECEIVED = [{"request_id": "r"}]
+
+
+def violations(
+    decisions: list[dict[str, Any]],
+    answers: list[dict[str, Any]],
+    received: list[dict[str, Any]],
+    history: list[str] = HISTORY,
+) -> list[str]:
+    evidence = Evidence(decisions, answers, received)
+    return check(evidence, replay(history), max_staleness=5.0).violations
+
+
+@pytest.mark.parametrize(
+    ("decisions", "answers", "received", "found"),
+    [
+        pytest.param([decision(2, "granted")], [answer(201)], RECEIVED, None, id="right-allow"),
+        pytest.param([decision(3, "permission_denied")], [answer(403)], [], None, id="right-refusal"),
+        pytest.param([decision(None, "stale", status=503)], [answer(503)], [], None, id="unknown"),
+        pytest.param([decision(2, "granted")], [answer(None)], [], None, id="connection-lost"),
+        pytest.param(
+            [decision(3, "granted")], [answer(201)], RECEIVED, "right is permission_denied", id="late"
+        ),
+        pytest.param([decision(2, "permission_denied")], [answer(403)], [], "right is granted", id="early"),
+        pytest.param(
+            [decision(9, "granted")], [answer(201)], RECEIVED, "the archive lacks", id="no-such-state"
+        ),
+        pytest.param(
+            [decision(2, "granted", revision_at="b2")],
+            [answer(201)],
+            RECEIVED,
+            "the archive lacks",
+            id="branch",
+        ),
+        pytest.param(
+            [decision(2, "granted")], [answer(201, sent_at=108.5)], RECEIVED, "5.500 s old", id="old"
+        ),
+        pytest.param(
+            [decision(2, "granted")],
+            [answer(201, min_revision="3f2a9c1b.3")],
+            RECEIVED,
+            "or newer",
+            id="minimum",
+        ),
+        pytest.param(
+            [decision(2, "granted")],
+            [answer(201, min_revision="00000000.1")],
+            RECEIVED,
+            "or newer",
+            id="epoch",
+        ),
+        pytest.param([decision(3, "permission_denied")], [answer(403)], RECEIVED, "yet reached", id="leaked"),
+        pytest.param(
+            [decision(3, "permission_denied")], [answer(200)], [], "answered 200", id="answered-else"
+        ),
+        pytest.param([decision(2, "granted")], [answer(201)], RECEIVED * 2, "2 times", id="sent-twice"),
+        pytest.param([decision(2, "granted")], [answer(201)], [], "never reached", id="made-up-answer"),
+        pytest.param([decision(2, "granted")], [], RECEIVED, "no line of the client", id="no-answer-line"),
+        pytest.param([], [answer(201)], RECEIVED, "without a decision", id="undecided"),
+        pytest.param([], [answer(403)], [], "without a decision", id="unlogged-refusal"),
+        pytest.param([decision(2, "granted")] * 2, [answer(201)], RECEIVED, "2 decision lines", id="twice"),
+    ],
+)
+def test_what_is_a_violation(
+    decisions: list[dict[str, Any]],
+    answers: list[dict[str, Any]],
+    received: list[dict[str, Any]],
+    found: str | None,
+) -> None:
+    result = violations(decisions, answers, received)
+    if found is None:
+        assert result == []
+    else:
+        assert any(found in violation for violation in result), result
+
+
+USER = ("user", "17")
+GROUP = ("group", "3")
+
+
+@pytest.mark.parametrize(
+    ("entities", "changes", "code"),
+    [
+        ({}, {}, "subject_unknown"),
+        ({USER: {**ALICE, "active": False}}, {}, "subject_inactive"),
+        ({USER: {**ALICE, "token_generation": 1}}, {}, "token_revoked"),
+        ({USER: {**ALICE, "token_generation": 1}}, {"token_generation": None}, "permission_denied"),
+        ({USER: ALICE}, {"quantifier": "authenticated", "permissions": []}, "authenticated"),
+        ({USER: {**ALICE, "superuser": True}}, {}, "superuser"),
+        ({USER: {**ALICE, "permissions": ["s.add"]}}, {}, "granted"),
+        ({USER: ALICE, GROUP: {"permissions": ["s.add"]}}, {}, "granted"),
+        ({USER: {**ALICE, "groups": []}, GROUP: {"permissions": ["s.add"]}}, {}, "permission_denied"),
+        ({USER: {**ALICE, "permissions": ["s.add"]}}, {"quantifier": "all", "permissions": ["s.add", "x"]},
+         "permission_denied"),
+        ({USER: {**ALICE, "permissions": ["s.add"]}}, {"permissions": ["s.add", "x"]}, "granted"),
+        ({USER: ALICE}, {"permissions": []}, "permission_denied"),
+    ],
+)  # fmt: skip
+def test_the_right_answer(entities: Any, changes: dict[str, Any], code: str) -> None:
+    assert right_code(decision(1, "?", **changes), entities) == code
+
+
+def test_a_restored_backup_makes_two_histories_that_are_told_apart() -> None:
+    restored = [*HISTORY, *snapshot(1, user(), branch="a", archived_at=110.0), change(2, group(), branch="b")]
+    right = decision(2, "permission_denied", revision_at="b2")
+    wrong = decision(2, "granted", revision_at="b2")
+    assert violations([right], [answer(403)], [], restored) == []
+    assert "right is permission_denied" in violations([wrong], [answer(201)], RECEIVED, restored)[0]
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [change(2, user())],
+        [change(1, user()), change(3, group())],
+        snapshot(1, user(), branch="a", archived_at=1.0)[:-1],
+        ["not json"],
+    ],
+)
+def test_an_archive_with_a_hole_is_no_archive(history: list[str]) -> None:
+    with pytest.raises(ArchiveError, match=r"line [12]: "):
+        list(replay(history))
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "exit_code", "printed"),
+    [("granted", 201, 0, "0 violations"), ("permission_denied", 403, 1, "WRONG r: was permission_denied")],
+)
+def test_the_command_reads_files_and_says_what_it_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], code: str, status: int, exit_code: int, printed: str
+) -> None:
+    contents = {
+        "decisions": [{**decision(2, code), "type": "decision"}, {"type": "other"}],
+        "answers": [answer(status)],
+        "received": RECEIVED if status == 201 else [],
+    }
+    for name, lines in contents.items():
+        (tmp_path / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "archive").write_text("\n".join(HISTORY))
+    files = Files(*([tmp_path / name] for name in contents), archive=tmp_path / "archive")
+    assert verify(files, max_staleness=5.0) == exit_code
+    assert printed in capsys.readouterr().out
+
+
+def test_the_command_refuses_to_guess(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "broken").write_text("{\n")
+    (tmp_path / "archive").write_text("")
+    files = Files([tmp_path / "broken"], [], [], tmp_path / "archive")
+    assert verify(files, max_staleness=5.0) == 2
+    assert "broken:1: not JSON" in capsys.readouterr().err
