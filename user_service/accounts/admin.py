@@ -45,7 +45,7 @@ class ReadablePermissions:
     def formfield_for_manytomany(self, db_field: Field, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.related_model is Permission:
             kwargs |= {"queryset": permissions_labelled(), "form_class": LabelledPermissions}
-        return super(DjangoGroupAdmin, self).formfield_for_manytomany(db_field, request, **kwargs)
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
 
 admin.site.unregister(Group)

@@ -23,9 +23,10 @@ if env.flag("DJANGO_TRUST_FORWARDED_PROTO"):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 INSTALLED_APPS = [
+    # First, so that after migrations the log is ready for what the other apps create then.
+    "changelog",
     "accounts",
     "tokens",
-    "changelog",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

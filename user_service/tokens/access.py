@@ -6,6 +6,7 @@ from typing import Any
 
 import jwt
 from accounts.models import User
+from changelog.selectors import revision_token
 from django.conf import settings
 
 from tokens import keys
@@ -43,7 +44,8 @@ def _claims(user: User, audience: str) -> dict[str, Any]:
         "jti": str(uuid.uuid4()),
         "authz_gen": user.token_generation,
     }
-    return claims
+    revision = revision_token()
+    return claims if revision is None else {**claims, "authz_rev": revision}
 
 
 def verify(token: bytes) -> dict[str, Any]:

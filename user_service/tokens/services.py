@@ -8,7 +8,6 @@ from datetime import timedelta
 
 from accounts.models import User
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 
 from tokens import access
@@ -28,8 +27,9 @@ class TokenPair:
     token_type: str = "Bearer"  # noqa: S105 (a scheme, not a password)
 
 
-@transaction.atomic
 def sign_in(*, user: User, audience: str) -> TokenPair:
+    """Raises `access.NoSigningKey`."""
+    access_token = access.mint(user=user, audience=audience)
     now = timezone.now()
     user.sign_ins.filter(expires_at__lte=now).delete()
     secret = _new_secret()
@@ -39,11 +39,11 @@ def sign_in(*, user: User, audience: str) -> TokenPair:
         digest=_digest(secret),
         expires_at=now + timedelta(seconds=settings.AUTH_REFRESH_TOKEN_SECONDS),
     )
-    return _pair(family, secret)
+    return _pair(access_token, family, secret)
 
 
 def refresh(*, token: str) -> TokenPair:
-    """Exchange a refresh token for a new pair, once. Raises `SignInEnded`.
+    """Exchange a refresh token for a new pair, once. Raises `SignInEnded`, `access.NoSigningKey`.
 
     Not one transaction: a family that must die stays dead although the call fails.
     """
@@ -51,13 +51,14 @@ def refresh(*, token: str) -> TokenPair:
     if not _is_alive(family):
         family.delete()
         raise SignInEnded
+    access_token = access.mint(user=family.user, audience=family.audience)
     replacement = _new_secret()
     # Compare and swap: of two that present the same token only one gets a new one.
     newest = SignIn.objects.filter(pk=family.pk, digest=_digest(secret))
     if not newest.update(digest=_digest(replacement), refreshed_at=timezone.now()):
         family.delete()
         raise SignInEnded
-    return _pair(family, replacement)
+    return _pair(access_token, family, replacement)
 
 
 def revoke(*, token: str) -> None:
@@ -69,9 +70,9 @@ def revoke(*, token: str) -> None:
     family.delete()
 
 
-def _pair(family: SignIn, secret: str) -> TokenPair:
+def _pair(access_token: str, family: SignIn, secret: str) -> TokenPair:
     return TokenPair(
-        access=access.mint(user=family.user, audience=family.audience),
+        access=access_token,
         refresh=f"{family.pk.hex}.{secret}",
         expires_in=settings.AUTH_ACCESS_TOKEN_SECONDS,
     )

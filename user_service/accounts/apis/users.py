@@ -38,7 +38,7 @@ class UserViewSet(GrantActions, ModelViewSet):
     grants_serializer_class = UserGrantsSerializer
     permission_classes = (IsAdministratorOrReads,)
     lookup_value_regex = r"\d+"
-    filterset_fields = ("username", "email", "is_active", "is_superuser", "groups")
+    filterset_fields = ("username", "email", "is_active", "is_superuser", "groups__name")
     search_fields = ("username", "email", "first_name", "last_name")
     ordering_fields = ("id", "username", "email", "date_joined")
 

@@ -1,0 +1,53 @@
+"""The permissions of other services are there, whatever Django's housekeeping does."""
+
+import pytest
+from accounts.catalogue import CATALOGUE, create_catalogue
+from accounts.models import User
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from django.core.management import call_command
+
+LABELS = {f"{app}.{codename}" for (app, _), names in CATALOGUE.items() for codename in names}
+
+
+def existing() -> set[str]:
+    rows = Permission.objects.filter(content_type__app_label="students")
+    return {f"{permission.content_type.app_label}.{permission.codename}" for permission in rows}
+
+
+def test_the_student_service_is_in_it() -> None:
+    assert {f"students.{verb}_student" for verb in ("add", "change", "delete", "view")} == LABELS
+
+
+def test_it_is_there_after_migrate(db: None) -> None:
+    assert existing() == LABELS
+
+
+def test_creating_it_again_changes_nothing_and_mends_what_is_missing(db: None) -> None:
+    before = list(Permission.objects.order_by("pk").values_list())
+    create_catalogue()
+    assert list(Permission.objects.order_by("pk").values_list()) == before
+    Permission.objects.filter(codename="view_student").delete()
+    Permission.objects.filter(codename="add_student").update(name="?")
+    create_catalogue()
+    assert existing() == LABELS
+    assert Permission.objects.get(codename="add_student").name == "Can add student"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_survives_a_flush() -> None:
+    call_command("flush", interactive=False, verbosity=0)
+    assert existing() == LABELS
+
+
+def test_it_survives_the_removal_of_stale_content_types(
+    alice: User, capsys: pytest.CaptureFixture[str]
+) -> None:
+    permission = Permission.objects.get(codename="change_student")
+    alice.user_permissions.add(permission)
+    stale = ContentType.objects.create(app_label="accounts", model="gone")
+    call_command("remove_stale_contenttypes", include_stale_apps=True, interactive=False, verbosity=0)
+    assert existing() == LABELS
+    assert alice.has_perm("students.change_student")
+    assert not ContentType.objects.filter(pk=stale.pk).exists()
+    assert "ignored" in capsys.readouterr().err
