@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from authz_sidecar.core import headers, target
 from authz_sidecar.core.errors import Refused
-from authz_sidecar.core.policy import Policy, Rule
+from authz_sidecar.core.policy import MUTATING_METHODS, SAFE_METHODS, Policy, Rule
 from authz_sidecar.core.types import (
     FORWARDED,
     Authenticator,
@@ -27,8 +27,6 @@ from authz_sidecar.core.types import (
     Verdict,
 )
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-MUTATING_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
 
 STATUS: Mapping[Code, int] = MappingProxyType(
