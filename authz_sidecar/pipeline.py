@@ -94,7 +94,6 @@ class Pipeline:
     clock: Clock
     token_header: bytes = b"authorization"
     enforced: bool = True
-    allow_method_override: bool = False
 
     async def decide(self, request: RequestHead, request_id: str) -> Decision:
         """The decision on a request, after all the waiting it takes."""
@@ -145,7 +144,7 @@ class Pipeline:
         if request.method not in SAFE_METHODS and request.method not in MUTATING_METHODS:
             raise Refused(Code.METHOD_UNKNOWN, "this method is not implemented")
         target.check_form(request.target)
-        headers.check(request.headers, allow_method_override=self.allow_method_override)
+        headers.check(request.headers, allow_method_override=self.policy.allow_method_override)
 
     def _unmatched(self, method: str) -> Verdict:
         if method in SAFE_METHODS:
