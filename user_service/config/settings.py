@@ -120,16 +120,6 @@ AUTH_REFRESH_TOKEN_SECONDS = env.number("AUTH_REFRESH_TOKEN_SECONDS", 7 * 24 * 3
 # Attempts per user name and client address; empty: no limit.
 AUTH_LOGIN_RATE = os.environ.get("AUTH_LOGIN_RATE", "10/min")
 
-# In the database, because the login limit has to hold across worker processes.
-CACHES = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
-        "LOCATION": "shared_cache",
-        # Far more than a window of attempts, so that spraying names does not evict what was counted.
-        "OPTIONS": {"MAX_ENTRIES": 100_000},
-    }
-}
-
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "tokens.authentication.BearerAuthentication",
