@@ -6,12 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from authz_sidecar.core.changes import MAX_INTEGER, MAX_TEXT
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.types import Code, Identity, RevisionToken
 from authz_sidecar.settings import JwtSettings
 
-MAX_TEXT = 255
-MAX_INTEGER = 2**53 - 1
 LATEST = 253402300799
 """The last second of the year 9999."""
 

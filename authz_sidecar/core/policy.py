@@ -22,7 +22,7 @@ MUTATING_METHODS: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 @dataclass(frozen=True, slots=True)
 class RuleSource:
-    """One rule as written; `place` says where: "rules[2]"."""
+    """One rule as written; `place` says where its path is: "policy.yaml:4: rules[0].path"."""
 
     place: str
     methods: tuple[str, ...]
@@ -143,11 +143,9 @@ def _methods(source: RuleSource, problems: list[Problem]) -> list[str]:
     good = []
     for method in source.methods:
         if method == "HEAD":
-            problems.append(Problem(f"{source.place}.methods", "HEAD: write GET, which covers HEAD"))
+            problems.append(Problem(source.place, "HEAD: write GET, which covers HEAD"))
         elif method not in known:
-            problems.append(
-                Problem(f"{source.place}.methods", f"{method}: not one of {', '.join(sorted(known))}")
-            )
+            problems.append(Problem(source.place, f"{method}: not one of {', '.join(sorted(known))}"))
         else:
             good.append(method)
     return good
@@ -156,7 +154,7 @@ def _methods(source: RuleSource, problems: list[Problem]) -> list[str]:
 def _segments(source: RuleSource, problems: list[Problem]) -> list[_Segment]:
     """The parsed path; empty, with the problems added, when it is wrong."""
     if not source.path.startswith("/"):
-        problems.append(Problem(f"{source.place}.path", f"{source.path}: a path starts with /"))
+        problems.append(Problem(source.place, f"{source.path}: a path starts with /"))
         return []
     texts = source.path.split("/")[1:]
     segments = [_Segment(_segment_kind(text), text) for text in texts]
@@ -164,7 +162,7 @@ def _segments(source: RuleSource, problems: list[Problem]) -> list[_Segment]:
     names = [match[1] for match in map(_PLACEHOLDER.fullmatch, texts) if match]
     if len(set(names)) < len(names):
         wrong.append("every placeholder needs a name of its own")
-    found = [Problem(f"{source.place}.path", f"{source.path}: {message}") for message in wrong if message]
+    found = [Problem(source.place, f"{source.path}: {message}") for message in wrong if message]
     problems += found
     return [] if found else segments
 
