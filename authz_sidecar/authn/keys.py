@@ -76,7 +76,11 @@ class KeyRefresher:
 
     async def _keep_fresh(self) -> None:
         while True:
-            fresh = await self.refresh()
+            try:
+                fresh = await self.refresh()
+            except Exception:  # even a defect of ours must not end the refreshing unnoticed
+                logger.exception("signing keys: the refresh failed")
+                fresh = False
             await asyncio.sleep(REFRESH_SECONDS if fresh else RETRY_SECONDS)
 
     async def _try(self) -> bool:
