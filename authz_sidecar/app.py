@@ -157,7 +157,11 @@ class Sidecar:
         }
 
     async def _proxy_runner(self, pipeline: Pipeline) -> web.ServerRunner:
-        decision_log = DecisionLog(policy_digest=self._policy.digest, wall=self._clock.wall)
+        decision_log = DecisionLog(
+            policy_digest=self._policy.digest,
+            wall=self._clock.wall,
+            sample_allows=self._settings.decision_log_sample,
+        )
         decision_log.start()
         self._stack.callback(decision_log.stop)
         session = await self._stack.enter_async_context(

@@ -89,6 +89,7 @@ class Settings:
     cors_origins: frozenset[str]
     validation: Literal["cached", "request"]
     mode: Literal["enforce", "shadow"]
+    decision_log_sample: float
     log_level: str
 
     def trusts(self, peer: str) -> bool:
@@ -188,6 +189,13 @@ def _number(text: str) -> float:
     except ValueError:
         return math.nan
     return value if math.isfinite(value) else math.nan
+
+
+def _fraction(text: str) -> float:
+    value = _number(text)
+    if not 0 <= value <= 1:
+        raise ValueError("must be a number from 0 to 1")
+    return value
 
 
 def _count(text: str) -> int:
@@ -354,6 +362,12 @@ TABLE: tuple[Setting, ...] = (
     ),
     Setting("AUTHZ_CORS_ORIGINS", _origins, "browser origins that may read refusals (or `*`)", ""),
     Setting(
+        "AUTHZ_DECISION_LOG_SAMPLE",
+        _fraction,
+        "share of the allowed requests that the decision log keeps, 0 to 1; refusals are always kept",
+        "1",
+    ),
+    Setting(
         "AUTHZ_LOG_LEVEL",
         _choice("debug", "info", "warning", "error"),
         "least severity that is logged",
@@ -461,6 +475,7 @@ def _build(values: Mapping[str, Any]) -> Settings:
         cors_origins=value("CORS_ORIGINS"),
         validation=value("VALIDATION"),
         mode=value("MODE"),
+        decision_log_sample=value("DECISION_LOG_SAMPLE"),
         log_level=value("LOG_LEVEL"),
     )
 

@@ -169,6 +169,9 @@ def test_accepted_values(variable: str, value: str, attribute: str, wanted: obje
         ("AUTHZ_ADMIN_TOKEN", "ключ"),
         ("AUTHZ_VALIDATION", "Cached"),
         ("AUTHZ_MODE", "off"),
+        ("AUTHZ_DECISION_LOG_SAMPLE", "-0.1"),
+        ("AUTHZ_DECISION_LOG_SAMPLE", "1%"),
+        ("AUTHZ_DECISION_LOG_SAMPLE", "nan"),
         ("AUTHZ_LOG_LEVEL", "loud"),
     ],
 )
