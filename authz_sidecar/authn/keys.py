@@ -14,7 +14,7 @@ from authz_sidecar.core.errors import MalformedMessage, Unavailable
 from authz_sidecar.core.types import Clock, Code, Verdict
 from authz_sidecar.settings import JwtSettings
 
-logger = logging.getLogger("authz.keys")
+logger = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 60.0
 RETRY_SECONDS = 5.0
