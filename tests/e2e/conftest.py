@@ -11,13 +11,13 @@ from stack.servers import RabbitMQ, Redis
 from stack.system import Stack
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def system(redis_server: Redis, rabbitmq: RabbitMQ) -> Iterator[Stack]:
     """Everything: Redis, RabbitMQ, relay, both services, one sidecar."""
     with Stack(redis=redis_server, rabbitmq=rabbitmq) as stack:
         yield stack
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def people(system: Stack) -> People:
     return People(system.user_service.url, system.user_service.password)
