@@ -81,6 +81,10 @@ class Process:
     def exit_code(self) -> int | None:
         return self._child.poll() if self._child else None
 
+    def pids(self) -> list[int]:
+        """The program's own and those of all that it started."""
+        return [self.pid, *_descendants(self.pid)]
+
     def start(self) -> None:
         if self.alive:
             raise StackError(f"{self.argv[0]} runs already")
