@@ -31,6 +31,7 @@ from authz_sidecar.proxy.server import Proxy, Upstream
 from authz_sidecar.replica.authorizer import CachedAuthorizer
 from authz_sidecar.replica.check import RequestAuthorizer
 from authz_sidecar.replica.feed import Feed
+from authz_sidecar.replica.labels import warn_of_unknown
 from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.store import Store
@@ -119,6 +120,7 @@ class Sidecar:
     async def _start_authorizer(self, session: ClientSession) -> tuple[Authorizer, StatusReader | None]:
         source, settings, clock = self._settings.user_service, self._settings.replica, self._clock
         feed = Feed(session, source.url, source.token, clock)
+        self._warn_of_unknown_labels(feed)
         if self._settings.validation == "request":
             return RequestAuthorizer(feed), None
         store = _store(settings)
@@ -132,6 +134,11 @@ class Sidecar:
 
         self._metrics.registry.register(FreshnessCollector(status))
         return CachedAuthorizer(replica, feed, settings.max_staleness), status
+
+    def _warn_of_unknown_labels(self, feed: Feed) -> None:
+        labels = {label for rule in self._policy.rules for label in rule.requirement.permissions}
+        task = asyncio.create_task(warn_of_unknown(feed, labels), name="labels")
+        self._stack.callback(task.cancel)
 
     def _admin_runner(self, status: StatusReader | None) -> web.AppRunner:
         ready = {"upstream": health.reachable(self._settings.upstream)}
