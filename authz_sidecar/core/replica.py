@@ -326,6 +326,7 @@ class ReplicaMachine:
         self._head = position.revision
         self._proofs.clear()
         self._fresh_at = None
+        self._offset = None  # another history may live on another machine, with another clock
         self._beat_at = None
         self._close_gap()
         self._resync = None
