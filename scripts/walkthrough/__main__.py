@@ -8,14 +8,15 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from http.client import HTTPException
 
+from stack.client import Client, People
 from stack.process import StackError, exit_on_sigterm
 from stack.servers import External, HasUrl, RabbitMQ, Redis
 from stack.system import Stack
 from walkthrough import calls, screen
 from walkthrough.screen import Screen, say
 from walkthrough.steps import Insight, Walkthrough
-from walkthrough.world import Surprise, World
 
 HOW_TO_SIGN_IN = """\
 The demo's users have a password: name it in DEMO_PASSWORD. Compose made one up; it is shown by
@@ -27,10 +28,10 @@ def main() -> int:
     exit_on_sigterm()
     try:
         if arguments.against:
-            _walk_through(*_somebody_elses(*arguments.against))
+            _somebody_elses(*arguments.against)
         else:
             _own(embedded=arguments.embedded, stay=not arguments.check)
-    except (Surprise, StackError, OSError) as error:
+    except (StackError, OSError, HTTPException) as error:
         say(screen.paint(f"\nFAILED: {error}", screen.RED))
         return 1
     except KeyboardInterrupt:
@@ -52,29 +53,30 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _walk_through(world: World, insight: Insight) -> None:
-    Walkthrough(world, insight, Screen()).run()
-    say(screen.paint("\nEverything was as promised.", screen.GREEN))
-
-
-def _somebody_elses(user_url: str, sidecar_url: str, admin_url: str) -> tuple[World, Insight]:
+def _somebody_elses(user_url: str, sidecar_url: str, admin_url: str) -> None:
     password = os.environ.get("DEMO_PASSWORD")
     if not password:
-        raise Surprise(HOW_TO_SIGN_IN)
-    counter = calls.from_metrics(admin_url)
-    return World(user_url, sidecar_url, password), Insight(counter, "the sidecar's own metrics")
+        raise StackError(HOW_TO_SIGN_IN)
+    insight = Insight(calls.from_metrics(admin_url), "the sidecar's own metrics")
+    _walk_through(People(user_url, password), Client(sidecar_url), insight)
 
 
 def _own(*, embedded: bool, stay: bool) -> None:
     with ExitStack() as exits:
         with screen.progress() as starting:
             stack, insight = _start(exits, embedded, starting)
-        _walk_through(World(stack.user_service.url, stack.sidecar.url, stack.user_service.password), insight)
+        people = People(stack.user_service.url, stack.user_service.password)
+        _walk_through(people, Client(stack.sidecar.url), insight)
         if stay:
             _say_where(stack)
             with suppress(KeyboardInterrupt):
                 signal.pause()
             say("\nstopping")
+
+
+def _walk_through(people: People, sidecar: Client, insight: Insight) -> None:
+    Walkthrough(people, sidecar, insight, Screen()).run()
+    say(screen.paint("\nEverything was as promised.", screen.GREEN))
 
 
 def _start(exits: ExitStack, embedded: bool, starting: Callable[[str], None]) -> tuple[Stack, Insight]:

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from stack.client import call
 from stack.process import wait_for
 from stack.services import UserService
-from walkthrough.client import Client
 
 CAUSED_BY_REQUESTS = frozenset({"check", "subjects"})
 """Endpoints that a sidecar asks because of one request; all others it asks on its own."""
@@ -51,16 +51,15 @@ def _settle(service: UserService) -> None:
     """A line is written after its answer: wait for that of a request of our own, made last."""
     mark = ("GET", "/livez")
     seen = service.requests()[mark]
-    Client(service.url).send(*mark, headers={"Connection": "close"})
+    call(f"{service.url}/livez")
     wait_for(lambda: service.requests()[mark] > seen, 10, "the User service's access log")
 
 
 def from_metrics(admin_url: str) -> CallCounter:
     """Counts what the sidecar says that it asked."""
-    admin = Client(admin_url)
 
     def count() -> Counter[str]:
-        exposition = admin.send("GET", "/metrics").body.decode()
+        exposition = call(f"{admin_url}/metrics").body.decode()
         calls: Counter[str] = Counter()
         for endpoint, value in _METRIC.findall(exposition):
             calls[endpoint] += int(float(value))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from walkthrough.client import Answer
+from stack.client import Answer
 
 BOLD, DIM, GREEN, YELLOW, RED = "1", "2", "32", "33", "31"
 _ANSWER_COLUMN = 62
