@@ -83,6 +83,12 @@ class RabbitMQ(Daemon):
     def url_of(self, user: str, password: str) -> str:
         return f"amqp://{user}:{password}@{self.address}/%2F"
 
+    def add_virtual_host(self, name: str) -> str:
+        """A broker of one's own within the broker; its URL."""
+        self._control("add_vhost", name)
+        self._control("set_permissions", "--vhost", name, self.user, ".*", ".*", ".*")
+        return f"amqp://{self.user}:{self.password}@{self.address}/{name}"
+
     def add_user(self, name: str, password: str, *, configure: str, write: str, read: str) -> str:
         """Makes a user with these permissions (regular expressions of resource names); its URL."""
         self._control("add_user", name, password)
