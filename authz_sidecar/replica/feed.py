@@ -105,6 +105,14 @@ class Feed:
     async def check(self, sub: str, permission: str | None, token_generation: int | None) -> CheckAnswer:
         """The service's own decision."""
         question = {"sub": sub, "permission": permission, "token_generation": token_generation}
+        try:
+            return await self._ask(question)
+        except Unavailable as error:
+            if not _connection_had_died(error.__cause__):
+                raise
+            return await self._ask(question)  # asking twice does no harm
+
+    async def _ask(self, question: Mapping[str, Any]) -> CheckAnswer:
         async with self._open("POST", "check", ANSWER, json=question) as response:
             return changes.parse_check(await _body(response))
 
@@ -138,6 +146,12 @@ class Feed:
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"User service: {path}: {type(error).__name__}") from error
+
+
+def _connection_had_died(cause: BaseException | None) -> bool:
+    """Kept connections end at any time; aiohttp repeats requests on a new one only for safe methods."""
+    died = isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+    return died and not isinstance(cause, aiohttp.ClientConnectorError)
 
 
 def _check_status(response: aiohttp.ClientResponse, path: str, *, missing: bool) -> None:
