@@ -187,3 +187,20 @@ def test_request_based_validation(system: Stack, people: People) -> None:
     assert attempt().status == 403
     metrics = call(f"{sidecar.admin_url}/metrics").body.decode()
     assert 'authz_user_service_calls_total{class="2xx",endpoint="check"} 5.0' in metrics
+
+
+def test_no_log_holds_a_credential(system: Stack, people: People) -> None:
+    """Neither a token, good or bad, nor a password, nor a service's credential."""
+    people.grant(people.new_user("evil"), ADD)
+    good, bad = people.token("evil"), "eyJhbGciOiJub25lIn0.e30.c2VjcmV0"
+    assert create(system, good).status == 201
+    assert create(system, bad).status == 401
+    assert call(f"{system.sidecar.url}/students/?token={bad}").status == 200
+    services = (system.sidecar, system.user_service, system.relay, system.student_service)
+    logs = "".join(service.log_path.read_text() for service in services if service)
+    assert '"type": "decision"' in logs
+    secrets = (good, bad, good.split(".")[2], system.user_service.password, system.user_service.service_token)
+    urls = (system.sidecar.env["AUTHZ_REDIS_URL"], system.sidecar.env["AUTHZ_AMQP_URL"])
+    passwords = [url.split("@")[0].split(":")[-1] for url in urls]
+    for secret in (*secrets, *passwords):
+        assert secret not in logs
