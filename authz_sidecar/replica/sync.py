@@ -19,6 +19,7 @@ from authz_sidecar.core.events import ReplicaObserver, ReplicaStatus
 from authz_sidecar.core.replica import Apply, AskHead, Effect, Ignore, Pull, ReplicaMachine, Resync, Wait
 from authz_sidecar.core.types import Change, Clock, Entity, EntityKey, Position
 from authz_sidecar.replica.dependencies import Dependencies
+from authz_sidecar.replica.drift import DriftCheck
 from authz_sidecar.replica.feed import Feed
 from authz_sidecar.replica.keeper import StoreKeeper
 from authz_sidecar.replica.near_cache import NearCache
@@ -48,6 +49,7 @@ class Replica:
         self._dependencies = Dependencies(observer)
         self.near = NearCache(settings.near_cache_size)
         self.keeper = StoreKeeper(store, feed, self.near, self._dependencies, observer, self._demand)
+        self._drift = DriftCheck(store, feed, self.keeper, self.near, observer)
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
         self._waiting = 0
@@ -62,6 +64,7 @@ class Replica:
             self._tasks.append(asyncio.create_task(subscription.run(), name="subscription"))
         self._tasks.append(asyncio.create_task(self._follow(), name="replica"))
         self._tasks.append(asyncio.create_task(self.keeper.run(), name="store"))
+        self._tasks.append(asyncio.create_task(self._drift.run(), name="drift"))
 
     async def stop(self) -> None:
         for task in self._tasks:

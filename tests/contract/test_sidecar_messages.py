@@ -15,6 +15,7 @@ from authz_sidecar.core.changes import (
     SnapshotHead,
     SubjectAnswer,
 )
+from authz_sidecar.core.digest import Digests
 from authz_sidecar.core.types import Change, Entity, EntityKey, GroupState, Heartbeat, Position, UserState
 
 MESSAGES = Path(__file__).parent / "messages"
@@ -81,6 +82,14 @@ BODY_IS_NOT_READ = {"gone.json"}
 def test_golden_message_is_understood(name: str) -> None:
     read, expected = READERS[name]
     assert read((MESSAGES / name).read_bytes()) == expected
+
+
+def test_both_sides_compute_the_same_digests() -> None:
+    golden = changes.parse_digest((MESSAGES / "digest.json").read_bytes())
+    ours = Digests(len(golden.buckets))
+    ours.add([group, user])
+    assert [ours[bucket] for bucket in range(len(golden.buckets))] == [b.digest for b in golden.buckets]
+    assert ours.revisions == [bucket.revision for bucket in golden.buckets]
 
 
 def test_no_golden_message_is_overlooked() -> None:
