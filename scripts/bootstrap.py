@@ -2,9 +2,10 @@
 
 Runs under any Python from 3.11 on, with nothing installed. What is there already is left alone.
 
-    python3 scripts/bootstrap.py [--dev] [PROGRAM...]
+    python3 scripts/bootstrap.py [--dev] [--bench] [PROGRAM...]
 
-`--dev` adds what tests and checks need; a PROGRAM is `redis-server`, `rabbitmq-server` or `postgres`.
+`--dev` adds what tests and checks need, `--bench` what benchmarks compare with; a PROGRAM is one of
+`redis-server`, `rabbitmq-server`, `postgres`, `nginx`, `haproxy` and `wrk`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ DEBIAN_PACKAGES = {
     "redis-server": "redis-server",
     "rabbitmq-server": "rabbitmq-server",
     "postgres": "postgresql",
+    "nginx": "nginx",
+    "haproxy": "haproxy",
+    "wrk": "wrk",
 }
 # Debian starts what it installs, unless this file says no (invoke-rc.d(8)); we start our own.
 POLICY = Path("/usr/sbin/policy-rc.d")
@@ -39,11 +43,13 @@ DOT_SECONDS = 2.0
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--dev", action="store_true")
+    parser.add_argument("--bench", action="store_true")
     parser.add_argument("programs", nargs="*", choices=[[], *DEBIAN_PACKAGES], metavar="PROGRAM")
     arguments = parser.parse_args()
     try:
         _ensure_programs(arguments.programs)
-        _ensure_venv(["user-service", "student-service", *(["dev"] if arguments.dev else [])])
+        extras = [extra for extra in ("dev", "bench") if getattr(arguments, extra)]
+        _ensure_venv(["user-service", "student-service", *extras])
     except subprocess.CalledProcessError as error:
         print(f"{' '.join(map(str, error.cmd))} failed:\n{error.output}", file=sys.stderr)
         return 1
