@@ -62,6 +62,7 @@ class DjangoService(Service):
         argv = [
             *(sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", self.address),
             *("--worker-class", "gthread", "--threads", "4", "--keep-alive", "75", "--graceful-timeout", "2"),
+            "--no-control-socket",  # it would be one for all, in the home directory
             *("--access-logfile", str(self.access_log_path), "--access-logformat", ACCESS_LOG_FORMAT),
         ]
         return Process(argv, env=self.env, cwd=self.root, log_path=self.log_path)
