@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from select import select
 
 from bench.load import BODY, TARGET
@@ -48,6 +49,8 @@ class Connection:
         self.socket = socket.create_connection((host, port), timeout=SILENCE_SECONDS)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.due = 0.0
+        self.head = b""
+        """Of the newest answer."""
         self._received = b""
 
     def fileno(self) -> int:
@@ -70,10 +73,11 @@ class Connection:
         head, separator, body = self._received.partition(b"\r\n\r\n")
         if not separator:
             return None
+        self.head, status = head, int(head[9:12])
         length = _LENGTH.search(head + b"\r\n")
-        if length is None:
+        if length is None and status != HTTPStatus.NO_CONTENT:
             raise StackError(f"an answer without Content-Length: {head!r}")
-        return int(head[9:12]) if len(body) >= int(length[1]) else None
+        return status if length is None or len(body) >= int(length[1]) else None
 
 
 def run(
