@@ -53,6 +53,9 @@ def main() -> int:
     except subprocess.CalledProcessError as error:
         print(f"{' '.join(map(str, error.cmd))} failed:\n{error.output}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted; the next run goes on from here", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -85,26 +88,32 @@ def _install_packages(packages: Sequence[str]) -> None:
 
 
 def _ensure_venv(extras: Sequence[str]) -> None:
-    if not PYTHON.exists():
-        if not _has_venv():
-            _ensure_python_venv()
-        with _step("making .venv"):
-            _run([sys.executable, "-m", "venv", VENV])
-    stamp, wanted = VENV / "installed", _wanted(extras)
-    installed = stamp.read_text().split() if stamp.exists() else []
-    if wanted[0] in installed[:1] and set(wanted) <= set(installed):
+    """The file `installed` is written last: without it, what is there may be half done."""
+    stamp, digest = VENV / "installed", _digest()
+    if not (PYTHON.exists() and stamp.exists()):
+        _make_venv()
+    installed, *having = stamp.read_text().split() if stamp.exists() else [""]
+    if installed == digest and set(extras) <= set(having):
         return
+    wanted = sorted({*extras, *having})
     with _step("installing Python packages"):
-        requirement = f"{ROOT}[{','.join(extras)}]"
+        requirement = f"{ROOT}[{','.join(wanted)}]"
         constraints = ROOT / "constraints.txt"
         _run([PYTHON, "-m", "pip", "install", "-q", "-c", constraints, "-e", requirement])
-    stamp.write_text("\n".join(wanted))
+    stamp.write_text("\n".join([digest, *wanted]))
 
 
-def _wanted(extras: Sequence[str]) -> list[str]:
-    """What `.venv` must hold: a digest of the requirements, then the extras."""
+def _make_venv() -> None:
+    if not _has_venv():
+        _ensure_python_venv()
+    with _step("making .venv"):
+        _run([sys.executable, "-m", "venv", VENV])
+
+
+def _digest() -> str:
+    """Of all that says which packages are needed."""
     content = b"".join((ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt"))
-    return [hashlib.sha256(content).hexdigest(), *extras]
+    return hashlib.sha256(content).hexdigest()
 
 
 def _has_venv() -> bool:
