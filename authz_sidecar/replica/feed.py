@@ -38,6 +38,15 @@ class ChangeStream:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmation:
+    """At `sent_at` on our clock or later, `position` was on the service's history, and `head` the newest."""
+
+    position: Position
+    head: int
+    sent_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotStream:
     """All entities at `position`; iterating raises `MalformedMessage` at the end of a truncated one."""
 
@@ -73,13 +82,13 @@ class Feed:
             now = changes.parse_instant(response.headers.get("Authz-Now", ""))
             yield ChangeStream(head, now, sent_at, _changes(response))
 
-    async def knows(self, position: Position) -> bool:
-        """Whether this point is on the service's present history and the log goes on from it."""
+    async def confirm(self, position: Position) -> Confirmation | None:
+        """`None` when the service's log does not go on from this point, or belongs to another history."""
         try:
-            async with self.changes(position, limit=1):
-                return True
+            async with self.changes(position, limit=1) as stream:
+                return Confirmation(position, stream.head, stream.sent_at)
         except HistoryGone:
-            return False
+            return None
 
     @asynccontextmanager
     async def snapshot(self, bucket: int = 0, buckets: int = 1) -> AsyncIterator[SnapshotStream]:

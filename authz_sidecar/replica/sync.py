@@ -20,7 +20,7 @@ from authz_sidecar.core.replica import Apply, AskHead, Effect, Ignore, Pull, Rep
 from authz_sidecar.core.types import Change, Clock, Entity, EntityKey, Position
 from authz_sidecar.replica.dependencies import Dependencies
 from authz_sidecar.replica.drift import DriftCheck
-from authz_sidecar.replica.feed import Feed
+from authz_sidecar.replica.feed import Confirmation, Feed
 from authz_sidecar.replica.keeper import StoreKeeper
 from authz_sidecar.replica.near_cache import NearCache
 from authz_sidecar.replica.store import Copy, Store
@@ -54,23 +54,24 @@ class Replica:
         self._moved = asyncio.Event()
         self._waiting = 0
         self._confirmed_at = float("-inf")
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Returns at once; dependencies that are down are waited for in the background."""
         self._machine.begin()
         if self._settings.amqp_url is not None:
             subscription = Subscription(self._settings.amqp_url, self._on_message, self._on_broker)
-            self._tasks.append(asyncio.create_task(subscription.run(), name="subscription"))
-        self._tasks.append(asyncio.create_task(self._follow(), name="replica"))
-        self._tasks.append(asyncio.create_task(self.keeper.run(), name="store"))
-        self._tasks.append(asyncio.create_task(self._drift.run(), name="drift"))
+            self._tasks.add(asyncio.create_task(subscription.run(), name="subscription"))
+        self._tasks.add(asyncio.create_task(self._follow(), name="replica"))
+        self._tasks.add(asyncio.create_task(self.keeper.run(), name="store"))
+        self._tasks.add(asyncio.create_task(self._drift.run(), name="drift"))
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
+        # Again and again: `asyncio.wait_for` of Python 3.11, which libraries use, can swallow a cancellation.
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            _, self._tasks = await asyncio.wait(self._tasks, timeout=0.1)
 
     # core.decision.View
 
@@ -266,24 +267,29 @@ class Replica:
     async def _take_position(self, cause: str) -> None:
         """Stand where the store stands, if the User service can go on from there; else at a snapshot."""
         async with self.keeper.busy:
-            copy, replaces = await self.keeper.usable_copy()
-            if copy is not None:
-                self._stand(copy.position, self._machine.resume(copy.position, self.now()), copy)
+            copy = await self.keeper.find()
+            known = await self._feed.confirm(copy.position) if copy is not None else None
+            if known is not None:
+                self._stand(known, copy)
                 return
             self._observer.resync(cause)
+            replaces = None if copy is None else copy.generation
             async with self._feed.snapshot() as snapshot:
                 try:
-                    copy = await self.keeper.load(snapshot, replaces)
+                    loaded = await self.keeper.load(snapshot, replaces)
                 except StoreUnavailable as error:
                     # What is missing here is then asked for one subject at a time.
                     logger.warning("the snapshot is not kept: %s", error)
-                effects = self._machine.restart(snapshot.position, snapshot.sent_at, self.now())
-                self._stand(snapshot.position, effects, copy)
-                self._confirmed_at = max(self._confirmed_at, snapshot.sent_at)
-            self._announce()
+                    loaded = None
+                position = snapshot.position
+                self._stand(Confirmation(position, position.revision, snapshot.sent_at), loaded)
 
-    def _stand(self, position: Position, effects: Sequence[Effect], copy: Copy | None) -> None:
-        self.near.restart(position)
+    def _stand(self, at: Confirmation, copy: Copy | None) -> None:
+        """Move to another position, with everything that hangs on it, in one step."""
+        effects = self._machine.restart(at.position, at.head, at.sent_at, self.now())
+        self.near.restart(at.position)
         self.keeper.adopt(copy)
         self._execute(effects)
-        logger.info("standing at %s", position.token)
+        self._confirmed_at = max(self._confirmed_at, at.sent_at)
+        self._announce()
+        logger.info("standing at %s", at.position.token)

@@ -13,7 +13,7 @@ import pytest
 from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable
 from authz_sidecar.core.types import Entity, EntityKey, Position
 from authz_sidecar.replica import feed as feed_module
-from authz_sidecar.replica.feed import Feed
+from authz_sidecar.replica.feed import Confirmation, Feed
 
 MESSAGES = Path(__file__).parents[2] / "contract" / "messages"
 EPOCH = "3f2a9c1b-5d44-4b0e-9c07-6a1f7f0e8d21"
@@ -105,6 +105,11 @@ async def test_changes(feed: Feed, player: Player) -> None:
 async def test_no_changes(feed: Feed, player: Player) -> None:
     player.plays(b"", headers=HEADERS)
     assert await pull(feed) == []
+
+
+async def test_a_position_is_confirmed(feed: Feed, player: Player) -> None:
+    player.plays(golden("changes.ndjson"), headers=HEADERS)
+    assert await feed.confirm(HERE) == Confirmation(HERE, 42, 7.0)
 
 
 async def test_snapshot(feed: Feed, player: Player) -> None:
@@ -205,7 +210,7 @@ async def test_gone(feed: Feed, player: Player) -> None:
     player.plays(golden("gone.json"), status="410 Gone")
     with pytest.raises(HistoryGone):
         await pull(feed)
-    assert not await feed.knows(HERE)
+    assert await feed.confirm(HERE) is None
 
 
 @pytest.mark.parametrize("headers", [b"", HEADERS.replace(b"42", b"x"), HEADERS.replace(b"2026", b"year")])

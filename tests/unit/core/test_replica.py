@@ -54,7 +54,7 @@ def live(revision: int = 10, now: float = 100.0) -> ReplicaMachine:
     """A machine that stands at a snapshot's revision and has just pulled."""
     machine = ReplicaMachine(FEED_INTERVAL, MAX_STALENESS)
     machine.begin()
-    machine.restart(change(revision).position, now, now)
+    machine.restart(change(revision).position, revision, now, now)
     pull(machine, now, head=revision)
     assert machine.phase is Phase.LIVE
     return machine
@@ -102,7 +102,7 @@ class TestTheOneRule:
         machine = ReplicaMachine(FEED_INTERVAL, MAX_STALENESS)
         machine.begin()
         machine.receive(change(11, OTHER), 1.0)
-        assert machine.restart(change(10).position, 1.0, 1.0) == []
+        assert machine.restart(change(10).position, 10, 1.0, 1.0) == []
         assert machine.head == 10
 
     def test_a_snapshot_takes_over_what_was_held(self) -> None:
@@ -110,7 +110,7 @@ class TestTheOneRule:
         machine.begin()
         for each in (9, 12, 11):
             assert machine.receive(change(each), 1.0) == [Hold()]
-        assert machine.restart(change(10).position, 1.0, 2.0) == [Apply(change(11)), Apply(change(12))]
+        assert machine.restart(change(10).position, 10, 1.0, 2.0) == [Apply(change(11)), Apply(change(12))]
 
 
 class TestStart:
@@ -121,20 +121,22 @@ class TestStart:
         assert machine.phase is Phase.SYNCING
         assert machine.step(0.0) == Resync("start")
 
-    def test_a_store_proves_nothing(self) -> None:
+    def test_a_copy_that_the_service_knows_is_behind_until_it_has_caught_up(self) -> None:
         machine = ReplicaMachine(FEED_INTERVAL, MAX_STALENESS)
         machine.begin()
-        machine.resume(change(10).position, 5.0)
-        assert machine.staleness(5.0) is None
+        assert machine.restart(change(10).position, 12, 5.0, 6.0) == []
+        assert machine.staleness(6.0) is None
         assert machine.phase is Phase.SYNCING
-        assert isinstance(machine.step(5.0), Pull)
-        pull(machine, 5.0, 10)
+        assert machine.step(6.0) == Pull(change(10).position, "gap")
+        machine.receive(change(11), 6.0)
+        machine.receive(change(12), 6.0)
+        assert machine.staleness(6.0) == 1.0
         assert machine.phase is Phase.LIVE
 
     def test_a_snapshot_is_as_fresh_as_its_request(self) -> None:
         machine = ReplicaMachine(FEED_INTERVAL, MAX_STALENESS)
         machine.begin()
-        machine.restart(change(10).position, 5.0, 25.0)
+        machine.restart(change(10).position, 10, 5.0, 25.0)
         assert machine.staleness(25.0) == 20.0
         assert machine.was_live
 
@@ -207,7 +209,7 @@ class TestOtherHistories:
         machine = live(10)
         machine.history_gone(101.0)
         assert machine.step(101.0) == Resync("history_gone")
-        machine.restart(change(500).position, 101.0, 102.0)
+        machine.restart(change(500).position, 500, 101.0, 102.0)
         assert revision(machine) == 500
         assert machine.phase is Phase.LIVE
 
@@ -242,7 +244,7 @@ class TestOtherHistories:
     def test_proofs_of_another_epoch_are_dropped(self) -> None:
         machine = live(10)
         machine.heartbeat(beat(11, 101.0), 101.0)
-        machine.resume(Position(OTHER, 10, None), 102.0)
+        machine.restart(Position(OTHER, 10, None), 99, 102.0, 102.0)
         machine.receive(change(11, OTHER), 102.0)
         assert machine.staleness(102.0) is None
 

@@ -210,19 +210,17 @@ class Histories(RuleBasedStateMachine):
             self.machine.failed(service.now)
 
     def do_resync(self, trip: Trip) -> None:
-        """Cut connections stand for a store that another process left a little behind."""
+        """A snapshot; or, where connections are cut, a store that another process left a little behind."""
         service = self.service
         sent_at = service.now
         service.now += trip.there
-        revision = max(service.oldest - 1, 0, service.head - (trip.cut_after or 0))
+        head = service.head
+        revision = max(service.oldest - 1, 0, head - (trip.cut_after or 0))
         position = service.position(revision)
         self.copy = service.state(revision)
         self.answer_travels(trip)
         self.moves.append((None, position))
-        if trip.cut_after is None:
-            self.take(self.machine.restart(position, sent_at, service.now))
-        else:
-            self.take(self.machine.resume(position, service.now))
+        self.take(self.machine.restart(position, head, sent_at, service.now))
 
     def answer_travels(self, trip: Trip) -> None:
         if trip.commits:
