@@ -45,6 +45,8 @@ class ScriptedService:
         self.down = False
         self.broken_snapshots = 0
         self.calls: Counter[str] = Counter()
+        self.checked: list[dict] = []
+        self.said: dict = {}
         self.new_epoch()
 
     # What happens to it
@@ -96,6 +98,7 @@ class ScriptedService:
         for name in ("head", "changes", "snapshot", "digest"):
             app.router.add_get(f"/authz/v1/{name}", getattr(self, f"_{name}"))
         app.router.add_get("/authz/v1/subjects/{sub:.+}", self._subjects)
+        app.router.add_post("/authz/v1/check", self._check)
         return app
 
     @web.middleware
@@ -151,6 +154,15 @@ class ScriptedService:
             return web.json_response({**self._position, "sub": sub}, status=404)
         groups = [existing["group", key] for key in user["state"]["groups"] if ("group", key) in existing]
         return web.json_response({**self._position, "sub": sub, "entities": [user, *groups]})
+
+    async def _check(self, request: web.Request) -> web.Response:
+        """Only what direct permissions grant; `said` overrides it."""
+        question = await request.json()
+        self.checked.append(question)
+        user = self.entities().get(("user", question["sub"]))
+        granted = user is not None and question["permission"] in [None, *user["state"]["permissions"]]
+        answer = {"allowed": granted, "reason": "granted" if granted else "denied"}
+        return web.json_response({**self._position, **answer, **self.said})
 
 
 def _now() -> str:
