@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
@@ -31,6 +31,7 @@ MAX_WAITING = 1_000
 """Requests that may wait for a revision at once; the rest are refused at once."""
 BRIEF = 0.03
 """Seconds in which a subscription usually delivers; only then is the feed asked."""
+RESTART_DELAY = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -61,10 +62,13 @@ class Replica:
         self._machine.begin()
         if self._settings.amqp_url is not None:
             subscription = Subscription(self._settings.amqp_url, self._on_message, self._on_broker)
-            self._tasks.add(asyncio.create_task(subscription.run(), name="subscription"))
-        self._tasks.add(asyncio.create_task(self._follow(), name="replica"))
-        self._tasks.add(asyncio.create_task(self.keeper.run(), name="store"))
-        self._tasks.add(asyncio.create_task(self._drift.run(), name="drift"))
+            self._spawn("subscription", subscription.run)
+        self._spawn("replica", self._follow)
+        self._spawn("store", self.keeper.run)
+        self._spawn("drift", self._drift.run)
+
+    def _spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        self._tasks.add(asyncio.create_task(_for_ever(name, work), name=name))
 
     async def stop(self) -> None:
         # Again and again: `asyncio.wait_for` of Python 3.11, which libraries use, can swallow a cancellation.
@@ -241,10 +245,6 @@ class Replica:
         except Unavailable as error:
             self.service_answered(False, str(error))
             self._fail()
-        except Exception:
-            # A mistake of ours must not end the task: staleness refuses meanwhile, the next try may do.
-            logger.exception("following the User service")
-            self._fail()
 
     def _fail(self) -> None:
         self._machine.failed(self.now(), random.uniform(0.5, 1.0))  # noqa: S311 (jitter)
@@ -293,3 +293,13 @@ class Replica:
         self._confirmed_at = max(self._confirmed_at, at.sent_at)
         self._announce()
         logger.info("standing at %s", at.position.token)
+
+
+async def _for_ever(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """A mistake of ours must not end a task unnoticed: staleness refuses meanwhile, the next try may do."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            logger.exception("%s: failed, is started again", name)
+        await asyncio.sleep(RESTART_DELAY)
