@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from authz_sidecar.core import headers, target
 from authz_sidecar.core.errors import Refused
-from authz_sidecar.core.policy import Policy, Rule
+from authz_sidecar.core.policy import MUTATING_METHODS, SAFE_METHODS, Policy, Rule
 from authz_sidecar.core.types import (
     FORWARDED,
     Authenticator,
@@ -27,8 +27,6 @@ from authz_sidecar.core.types import (
     Verdict,
 )
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-MUTATING_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
 
 STATUS: Mapping[Code, int] = MappingProxyType(
@@ -96,7 +94,6 @@ class Pipeline:
     clock: Clock
     token_header: bytes = b"authorization"
     enforced: bool = True
-    allow_method_override: bool = False
 
     async def decide(self, request: RequestHead, request_id: str) -> Decision:
         """The decision on a request, after all the waiting it takes."""
@@ -147,7 +144,7 @@ class Pipeline:
         if request.method not in SAFE_METHODS and request.method not in MUTATING_METHODS:
             raise Refused(Code.METHOD_UNKNOWN, "this method is not implemented")
         target.check_form(request.target)
-        headers.check(request.headers, allow_method_override=self.allow_method_override)
+        headers.check(request.headers, allow_method_override=self.policy.allow_method_override)
 
     def _unmatched(self, method: str) -> Verdict:
         if method in SAFE_METHODS:

@@ -389,7 +389,8 @@ def _value(
         return None if text is None else setting.parse(text)
     except ValueError as error:
         place = setting.flag if setting.variable in flags else setting.variable
-        shown = f", not {text!r}" if text and not setting.secret else ""
+        harmless = text and not setting.secret and "@" not in text  # a URL may hold a password by mistake
+        shown = f", not {text!r}" if harmless else ""
         problems.append(Problem(place, f"{error}{shown}"))
         return None
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from authz_sidecar.core.errors import UpstreamError, UpstreamTimeout
+from authz_sidecar.core.policy import MUTATING_METHODS, SAFE_METHODS
 from authz_sidecar.core.types import Code, Decision
-from authz_sidecar.pipeline import MUTATING_METHODS, SAFE_METHODS
 
 RETRY_AFTER_SECONDS = 1
 

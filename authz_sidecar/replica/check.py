@@ -1,16 +1,79 @@
-"""Request-based validation: one call to the User service for each mutating request."""
+"""Request-based validation: the User service is asked about every mutating request."""
 
 from __future__ import annotations
 
-from authz_sidecar.core.types import Pending, Question, Verdict
+from functools import partial
+
+from authz_sidecar.core.changes import CheckAnswer
+from authz_sidecar.core.errors import MalformedMessage, Unavailable
+from authz_sidecar.core.types import Code, Pending, Position, Question, Verdict
 from authz_sidecar.replica.feed import Feed
+
+CODES = {
+    "superuser": Code.SUPERUSER,
+    "granted": Code.GRANTED,
+    "denied": Code.PERMISSION_DENIED,
+    "inactive": Code.SUBJECT_INACTIVE,
+    "unknown_subject": Code.SUBJECT_UNKNOWN,
+    "token_revoked": Code.TOKEN_REVOKED,
+}
+"""The User service's reasons in our words."""
 
 
 class RequestAuthorizer:
     """Implements `core.types.Authorizer` without any copy of the permissions."""
 
     def __init__(self, feed: Feed) -> None:
-        raise NotImplementedError
+        self._feed = feed
 
     def authorize(self, question: Question, now: float) -> Verdict | Pending:
-        raise NotImplementedError
+        """Never decided here: always one call per permission in question, until they decide."""
+        return partial(self._ask, question)
+
+    async def _ask(self, question: Question) -> Verdict | None:
+        try:
+            return await self._decide(question)
+        except (Unavailable, MalformedMessage):
+            return Verdict(Code.GRANTS_UNKNOWN, "the User service cannot be asked now")
+
+    async def _decide(self, question: Question) -> Verdict:
+        requirement, identity = question.requirement, question.identity
+        verdict = Verdict(Code.PERMISSION_DENIED, f"this needs {requirement}")
+        permissions: tuple[str | None, ...] = requirement.permissions
+        if requirement.quantifier == "authenticated":
+            permissions = (None,)
+        for permission in permissions:
+            answer = await self._feed.check(identity.subject, permission, identity.token_generation)
+            verdict = _too_old(question, answer) or _verdict(question, answer)
+            decided = verdict.code not in (Code.GRANTED, Code.PERMISSION_DENIED)
+            if decided or verdict.allowed is (requirement.quantifier != "all"):
+                return verdict
+        return verdict
+
+
+def _verdict(question: Question, answer: CheckAnswer) -> Verdict:
+    position = Position(answer.epoch, answer.revision, None)
+    code = CODES.get(answer.reason)
+    if code is None or Verdict(code).allowed is not answer.allowed:
+        return Verdict(Code.GRANTS_UNKNOWN, "the User service's answer is not understood", position, 0.0)
+    if answer.allowed and question.requirement.quantifier == "authenticated":
+        code = Code.AUTHENTICATED
+    detail = f"this needs {question.requirement}" if code is Code.PERMISSION_DENIED else ""
+    return Verdict(code, detail, position, 0.0)
+
+
+def _too_old(question: Question, answer: CheckAnswer) -> Verdict | None:
+    """An answer is always the newest there is: a revision it lacks does not exist."""
+    position = Position(answer.epoch, answer.revision, None)
+    claim = question.identity.min_revision
+    if claim is not None and (claim.epoch8 != answer.epoch[:8] or claim.revision > answer.revision):
+        return Verdict(Code.TOKEN_EPOCH, "this token is of a history of permissions that has ended", position)
+    header = question.min_revision
+    if header is None:
+        return None
+    if header.epoch8 != answer.epoch[:8]:
+        detail = f"revision {header} is of another history of permissions"
+        return Verdict(Code.EPOCH_MISMATCH, detail, position)
+    if header.revision > answer.revision:
+        return Verdict(Code.REVISION_BEYOND_HEAD, f"there is no revision {header} yet", position)
+    return None

@@ -1,18 +1,195 @@
-"""The User service's HTTP interface for sidecars."""
+"""The User service's HTTP interface for sidecars. The only module that knows its paths.
+
+Every call raises `Unavailable` when there is no usable answer and `MalformedMessage` when the answer breaks
+the contract.
+"""
 
 from __future__ import annotations
 
-import aiohttp
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
 
-from authz_sidecar.core.types import Clock
+import aiohttp
+from yarl import URL
+
+from authz_sidecar.core import changes
+from authz_sidecar.core.changes import CheckAnswer, Digest, Head, SnapshotEnd, SubjectAnswer
+from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable
+from authz_sidecar.core.types import Change, Clock, Entity, Position
+
+ANSWER = aiohttp.ClientTimeout(total=3, sock_connect=1)
+PULL = aiohttp.ClientTimeout(total=10, sock_connect=1, sock_read=5)
+WHOLE = aiohttp.ClientTimeout(total=1800, sock_connect=2, sock_read=30)
+MAX_LINE = 16 * 1024 * 1024
+MAX_ANSWER = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeStream:
+    """Changes in order. `head` and `now` (Unix seconds) are the service's, `sent_at` is on our clock."""
+
+    head: int
+    now: float
+    sent_at: float
+    changes: AsyncIterator[Change]
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotStream:
+    """All entities at `position`; iterating raises `MalformedMessage` at the end of a truncated one."""
+
+    position: Position
+    sent_at: float
+    entities: AsyncIterator[Entity]
 
 
 class Feed:
-    """`base_url` of the User service, `token` the service credential; the session is not closed here."""
+    """`base_url` of the User service, `token` the service credential. The session stays the caller's."""
 
     def __init__(self, session: aiohttp.ClientSession, base_url: str, token: str, clock: Clock) -> None:
-        raise NotImplementedError
+        self._session = session
+        self._base = f"{base_url.rstrip('/')}/authz/v1"
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._clock = clock
+
+    async def head(self) -> Head:
+        async with self._open("GET", "head", ANSWER) as response:
+            return changes.parse_head(await _body(response))
+
+    @asynccontextmanager
+    async def changes(self, after: Position, limit: int | None = None) -> AsyncIterator[ChangeStream]:
+        """What follows `after`. Raises `HistoryGone` when the service cannot tell from there."""
+        params = {"epoch": after.epoch, "after": str(after.revision)}
+        if after.at is not None:
+            params["at"] = after.at
+        if limit is not None:
+            params["limit"] = str(limit)
+        sent_at = self._clock.monotonic()
+        async with self._open("GET", "changes", PULL, params) as response:
+            head = changes.parse_integer(response.headers.get("Authz-Head"), "Authz-Head")
+            now = changes.parse_instant(response.headers.get("Authz-Now", ""))
+            yield ChangeStream(head, now, sent_at, _changes(response))
+
+    async def knows(self, position: Position) -> bool:
+        """Whether this point is on the service's present history and the log goes on from it."""
+        try:
+            async with self.changes(position, limit=1):
+                return True
+        except HistoryGone:
+            return False
+
+    @asynccontextmanager
+    async def snapshot(self, bucket: int = 0, buckets: int = 1) -> AsyncIterator[SnapshotStream]:
+        """All entities, or those of one bucket; nothing is held in memory."""
+        sent_at = self._clock.monotonic()
+        params = {"buckets": str(buckets), "bucket": str(bucket)}
+        async with self._open("GET", "snapshot", WHOLE, params) as response:
+            lines = _lines(response)
+            head = changes.parse_snapshot_head(await anext(lines, b""))
+            yield SnapshotStream(head.position, sent_at, _entities(lines, head))
+
+    async def digest(self, buckets: int) -> Digest:
+        async with self._open("GET", "digest", WHOLE, {"buckets": str(buckets)}) as response:
+            return changes.parse_digest(await _body(response))
+
+    async def subject(self, sub: str) -> SubjectAnswer:
+        """The user `sub` and its groups, or the certainty that there is none."""
+        path = f"subjects/{quote(sub, safe='')}"
+        async with self._open("GET", path, ANSWER, missing=True) as response:
+            body = await _body(response)
+            return (changes.parse_no_subject if response.status == 404 else changes.parse_subject)(body, sub)
+
+    async def check(self, sub: str, permission: str | None, token_generation: int | None) -> CheckAnswer:
+        """The service's own decision."""
+        question = {"sub": sub, "permission": permission, "token_generation": token_generation}
+        async with self._open("POST", "check", ANSWER, json=question) as response:
+            return changes.parse_check(await _body(response))
 
     async def permissions(self) -> frozenset[str]:
         """The permission labels that exist."""
-        raise NotImplementedError
+        async with self._open("GET", "permissions", ANSWER) as response:
+            return changes.parse_labels(await _body(response))
+
+    @asynccontextmanager
+    async def _open(
+        self,
+        method: str,
+        path: str,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 (aiohttp enforces it)
+        params: Mapping[str, str] | None = None,
+        *,
+        json: Any = None,
+        missing: bool = False,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        url = URL(f"{self._base}/{path}", encoded=True)
+        try:
+            async with self._session.request(
+                method,
+                url.with_query(params),
+                json=json,
+                headers=self._headers,
+                timeout=timeout,
+                allow_redirects=False,  # the credential goes nowhere else
+            ) as response:
+                _check_status(response, path, missing=missing)
+                yield response
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"User service: {path}: {type(error).__name__}") from error
+
+
+def _check_status(response: aiohttp.ClientResponse, path: str, *, missing: bool) -> None:
+    if response.status == 410:
+        raise HistoryGone(f"User service: {path}: the log does not go on from here")
+    if response.status in (401, 403):
+        raise Unavailable(f"User service: {path}: our service token is refused ({response.status})")
+    if response.status != 200 and not (missing and response.status == 404):
+        raise Unavailable(f"User service: {path}: status {response.status}")
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_ANSWER:
+            raise MalformedMessage(f"answer: longer than {MAX_ANSWER} bytes")
+    return bytes(body)
+
+
+async def _changes(response: aiohttp.ClientResponse) -> AsyncIterator[Change]:
+    async for line in _lines(response):
+        yield changes.parse_change(line)
+
+
+async def _entities(lines: AsyncIterator[bytes], head: changes.SnapshotHead) -> AsyncIterator[Entity]:
+    count = 0
+    async for line in lines:
+        item = changes.parse_snapshot_line(line, head.position.revision)
+        if isinstance(item, SnapshotEnd):
+            if item.entities != count or head.entities != count:
+                raise MalformedMessage(f"snapshot: {count} entities came, {head.entities} were announced")
+            return
+        count += 1
+        yield item
+    raise MalformedMessage(f"snapshot: cut off after {count} of {head.entities} entities")
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The lines of a body, at most `MAX_LINE` bytes each."""
+    begun: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        *ended, rest = chunk.split(b"\n")
+        for end in ended:
+            line = b"".join([*begun, end])
+            begun, size = [], 0
+            if line:
+                yield line
+        begun.append(rest)
+        size += len(rest)
+        if size > MAX_LINE:
+            raise MalformedMessage(f"line: longer than {MAX_LINE} bytes")
+    if line := b"".join(begun):
+        yield line

@@ -1,12 +1,223 @@
-"""The replica in Redis. The only module that knows `redis`."""
+"""The replica in Redis. The only module that knows `redis`.
+
+The prefix is one hash tag, so that a Cluster keeps the keys together; v1 is the version of this format:
+
+    {<prefix>}:v1:current     name of the current generation
+    {<prefix>}:v1:gen:<name>  a hash: @epoch @revision @at, and each entity as u:<key> or g:<key>
+
+An entity's value is its revision, a space and its canonical state; `null` is a tombstone. Position and
+entities share one key, so whatever Redis loses (FLUSHALL, eviction, a failover) it loses both: an entity
+that is absent beside a readable position did not exist there.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from importlib.resources import files
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from uuid import uuid4
+
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from authz_sidecar.core.changes import decode_state, encode_state
+from authz_sidecar.core.errors import MalformedMessage, StoreUnavailable
+from authz_sidecar.core.types import Change, Entity, EntityKey, Kind, Position
+from authz_sidecar.replica.store import Copy, Outcome, Reading
+
+TIMEOUT = 1.0
+"""Seconds for a connection and for an answer."""
+LEASE = 60
+"""Seconds a staged generation lives after it was last written to."""
+MAX_CONCURRENT = 32
+SCAN_COUNT = 1_000
+POSITION_FIELDS = 3
+
+_PREFIXES: dict[Kind, str] = {"user": "u:", "group": "g:"}
+_KINDS: dict[bytes, Kind] = {b"u:": "user", b"g:": "group"}
+
+Client = Redis | RedisCluster
+
 
 class RedisStore:
-    """`url`: redis://, rediss://, redis+sentinel://, redis+cluster://."""
+    """Implements `store.Store`. `url`: redis://, rediss://, redis+sentinel://, redis+cluster://."""
 
     def __init__(self, url: str, prefix: str) -> None:
-        raise NotImplementedError
+        self._client = connect(url)
+        self._current_key = f"{{{prefix}}}:v1:current"
+        self._generations = f"{{{prefix}}}:v1:gen:"
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
+        self._read = self._script("read")
+        self._apply = self._script("apply")
+        self._stage = self._script("stage")
+        self._fill = self._script("fill")
+        self._switch = self._script("switch")
+        self._repair = self._script("repair")
 
-    async def close(self) -> None: ...
+    async def current(self) -> Copy | None:
+        reading = await self.read(())
+        return None if reading is None else reading.copy
+
+    async def read(self, keys: Sequence[EntityKey]) -> Reading | None:
+        args = [self._generations, *map(_field, keys)]
+        found = await self._call(self._read, [self._current_key], args)
+        if not found:
+            return None
+        copy = Copy(found[0].decode(), _position(found[1 : 1 + POSITION_FIELDS]))
+        values = found[1 + POSITION_FIELDS :]
+        entities = (_entity(key, value) for key, value in zip(keys, values, strict=True))
+        return Reading(copy, tuple(entities))
+
+    async def apply(self, generation: str, before: Position, change: Change) -> Outcome:
+        if (before.epoch, before.revision + 1) != (change.epoch, change.revision):
+            return Outcome.GAP
+        args = [
+            generation,
+            change.epoch,
+            before.revision,
+            before.at or "",
+            change.revision,
+            change.at,
+            *_pairs(change.entities),
+        ]
+        keys = [self._current_key, self._generations + generation]
+        return Outcome((await self._call(self._apply, keys, args)).decode())
+
+    async def stage(self) -> str:
+        generation = uuid4().hex
+        await self._call(self._stage, [self._generations + generation], [LEASE])
+        return generation
+
+    async def fill(self, generation: str, entities: Sequence[Entity]) -> None:
+        answer = await self._call(self._fill, [self._generations + generation], [LEASE, *_pairs(entities)])
+        if answer != b"written":
+            raise StoreUnavailable("the staged copy has vanished")
+
+    async def switch(self, generation: str, position: Position, replaces: str | None) -> bool:
+        args = [self._generations, generation, *_texts(position), replaces or ""]
+        answer = await self._call(self._switch, [self._current_key], args)
+        if answer == b"vanished":
+            raise StoreUnavailable("the staged copy has vanished")
+        return bool(answer == b"switched")
+
+    async def discard(self, generation: str) -> None:
+        async with _mapped(), self._slots:
+            await self._client.unlink(self._generations + generation)
+
+    async def scan(self, generation: str) -> AsyncIterator[Sequence[Entity]]:
+        key, cursor = self._generations + generation, 0
+        while True:
+            async with _mapped(), self._slots:
+                answer: Any = await self._client.hscan(key, cursor, count=SCAN_COUNT)
+            cursor, fields = answer
+            yield [_scanned(field, value) for field, value in fields.items() if not field.startswith(b"@")]
+            if cursor == 0:
+                return
+
+    async def repair(self, expected: Copy, entities: Sequence[Entity]) -> bool:
+        keys = [self._current_key, self._generations + expected.generation]
+        args = [expected.generation, *_texts(expected.position), *_pairs(entities)]
+        return bool(await self._call(self._repair, keys, args) == b"repaired")
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    def _script(self, name: str) -> AsyncScript:
+        return self._client.register_script(files(__package__).joinpath(f"lua/{name}.lua").read_text())
+
+    async def _call(self, script: AsyncScript, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        async with _mapped(), self._slots:
+            return await script(keys=keys, args=args)
+
+
+class _mapped:  # noqa: N801 (used like a function)
+    """Redis' exceptions become ours."""
+
+    async def __aenter__(self) -> None: ...
+
+    async def __aexit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, RedisError | OSError | TimeoutError):
+            raise StoreUnavailable(f"Redis: {type(error).__name__}") from error
+
+
+def connect(url: str) -> Client:
+    """A client with explicit timeouts and one retry, at once, for a pooled connection that had died."""
+    retry = Retry(NoBackoff(), retries=1, supported_errors=(RedisConnectionError,))
+    options: dict[str, Any] = {
+        "socket_timeout": TIMEOUT,
+        "socket_connect_timeout": TIMEOUT,
+        "retry": retry,
+        "protocol": 2,
+    }
+    scheme, _, rest = url.partition("://")
+    scheme, _, topology = scheme.partition("+")
+    if topology == "sentinel":
+        return _sentinel(url, ssl=scheme == "rediss", options=options)
+    plain = f"{scheme}://{rest}"
+    if topology == "cluster":
+        return RedisCluster.from_url(plain, **options)
+    return Redis.from_url(plain, **options)
+
+
+def _sentinel(url: str, *, ssl: bool, options: dict[str, Any]) -> Redis:
+    """`redis+sentinel://[user[:password]@]host[:port][,host[:port]...]/service[/db]`"""
+    parts = urlsplit(url)
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    username, _, password = credentials.partition(":")
+    sentinels = []
+    for host in hosts.split(","):
+        name, _, port = host.partition(":")
+        sentinels.append((name, int(port or 26379)))
+    service, _, db = parts.path.strip("/").partition("/")
+    sentinel = Sentinel(sentinels, ssl=ssl, **options)  # type: ignore[no-untyped-call]  # redis lacks the types
+    client: Redis = sentinel.master_for(
+        service or "mymaster",
+        username=unquote(username) or None,
+        password=unquote(password) or None,
+        db=int(db or 0),
+    )
+    return client
+
+
+def _field(key: EntityKey) -> str:
+    return _PREFIXES[key.kind] + key.key
+
+
+def _pairs(entities: Iterable[Entity]) -> list[str]:
+    pairs = []
+    for entity in entities:
+        pairs += [_field(entity.key), f"{entity.revision} {encode_state(entity.state)}"]
+    return pairs
+
+
+def _texts(position: Position) -> list[str]:
+    return [position.epoch, str(position.revision), position.at or ""]
+
+
+def _position(fields: Sequence[bytes]) -> Position:
+    epoch, revision, at = (field.decode() for field in fields)
+    return Position(epoch, int(revision), at or None)
+
+
+def _scanned(field: bytes, value: bytes) -> Entity:
+    key = EntityKey(_KINDS[field[:2]], field[2:].decode())
+    return _stored(key, value)
+
+
+def _entity(key: EntityKey, value: bytes | None) -> Entity | None:
+    return None if value is None else _stored(key, value)
+
+
+def _stored(key: EntityKey, value: bytes) -> Entity:
+    try:
+        revision, _, state = value.partition(b" ")
+        return Entity(key, int(revision), decode_state(key.kind, state))
+    except (ValueError, MalformedMessage) as error:
+        raise StoreUnavailable(f"Redis: {key.kind} {key.key} is not readable") from error

@@ -1,12 +1,37 @@
-"""Keeps this process's copy of the permissions at the head: the I/O around `core.replica`."""
+"""Keeps this process's copy of the permissions at the head: the I/O around `core.replica`.
+
+Messages from the broker are applied the moment they arrive. One task does what the state machine asks
+for, one thing at a time; another keeps the store up to date.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import MappingProxyType
+
+from authz_sidecar.core.changes import parse_instant, parse_message
+from authz_sidecar.core.errors import HistoryGone, MalformedMessage, StoreUnavailable, Unavailable
 from authz_sidecar.core.events import ReplicaObserver, ReplicaStatus
-from authz_sidecar.core.types import Clock, Entity, EntityKey, Position
+from authz_sidecar.core.replica import Apply, AskHead, Effect, Ignore, Pull, ReplicaMachine, Resync, Wait
+from authz_sidecar.core.types import Change, Clock, Entity, EntityKey, Position
+from authz_sidecar.replica.dependencies import Dependencies
 from authz_sidecar.replica.feed import Feed
-from authz_sidecar.replica.store import Store
+from authz_sidecar.replica.keeper import StoreKeeper
+from authz_sidecar.replica.near_cache import NearCache
+from authz_sidecar.replica.store import Copy, Store
+from authz_sidecar.replica.subscription import Subscription
 from authz_sidecar.settings import ReplicaSettings
+
+MAX_WAITING = 1_000
+"""Requests that may wait for a revision at once; the rest are refused at once."""
+BRIEF = 0.03
+"""Seconds in which a subscription usually delivers; only then is the feed asked."""
+
+logger = logging.getLogger(__name__)
 
 
 class Replica:
@@ -15,24 +40,247 @@ class Replica:
     def __init__(
         self, settings: ReplicaSettings, feed: Feed, store: Store, clock: Clock, observer: ReplicaObserver
     ) -> None:
-        raise NotImplementedError
+        self._settings = settings
+        self._feed = feed
+        self._clock = clock
+        self._observer = observer
+        self._machine = ReplicaMachine(settings.feed_interval, settings.max_staleness)
+        self._dependencies = Dependencies(observer)
+        self.near = NearCache(settings.near_cache_size)
+        self.keeper = StoreKeeper(store, feed, self.near, self._dependencies, observer, self._demand)
+        self._wake = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._waiting = 0
+        self._confirmed_at = float("-inf")
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Returns at once; dependencies that are down are waited for in the background."""
-        raise NotImplementedError
+        self._machine.begin()
+        if self._settings.amqp_url is not None:
+            subscription = Subscription(self._settings.amqp_url, self._on_message, self._on_broker)
+            self._tasks.append(asyncio.create_task(subscription.run(), name="subscription"))
+        self._tasks.append(asyncio.create_task(self._follow(), name="replica"))
+        self._tasks.append(asyncio.create_task(self.keeper.run(), name="store"))
 
     async def stop(self) -> None:
-        raise NotImplementedError
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    # core.decision.View
 
     @property
     def position(self) -> Position | None:
-        raise NotImplementedError
+        return self._machine.applied
 
     def staleness(self, now: float) -> float | None:
-        raise NotImplementedError
+        return self._machine.staleness(now)
 
     def entity(self, key: EntityKey) -> Entity | None:
-        raise NotImplementedError
+        return self.near.entity(key)
 
     def status(self, now: float) -> ReplicaStatus:
-        raise NotImplementedError
+        machine = self._machine
+        machine.settle(now)
+        staleness = machine.staleness(now)
+        return ReplicaStatus(
+            phase=machine.phase,
+            was_live=machine.was_live,
+            applied=machine.applied,
+            head=machine.head,
+            staleness=staleness,
+            fresh=staleness is not None and staleness <= self._settings.max_staleness,
+            store=self.keeper.position,
+            source="broker" if machine.hears_broker(now) else "feed",
+            near_cache_entries=len(self.near),
+            dependencies=MappingProxyType(dict(self._dependencies.up)),
+        )
+
+    # What requests wait for
+
+    def now(self) -> float:
+        return self._clock.monotonic()
+
+    @property
+    def head(self) -> int | None:
+        return self._machine.head
+
+    async def heard(self, revision: int) -> bool:
+        """Wait for the subscription to bring `revision`, as long as it usually takes."""
+        if not self._machine.hears_broker(self.now()):
+            return self._has(revision)
+        return await self._wait_until(lambda: self._has(revision), BRIEF)
+
+    async def reached(self, revision: int, timeout: float) -> bool:  # noqa: ASYNC109 (a bound, with an answer)
+        """Wait until `revision` of the present epoch is applied: first for the subscription, then pull."""
+        if await self.heard(revision):
+            return True
+        self._demand()
+        return await self._wait_until(lambda: self._has(revision), timeout)
+
+    def _has(self, revision: int) -> bool:
+        position = self._machine.applied
+        return position is not None and position.revision >= revision
+
+    async def confirmed(self, since: float, timeout: float) -> bool:  # noqa: ASYNC109 (a bound, with an answer)
+        """Wait until a question sent to the User service after `since` has confirmed where we stand."""
+        if self._confirmed_at < since:
+            self._demand()
+        return await self._wait_until(lambda: self._confirmed_at >= since, timeout)
+
+    def service_answered(self, up: bool, reason: str = "") -> None:
+        self._dependencies.report("user_service", up, reason)
+
+    async def _wait_until(self, condition: Callable[[], bool], timeout: float) -> bool:  # noqa: ASYNC109
+        if condition():
+            return True
+        if self._waiting >= MAX_WAITING:
+            return False
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(timeout):
+                while not condition():
+                    await self._moved.wait()
+        except TimeoutError:
+            return condition()
+        finally:
+            self._waiting -= 1
+        return True
+
+    def _demand(self) -> None:
+        self._machine.demand()
+        self._wake.set()
+
+    def _announce(self) -> None:
+        """Wake everybody who waits for the replica to move."""
+        self._moved.set()
+        self._moved.clear()
+
+    # What arrives
+
+    def _on_message(self, body: bytes) -> None:
+        now = self._clock.monotonic()
+        try:
+            message = parse_message(body)
+        except MalformedMessage as error:
+            self._reject(error)
+        else:
+            if isinstance(message, Change):
+                self._execute(self._machine.receive(message, now))
+            else:
+                self._execute(self._machine.heartbeat(message, now))
+        self._wake.set()
+
+    def _on_broker(self, up: bool) -> None:
+        self._dependencies.report("broker", up)
+        self._demand()  # while it was away, messages may have passed us by
+
+    def _reject(self, error: MalformedMessage) -> None:
+        logger.warning("a message is not readable and is fetched from the feed instead: %s", error)
+        self._observer.rejected(str(error))
+        self._machine.malformed()
+
+    def _execute(self, effects: Sequence[Effect]) -> None:
+        """Carry out what the state machine decided, before anything else can run."""
+        moved = False
+        for effect in effects:
+            if isinstance(effect, Apply):
+                self.near.apply(effect.change)
+                self._observer.applied(effect.change.position, self._propagation(effect.change))
+                moved = True
+            elif isinstance(effect, Ignore):
+                if effect.reason == "duplicate":
+                    self._observer.duplicate()
+                else:
+                    self._observer.foreign_epoch()
+        if moved:
+            self._announce()
+            self.keeper.notify()
+
+    def _propagation(self, change: Change) -> float | None:
+        if not self._machine.was_live or change.marked_at is None:
+            return None
+        return max(0.0, self._clock.wall() - parse_instant(change.marked_at))
+
+    # What is asked for
+
+    async def _follow(self) -> None:
+        while True:
+            self._wake.clear()
+            now = self._clock.monotonic()
+            step = self._machine.step(now)
+            if isinstance(step, Wait):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(max(0.0, step.until - now)):
+                        await self._wake.wait()
+            else:
+                await self._attempt(step)
+
+    async def _attempt(self, step: Pull | Resync | AskHead) -> None:
+        try:
+            if isinstance(step, Pull):
+                await self._pull(step)
+            elif isinstance(step, Resync):
+                await self._take_position(step.cause)
+            else:
+                await self._ask_head()
+            self.service_answered(True)
+        except HistoryGone:
+            self.service_answered(True)
+            self._machine.history_gone(self.now())
+        except MalformedMessage as error:
+            logger.warning("User service: %s", error)
+            self._observer.rejected(str(error))
+            self._fail()
+        except Unavailable as error:
+            self.service_answered(False, str(error))
+            self._fail()
+        except Exception:
+            # A mistake of ours must not end the task: staleness refuses meanwhile, the next try may do.
+            logger.exception("following the User service")
+            self._fail()
+
+    def _fail(self) -> None:
+        self._machine.failed(self.now(), random.uniform(0.5, 1.0))  # noqa: S311 (jitter)
+
+    async def _pull(self, pull: Pull) -> None:
+        if pull.cause == "gap":
+            self._observer.gap()
+        self._machine.pulling(self.now())
+        async with self._feed.changes(pull.after) as stream:
+            async for change in stream.changes:
+                self._execute(self._machine.receive(change, self.now()))
+        self._machine.pulled(stream.head, stream.now, stream.sent_at, self.now())
+        self._confirmed_at = max(self._confirmed_at, stream.sent_at)
+        self._announce()
+
+    async def _ask_head(self) -> None:
+        self._machine.asking(self.now())
+        self._machine.head_answered(await self._feed.head(), self.now())
+
+    async def _take_position(self, cause: str) -> None:
+        """Stand where the store stands, if the User service can go on from there; else at a snapshot."""
+        async with self.keeper.busy:
+            copy, replaces = await self.keeper.usable_copy()
+            if copy is not None:
+                self._stand(copy.position, self._machine.resume(copy.position, self.now()), copy)
+                return
+            self._observer.resync(cause)
+            async with self._feed.snapshot() as snapshot:
+                try:
+                    copy = await self.keeper.load(snapshot, replaces)
+                except StoreUnavailable as error:
+                    # What is missing here is then asked for one subject at a time.
+                    logger.warning("the snapshot is not kept: %s", error)
+                effects = self._machine.restart(snapshot.position, snapshot.sent_at, self.now())
+                self._stand(snapshot.position, effects, copy)
+                self._confirmed_at = max(self._confirmed_at, snapshot.sent_at)
+            self._announce()
+
+    def _stand(self, position: Position, effects: Sequence[Effect], copy: Copy | None) -> None:
+        self.near.restart(position)
+        self.keeper.adopt(copy)
+        self._execute(effects)
+        logger.info("standing at %s", position.token)

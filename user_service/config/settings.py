@@ -1,6 +1,7 @@
 """Settings of the User service, all from the environment: see docs/user-service.md."""
 
 import os
+import warnings
 from pathlib import Path
 
 import dj_database_url
@@ -99,14 +100,16 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
+LOGIN_REDIRECT_URL = "/api/"
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
-# Without `collectstatic` the files are served from where they are installed.
+# Without `collectstatic` the files are served from where they are installed, which is nothing to warn about.
 WHITENOISE_USE_FINDERS = not STATIC_ROOT.is_dir()
+warnings.filterwarnings("ignore", message="No directory at", category=UserWarning)
 
 AUTH_ISSUER = os.environ.get("AUTH_ISSUER", "http://localhost:8000")
 AUTH_KEYS_DIR = Path(os.environ.get("AUTH_KEYS_DIR", BASE_DIR / "keys"))
@@ -119,16 +122,6 @@ AUTH_ACCESS_TOKEN_SECONDS = env.number("AUTH_ACCESS_TOKEN_SECONDS", 300, least=1
 AUTH_REFRESH_TOKEN_SECONDS = env.number("AUTH_REFRESH_TOKEN_SECONDS", 7 * 24 * 3600, least=1)
 # Attempts per user name and client address; empty: no limit.
 AUTH_LOGIN_RATE = os.environ.get("AUTH_LOGIN_RATE", "10/min")
-
-# In the database, because the login limit has to hold across worker processes.
-CACHES = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
-        "LOCATION": "shared_cache",
-        # Far more than a window of attempts, so that spraying names does not evict what was counted.
-        "OPTIONS": {"MAX_ENTRIES": 100_000},
-    }
-}
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -159,6 +152,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
 }
 
+LOG_LEVEL = env.choice("DJANGO_LOG_LEVEL", "info", ("debug", "info", "warning", "error"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -167,7 +161,7 @@ LOGGING = {
         "plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain" if DEBUG else "json"}},
-    "root": {"handlers": ["stderr"], "level": os.environ.get("DJANGO_LOG_LEVEL", "INFO").upper()},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL.upper()},
     # Django's own handlers would repeat each line, and mail error pages.
     "loggers": {name: {"handlers": [], "propagate": True} for name in ("django", "django.server")},
 }

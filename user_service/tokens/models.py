@@ -28,3 +28,18 @@ class SignIn(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} for {self.audience} since {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class AttemptCount(models.Model):
+    """Attempts to sign in with one user name from one address in one window of time.
+
+    A table and not Django's cache, which cannot add one in one step: guesses sent in parallel would
+    be counted once.
+    """
+
+    who = models.CharField(max_length=64)
+    window_ends = models.DateTimeField(db_index=True)
+    attempts = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = (models.UniqueConstraint("who", "window_ends", name="one_count_per_window"),)

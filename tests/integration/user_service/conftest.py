@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from accounts.models import User
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from django.core.cache import cache
 from pytest_django import Settings
 from rest_framework.test import APIClient
 from tokens import access, keys
@@ -81,5 +80,4 @@ def as_admin(admin: User, signed_in: SignedIn) -> APIClient:
 
 @pytest.fixture
 def anybody(db: None) -> APIClient:
-    cache.clear()
     return APIClient()

@@ -15,7 +15,7 @@ from accounts import services
 from accounts.selectors import Holder, permissions_by_label
 from accounts.serializers import PermissionSetSerializer, unknown_label
 
-LABEL = r"permissions/(?P<label>[^/]+)"
+LABEL = r"permissions/(?P<label>[^/\x00]+)"  # PostgreSQL stores no NUL
 GRANT_ACTIONS = {"permissions", "replace_permissions", "grant_permission", "revoke_permission"}
 
 

@@ -8,7 +8,8 @@ from accounts.models import User
 from pytest_django import Settings
 from rest_framework.test import APIClient
 from tokens import keys
-from tokens.models import SignIn
+from tokens.models import AttemptCount, SignIn
+from tokens.throttling import LoginThrottle
 
 
 def obtain(client: APIClient, **body: object):
@@ -33,6 +34,14 @@ def test_the_pair_and_its_claims(anybody: APIClient, alice: User, password: str)
     assert claims["exp"] - claims["iat"] == 300
     assert 0 <= time.time() - claims["iat"] < 60
     assert claims["jti"]
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The limit's clock stands still, so that no window ends in the middle of a test."""
+    now = [time.time()]
+    monkeypatch.setattr(LoginThrottle, "timer", lambda _: now[0])
+    return now
 
 
 def test_every_token_has_its_own_id(anybody: APIClient, alice: User, password: str) -> None:
@@ -121,6 +130,18 @@ def test_the_limit_is_per_name_and_address(
     assert obtain(anybody, username="bob", password=password).status_code == 401
     elsewhere = APIClient(REMOTE_ADDR="198.51.100.7")
     assert obtain(elsewhere, password=password).status_code == 200
+
+
+def test_the_next_window_starts_from_nothing(
+    anybody: APIClient, alice: User, settings: Settings, clock: list[float]
+) -> None:
+    settings.AUTH_LOGIN_RATE = "1/min"
+    for wanted in (401, 429):
+        assert obtain(anybody, password="wrong").status_code == wanted
+    clock[0] += 60
+    for wanted in (401, 429):
+        assert obtain(anybody, password="wrong").status_code == wanted
+    assert AttemptCount.objects.get().attempts == 2
 
 
 def test_a_forwarding_header_does_not_reset_the_limit(

@@ -1,0 +1,1 @@
+"""Who asks: access tokens verified with published keys."""

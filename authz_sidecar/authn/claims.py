@@ -1,0 +1,79 @@
+"""What a token must claim (RFC 7519, RFC 9068), and what we take from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from authz_sidecar.core.changes import MAX_INTEGER, MAX_TEXT
+from authz_sidecar.core.errors import Refused
+from authz_sidecar.core.types import Code, Identity, RevisionToken
+from authz_sidecar.settings import JwtSettings
+
+LATEST = 253402300799
+"""The last second of the year 9999."""
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+Claims = Mapping[str, Any]
+
+
+def identity(claims: Claims, settings: JwtSettings, key_id: str) -> Identity:
+    """The identity that verified claims give. Raises Refused; the validity times are not judged here."""
+    if claims.get("iss") != settings.issuer:
+        raise _invalid("has another issuer")
+    _check_audience(claims.get("aud"), settings.audience)
+    return Identity(
+        subject=_subject(claims.get("sub")),
+        key_id=key_id,
+        expires_at=_instant(claims, "exp"),
+        not_before=_not_before(claims),
+        token_generation=_generation(claims) if settings.revision_claims else None,
+        min_revision=_revision(claims) if settings.revision_claims else None,
+    )
+
+
+def _check_audience(claimed: object, audience: str) -> None:
+    audiences = claimed if isinstance(claimed, list) else [claimed]
+    if not all(isinstance(each, str) for each in audiences) or audience not in audiences:
+        raise _invalid("is meant for another audience")
+
+
+def _subject(claimed: object) -> str:
+    if not isinstance(claimed, str) or not 0 < len(claimed) <= MAX_TEXT or _CONTROLS.search(claimed):
+        raise _invalid(f"needs a sub of 1 to {MAX_TEXT} characters")
+    return claimed
+
+
+def _not_before(claims: Claims) -> float | None:
+    """A token is not valid before it was issued either."""
+    return max((_instant(claims, name) for name in ("nbf", "iat") if name in claims), default=None)
+
+
+def _instant(claims: Claims, name: str) -> float:
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST:
+        raise _invalid(f"needs {name} in seconds since 1970")
+    return float(value)
+
+
+def _generation(claims: Claims) -> int:
+    value = claims.get("authz_gen")
+    if type(value) is not int or not 0 <= value <= MAX_INTEGER:
+        raise _invalid("needs authz_gen, a number from 0")
+    return value
+
+
+def _revision(claims: Claims) -> RevisionToken:
+    value = claims.get("authz_rev")
+    try:
+        if isinstance(value, str):
+            return RevisionToken.parse(value)
+    except ValueError:
+        pass
+    raise _invalid("needs authz_rev, a revision token")
+
+
+def _invalid(message: str) -> Refused:
+    return Refused(Code.TOKEN_INVALID, f"the access token {message}")

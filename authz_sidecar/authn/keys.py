@@ -1,0 +1,107 @@
+"""The signing keys, kept fresh: in the background, and once more when a token names an unknown one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+
+from aiohttp import ClientError, ClientSession
+
+from authz_sidecar.authn.key_set import EMPTY, Key, KeySet
+from authz_sidecar.core.errors import MalformedMessage, Unavailable
+from authz_sidecar.core.types import Clock, Code, Verdict
+from authz_sidecar.settings import JwtSettings
+
+logger = logging.getLogger("authz.keys")
+
+REFRESH_SECONDS = 60.0
+RETRY_SECONDS = 5.0
+ASK_AGAIN_SECONDS = 1.0
+"""Unknown keys cause at most one request in this time: a key must be published that long before it signs."""
+MAX_BYTES = 1024 * 1024
+
+
+class KeyRefresher:
+    """Holds the last good key set. A failed refresh never replaces it; age does."""
+
+    def __init__(self, session: ClientSession, settings: JwtSettings, clock: Clock) -> None:
+        self._session = session
+        self._settings = settings
+        self._clock = clock
+        self._set = EMPTY
+        self._set_at = -math.inf
+        self._asked_at = -math.inf
+        self._answering = False
+        self._flight: asyncio.Task[bool] | None = None
+        self._background: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to refresh. Does not wait: an endpoint that is down must not hold up the start."""
+        self._background = asyncio.create_task(self._keep_fresh())
+
+    async def stop(self) -> None:
+        for task in (self._background, self._flight):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    def find(self, kid: str) -> Key | None:
+        """The key of this name, if the set is young enough to be believed."""
+        if self._clock.monotonic() - self._set_at > self._settings.jwks_max_age:
+            return None
+        return self._set.keys.get(kid)
+
+    async def learn(self, kid: str) -> Verdict | None:
+        """Ask for a key that is not at hand: `None` once it is, else why the token cannot be accepted."""
+        if self._flight or self._clock.monotonic() - self._asked_at >= ASK_AGAIN_SECONDS:
+            await self.refresh()
+        if not self._answering:
+            return Verdict(Code.KEYS_UNKNOWN, "the signing keys cannot be fetched now")
+        if self.find(kid) is None:
+            return Verdict(Code.TOKEN_INVALID, "the access token is signed with an unknown key")
+        return None
+
+    async def refresh(self) -> bool:
+        """Fetch the keys now, together with everyone else who asks meanwhile. Whether it worked."""
+        if self._flight is None:
+            self._flight = asyncio.create_task(self._try())
+            self._flight.add_done_callback(self._landed)
+        return await asyncio.shield(self._flight)
+
+    def _landed(self, _: asyncio.Task[bool]) -> None:
+        self._flight = None
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            fresh = await self.refresh()
+            await asyncio.sleep(REFRESH_SECONDS if fresh else RETRY_SECONDS)
+
+    async def _try(self) -> bool:
+        self._asked_at = asked_at = self._clock.monotonic()
+        try:
+            fetched = KeySet.parse(await self._fetch()).after(self._set)
+        except (Unavailable, MalformedMessage) as error:
+            self._answering = False
+            logger.warning("signing keys: %s (%s)", error, self._settings.jwks_url)
+            return False
+        if fetched != self._set:
+            logger.info("signing keys: %s", ", ".join(sorted(fetched.keys)))
+        self._set, self._set_at, self._answering = fetched, asked_at, True
+        return True
+
+    async def _fetch(self) -> bytes:
+        try:
+            async with self._session.get(self._settings.jwks_url, allow_redirects=False) as response:
+                if response.status != 200:
+                    raise Unavailable(f"answered {response.status}")
+                body = bytearray()
+                async for chunk in response.content.iter_any():
+                    body += chunk
+                    if len(body) > MAX_BYTES:
+                        raise MalformedMessage(f"key set: more than {MAX_BYTES} bytes")
+                return bytes(body)
+        except (ClientError, OSError, ValueError) as error:  # OSError includes TimeoutError
+            raise Unavailable(f"{type(error).__name__}: {error}") from error

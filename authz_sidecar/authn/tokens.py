@@ -1,0 +1,160 @@
+"""Access tokens: JSON Web Tokens (RFC 7519) in compact form, verified once and then remembered."""
+
+from __future__ import annotations
+
+import binascii
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NoReturn
+
+from jwt.algorithms import get_default_algorithms
+
+from authz_sidecar.authn import claims
+from authz_sidecar.authn.key_set import Key
+from authz_sidecar.authn.keys import KeyRefresher
+from authz_sidecar.core.errors import Refused
+from authz_sidecar.core.types import Code, Identity, Pending
+from authz_sidecar.settings import JwtSettings
+
+MAX_TOKEN_BYTES = 16 * 1024
+REMEMBERED = 10_000
+
+_ALGORITHMS = get_default_algorithms()
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """A token that was found good, the key it was verified with, and when it is valid (Unix seconds)."""
+
+    identity: Identity
+    key: Key
+    valid_from: float
+    valid_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """The parts of a token that nothing is believed about yet."""
+
+    header: dict[str, Any]
+    payload: bytes
+    signed: bytes
+    signature: bytes
+
+
+class TokenAuthenticator:
+    """Accepts a token only with the algorithm, key, type and claims that the settings and the key allow.
+
+    `jku`, `x5u`, `jwk` and `x5c` in a token's header are never looked at.
+    """
+
+    def __init__(self, settings: JwtSettings, keys: KeyRefresher) -> None:
+        self._settings = settings
+        self._keys = keys
+        self._remembered: OrderedDict[bytes, _Verified] = OrderedDict()
+
+    def authenticate(self, token: bytes, now: float) -> Identity | Pending:
+        """`now` in Unix seconds. Raises Refused."""
+        verified = self._remembered.get(token)
+        if verified is None or self._keys.find(verified.key.kid) is not verified.key:
+            parsed = _parse(token)
+            kid = self._check_header(parsed.header)
+            key = self._keys.find(kid)
+            if key is None:
+                return partial(self._keys.learn, kid)
+            verified = self._verify(parsed, key)
+            self._remember(token, verified)
+        if verified.valid_from <= now < verified.valid_until:
+            return verified.identity
+        self._remembered.pop(token, None)
+        if now < verified.valid_from:
+            raise _invalid("is not valid yet")
+        raise Refused(Code.TOKEN_EXPIRED, "the access token has expired")
+
+    def _check_header(self, header: dict[str, Any]) -> str:
+        """The name of the key, when nothing else in the header is against the token."""
+        kind, algorithm, kid = header.get("typ"), header.get("alg"), header.get("kid")
+        if self._settings.type and _media_type(kind) != _media_type(self._settings.type):
+            raise _invalid(f"is not of type {self._settings.type}")
+        if not isinstance(algorithm, str) or algorithm not in self._settings.algorithms:
+            raise _invalid("is not signed with an accepted algorithm")
+        if "crit" in header:
+            raise _invalid("has critical extensions, and none is understood")
+        if not isinstance(kid, str):
+            raise _invalid("does not name its key")
+        return kid
+
+    def _verify(self, token: _Token, key: Key) -> _Verified:
+        algorithm = token.header["alg"]
+        if algorithm not in key.algorithms:
+            raise _invalid("is not signed with its key's algorithm")
+        if not _ALGORITHMS[algorithm].verify(token.signed, key.public, token.signature):
+            raise _invalid("has a bad signature")
+        identity = claims.identity(_object(token.payload), self._settings, key.kid)
+        leeway = self._settings.leeway
+        return _Verified(identity, key, (identity.not_before or 0) - leeway, identity.expires_at + leeway)
+
+    def _remember(self, token: bytes, verified: _Verified) -> None:
+        self._remembered[token] = verified
+        if len(self._remembered) > REMEMBERED:
+            self._remembered.popitem(last=False)
+
+
+def _parse(token: bytes) -> _Token:
+    """Split a compact JWS (RFC 7515 §7.1)."""
+    if len(token) > MAX_TOKEN_BYTES:
+        raise _invalid(f"is longer than {MAX_TOKEN_BYTES} bytes")
+    parts = token.split(b".")
+    if len(parts) != 3:
+        raise _malformed()
+    header, payload, signature = map(_decode, parts)
+    return _Token(_object(header), payload, token.rpartition(b".")[0], signature)
+
+
+def _decode(part: bytes) -> bytes:
+    """Base64url as RFC 7515 §2 has it: no padding, no foreign bytes, one form only."""
+    try:
+        decoded = urlsafe_b64decode(part + b"=" * (-len(part) % 4))
+    except binascii.Error:
+        raise _malformed() from None
+    if urlsafe_b64encode(decoded).rstrip(b"=") != part:
+        raise _malformed()
+    return decoded
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    """A JSON object in UTF-8 whose names are unique (RFC 7519 §4)."""
+    try:
+        value = json.loads(text.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise _malformed() from None
+    if not isinstance(value, dict):
+        raise _malformed()
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a name occurs twice")
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _media_type(name: object) -> str | None:
+    """Media types ignore case, and "application/" may be left out (RFC 7515 §4.1.9)."""
+    return name.lower().removeprefix("application/") if isinstance(name, str) else None
+
+
+def _malformed() -> Refused:
+    return _invalid("is malformed")
+
+
+def _invalid(message: str) -> Refused:
+    return Refused(Code.TOKEN_INVALID, f"the access token {message}")

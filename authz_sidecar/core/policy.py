@@ -1,0 +1,199 @@
+"""Which rule a request falls under: path patterns compiled into one tree of segments per method.
+
+Rules are compared segment by segment from the left: a literal beats `{x:int}` beats `{x}` beats
+`{x:path}`. The tree is searched in that order, so the first rule found is the most specific one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from authz_sidecar.core.errors import ConfigurationError, Problem
+from authz_sidecar.core.types import Requirement
+
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+MUTATING_METHODS: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSource:
+    """One rule as written; `place` says where its path is: "policy.yaml:4: rules[0].path"."""
+
+    place: str
+    methods: tuple[str, ...]
+    path: str
+    requirement: Requirement
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one method on one path pattern requires."""
+
+    method: str
+    path: str
+    requirement: Requirement
+    label: str
+    """Names the rule to people: "POST /students/"."""
+
+
+@dataclass(slots=True)
+class _Node:
+    """The patterns that go on from here, by their next segment."""
+
+    literals: dict[str, _Node] = field(default_factory=dict)
+    integer: _Node | None = None
+    segment: _Node | None = None
+    end: Rule | None = None
+    rest: Rule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """All rules. `digest` identifies what they say, in hexadecimal."""
+
+    rules: tuple[Rule, ...]
+    digest: str
+    allow_method_override: bool
+    _trees: Mapping[str, _Node] = field(repr=False)
+
+    def governs(self, method: str) -> bool:
+        """Whether a request of this method can fall under a rule or be refused for lack of one."""
+        return method not in SAFE_METHODS or method in self._trees
+
+    def match(self, method: str, path: str) -> Rule | None:
+        """The most specific rule for a path as `target.parse` gives it; case-sensitive."""
+        tree = self._trees.get(method)
+        return None if tree is None else _find(tree, path.split("/"), 1)
+
+
+def compile(sources: Iterable[RuleSource], *, allow_method_override: bool = False) -> Policy:
+    """Raises ConfigurationError with every problem of the methods and paths, and every ambiguity."""
+    problems: list[Problem] = []
+    trees: dict[str, _Node] = {}
+    places: dict[Rule, str] = {}
+    for source in sources:
+        methods, segments = _methods(source, problems), _segments(source, problems)
+        for method in methods if segments else ():
+            rule = Rule(method, source.path, source.requirement, f"{method} {source.path}")
+            taken = _insert(trees.setdefault(method, _Node()), segments, rule)
+            if taken is not None:
+                other = f"{taken.label} ({places[taken]})"
+                problems.append(Problem(source.place, f"{rule.label} can match the same requests as {other}"))
+            places.setdefault(rule, source.place)
+    if problems:
+        raise ConfigurationError(problems)
+    if "GET" in trees:
+        trees["HEAD"] = trees["GET"]
+    return Policy(tuple(places), _digest(places, allow_method_override), allow_method_override, trees)
+
+
+def _find(node: _Node, segments: Sequence[str], index: int) -> Rule | None:
+    """The first rule in order of specificity. Visits no node twice."""
+    if index == len(segments):
+        return node.end
+    segment = segments[index]
+    child = node.literals.get(segment)
+    rule = _find(child, segments, index + 1) if child else None
+    if rule is None and node.integer and segment.isascii() and segment.isdigit():
+        rule = _find(node.integer, segments, index + 1)
+    if rule is None and node.segment and segment:
+        rule = _find(node.segment, segments, index + 1)
+    return rule or node.rest
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """One segment of a pattern: literal text, or a placeholder of kind int, segment or path."""
+
+    kind: str
+    text: str
+
+
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::(int|path))?\}")
+
+
+def _insert(node: _Node, segments: Sequence[_Segment], rule: Rule) -> Rule | None:
+    """Add a rule to a tree; returns the rule that already has exactly its place, if any."""
+    for segment in segments:
+        if segment.kind == "path":
+            taken, node.rest = node.rest, node.rest or rule
+            return taken
+        node = _branch(node, segment)
+    taken, node.end = node.end, node.end or rule
+    return taken
+
+
+def _branch(node: _Node, segment: _Segment) -> _Node:
+    if segment.kind == "literal":
+        return node.literals.setdefault(segment.text, _Node())
+    if segment.kind == "int":
+        node.integer = node.integer or _Node()
+        return node.integer
+    node.segment = node.segment or _Node()
+    return node.segment
+
+
+def _methods(source: RuleSource, problems: list[Problem]) -> list[str]:
+    known = (SAFE_METHODS | MUTATING_METHODS) - {"HEAD"}
+    good = []
+    for method in source.methods:
+        if method == "HEAD":
+            problems.append(Problem(source.place, "HEAD: write GET, which covers HEAD"))
+        elif method not in known:
+            problems.append(Problem(source.place, f"{method}: not one of {', '.join(sorted(known))}"))
+        else:
+            good.append(method)
+    return good
+
+
+def _segments(source: RuleSource, problems: list[Problem]) -> list[_Segment]:
+    """The parsed path; empty, with the problems added, when it is wrong."""
+    if not source.path.startswith("/"):
+        problems.append(Problem(source.place, f"{source.path}: a path starts with /"))
+        return []
+    texts = source.path.split("/")[1:]
+    segments = [_Segment(_segment_kind(text), text) for text in texts]
+    wrong = [_mistake(text, last=i == len(texts) - 1) for i, text in enumerate(texts)]
+    names = [match[1] for match in map(_PLACEHOLDER.fullmatch, texts) if match]
+    if len(set(names)) < len(names):
+        wrong.append("every placeholder needs a name of its own")
+    found = [Problem(source.place, f"{source.path}: {message}") for message in wrong if message]
+    problems += found
+    return [] if found else segments
+
+
+def _segment_kind(text: str) -> str:
+    match = _PLACEHOLDER.fullmatch(text)
+    return (match[2] or "segment") if match else "literal"
+
+
+def _mistake(text: str, *, last: bool) -> str | None:
+    """What is wrong with one segment of a pattern, if anything."""
+    if match := _PLACEHOLDER.fullmatch(text):
+        return f"{text} must be the last segment" if match[2] == "path" and not last else None
+    if not text and not last:
+        return "an empty segment (//) never matches"
+    if text in {".", ".."}:
+        return "a dot segment never matches"
+    if "{" in text or "}" in text:
+        return f"{text}: a placeholder is a whole segment: {{name}}, {{name:int}} or {{name:path}}"
+    if "*" in text:
+        return f"{text}: there are no wildcards: write {{name}} for a segment, {{name:path}} for the rest"
+    if not text.isprintable() or not set(text).isdisjoint("%\\;?#"):
+        return (
+            f"{text!r}: write the path decoded, without query; control characters and % \\ ; ? # never match"
+        )
+    return None
+
+
+def _digest(rules: Iterable[Rule], allow_method_override: bool) -> str:
+    normal = sorted(
+        [rule.method, rule.path, rule.requirement.quantifier, *sorted(rule.requirement.permissions)]
+        for rule in rules
+    )
+    return hashlib.sha256(json.dumps([allow_method_override, normal]).encode()).hexdigest()

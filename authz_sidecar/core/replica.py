@@ -1,0 +1,425 @@
+"""The state machine that keeps the copy honest. One rule: **applied moves only from R to R+1**, or to
+the revision of a snapshot.
+
+The caller reports what happened (`receive`, `heartbeat`, `pulled`, …) and gets back what to do at once:
+`Apply` in the order given, `Hold` and `Ignore` for its counters. It asks `step` what to do next: one
+`Pull`, `Resync` or `AskHead` at a time, or `Wait`. Nothing here does I/O; `now` is always the
+monotonic clock in seconds, and `sent_at` the instant a request was sent by that clock.
+
+A proof of freshness (H, t) says: at t the head was H. It holds once applied ≥ H, and staleness is
+now - t of the newest one that holds. A pull proves its head at the instant it was *sent*. A heartbeat
+proves its revision at its own `at`, mapped to our clock by the offset measured on the last pull; that
+offset takes the request's sending for the service's `now`, so a mapped instant is never too late.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal
+
+from authz_sidecar.core.changes import Head, parse_instant
+from authz_sidecar.core.events import Phase
+from authz_sidecar.core.types import Change, Heartbeat, Position
+
+GAP_GRACE = 0.05
+"""How long a heartbeat may be ahead of its changes before it is a gap."""
+HEARTBEAT_SILENCE = 3.0
+"""Without a heartbeat this young the feed is polled."""
+CONFIRM_INTERVAL = 10.0
+"""With heartbeats a pull still measures the clock offset this often."""
+DEMAND_SPACING = 0.1
+"""Pulls on demand are at least this far apart."""
+ASK_SPACING = 1.0
+"""So are questions for the head."""
+DISMISSED_FOR = 10.0
+"""How long an epoch that the User service disowned is ignored without asking again."""
+CLOCK_TOLERANCE = 0.25
+"""A heartbeat mapped further than this into the future shows that a clock was set."""
+FIRST_RETRY, LAST_RETRY = 0.1, 2.0
+MAX_HELD = 2_000
+"""Changes held back while the one before is missing; more are dropped, the feed has them."""
+MAX_PROOFS = 1_000
+
+
+class Event(StrEnum):
+    BEGAN = "began"
+    CAUGHT_UP = "caught_up"
+    GAP = "gap"
+    EXPIRED = "expired"
+
+
+TRANSITIONS: Mapping[tuple[Phase, Event], Phase] = MappingProxyType(
+    {
+        (Phase.COLD, Event.BEGAN): Phase.SYNCING,
+        (Phase.SYNCING, Event.CAUGHT_UP): Phase.LIVE,
+        (Phase.LIVE, Event.GAP): Phase.CATCHING_UP,
+        (Phase.LIVE, Event.EXPIRED): Phase.STALE,
+        (Phase.CATCHING_UP, Event.CAUGHT_UP): Phase.LIVE,
+        (Phase.CATCHING_UP, Event.EXPIRED): Phase.STALE,
+        (Phase.STALE, Event.CAUGHT_UP): Phase.LIVE,
+        (Phase.STALE, Event.GAP): Phase.CATCHING_UP,
+    }
+)
+"""Every other pair leaves the phase as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """`applied` has moved to this revision; take over its entities before anything else runs."""
+
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Kept until what comes before it has arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    reason: Literal["duplicate", "foreign_epoch"]
+
+
+Effect = Apply | Hold | Ignore
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """Ask the change feed for what comes after this position."""
+
+    after: Position
+    cause: Literal["gap", "more", "demand", "routine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resync:
+    """Take another position: the store's if the User service knows it, else a snapshot's."""
+
+    cause: Literal["start", "history_gone", "epoch"]
+
+
+@dataclass(frozen=True, slots=True)
+class AskHead:
+    """A message names another epoch: ask which one is current."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do before this instant, unless something happens."""
+
+    until: float
+
+
+Step = Pull | Resync | AskHead | Wait
+
+
+class ReplicaMachine:
+    """The state of one process's replica. Not for use from more than one thread."""
+
+    def __init__(self, feed_interval: float, max_staleness: float) -> None:
+        self.phase = Phase.COLD
+        self.was_live = False
+        self.applied: Position | None = None
+        self._feed_interval = feed_interval
+        self._max_staleness = max_staleness
+        self._head = 0
+        self._heard_at = 0.0
+        """When a message last raised `_head`."""
+        self._held: dict[tuple[str, int], tuple[Change, float]] = {}
+        self._proofs: deque[tuple[int, float]] = deque(maxlen=MAX_PROOFS)
+        self._fresh_at: float | None = None
+        self._offset: float | None = None
+        """Our clock minus the service's."""
+        self._beat_at: float | None = None
+        """When the newest credible heartbeat was made, on our clock."""
+        self._gap_due: float | None = None
+        self._gap_pulled = False
+        self._demanded = False
+        self._sent_at = float("-inf")
+        self._pulled_from: Position | None = None
+        self._resync: Resync | None = None
+        self._suspect: str | None = None
+        self._asked_at = float("-inf")
+        self._dismissed: tuple[str, float] | None = None
+        self._failures = 0
+        self._retry_at = float("-inf")
+
+    @property
+    def head(self) -> int | None:
+        """The newest revision heard of in our epoch."""
+        return self._head if self.applied else None
+
+    def staleness(self, now: float) -> float | None:
+        """Seconds since the newest proof that holds; `None` without one."""
+        return None if self._fresh_at is None else max(0.0, now - self._fresh_at)
+
+    def hears_broker(self, now: float) -> bool:
+        """Whether heartbeats arrive in time, so that the feed need not be polled."""
+        return self._beat_at is not None and now - self._beat_at <= HEARTBEAT_SILENCE
+
+    # What happened
+
+    def begin(self) -> None:
+        """The subscription is being opened; find a position to start from."""
+        self._enter(Event.BEGAN)
+        self._resync = Resync("start")
+
+    def resume(self, position: Position, now: float) -> list[Effect]:
+        """Stand where a store stands. That proves nothing: a pull must follow."""
+        return self._stand_at(position, now)
+
+    def restart(self, position: Position, sent_at: float, now: float) -> list[Effect]:
+        """Stand where a snapshot stands that was asked for at `sent_at`."""
+        effects = self._stand_at(position, now)
+        self._prove(position.revision, sent_at)
+        self._succeeded()
+        self.settle(now)
+        return effects
+
+    def receive(self, change: Change, now: float) -> list[Effect]:
+        """A revision arrived, from wherever."""
+        applied = self.applied
+        if applied is None:
+            return self._hold(change, now)
+        if change.epoch != applied.epoch:
+            return [self._foreign(change.epoch, now)]
+        if change.revision <= applied.revision:
+            if change.revision == applied.revision and change.at != applied.at:
+                self._demanded = True  # a history that split before this revision: is ours the live one?
+            return [Ignore("duplicate")]
+        self._hear(change.revision, now)
+        if change.revision > applied.revision + 1:
+            self._gap_due = now
+            held = self._hold(change, now)
+            self.settle(now)
+            return held
+        effects: list[Effect] = [self._advance(change), *self._release()]
+        self.settle(now)
+        return effects
+
+    def heartbeat(self, beat: Heartbeat, now: float) -> list[Effect]:
+        """The relay says where the head was."""
+        applied = self.applied
+        if applied is None:
+            return []
+        if beat.epoch != applied.epoch:
+            return [self._foreign(beat.epoch, now)]
+        if beat.revision < applied.revision:
+            self._demanded = True  # an old message, or a database restored to an older revision
+            return []
+        self._hear(beat.revision, now)
+        if beat.revision > applied.revision and self._gap_due is None:
+            self._gap_due = now + GAP_GRACE
+        self._believe(beat, now)
+        self.settle(now)
+        return []
+
+    def malformed(self) -> None:
+        """A message could not be read: whatever it said is fetched from the feed."""
+        self._demanded = True
+
+    def demand(self) -> None:
+        """Somebody needs a pull that is sent from now on."""
+        self._demanded = True
+
+    def pulling(self, sent_at: float) -> None:
+        """The pull that `step` asked for is being sent."""
+        self._sent_at = sent_at
+        self._pulled_from = self.applied
+        self._demanded = False
+
+    def pulled(self, head: int, service_now: float, sent_at: float, now: float) -> None:
+        """A pull ended well, after `receive` was called for each of its changes."""
+        applied = self._position
+        self._offset = sent_at - service_now
+        if self._heard_at < sent_at:
+            self._head = head  # what was heard before the request was sent cannot be beyond its answer
+        self._head = max(self._head, head, applied.revision)
+        self._held = {key: held for key, held in self._held.items() if held[1] >= sent_at or key[1] <= head}
+        self._prove(head, sent_at)
+        if applied.revision >= head or applied != self._pulled_from:
+            self._succeeded()
+        else:
+            self.failed(now)  # an answer that does not lead to the head it names
+        if applied.revision < head:
+            self._gap_due = now
+        elif applied.revision < self._head:
+            self._gap_due = self._gap_due or now + GAP_GRACE
+        else:
+            self._close_gap()
+        self.settle(now)
+
+    def history_gone(self, now: float) -> None:
+        """The feed cannot continue from `applied`."""
+        self._resync = Resync("history_gone")
+        self.settle(now)
+
+    def asking(self, sent_at: float) -> None:
+        """The question for the head is being sent."""
+        self._asked_at = sent_at
+
+    def head_answered(self, head: Head, now: float) -> None:
+        """The User service says which epoch is current."""
+        self._succeeded()
+        suspect, self._suspect = self._suspect, None
+        if head.epoch != self._position.epoch:
+            self._resync = Resync("epoch")
+        elif suspect is not None:
+            self._dismissed = (suspect, now + DISMISSED_FOR)
+        self.settle(now)
+
+    def failed(self, now: float, jitter: float = 1.0) -> None:
+        """The step could not be done; the next waits longer, times `jitter` (0 to 1)."""
+        delay = min(FIRST_RETRY * 2**self._failures, LAST_RETRY)
+        self._failures = min(self._failures + 1, 10)
+        self._retry_at = now + delay * jitter
+
+    # What to do next
+
+    def step(self, now: float) -> Step:
+        """The next thing to do; call it again after each, and when something has happened."""
+        self.settle(now)
+        if now < self._retry_at:
+            return Wait(self._retry_at)
+        if self._resync is not None:
+            return self._resync
+        if self.applied is None:
+            return Wait(now + self._feed_interval)
+        if self._suspect is not None and now >= self._asked_at + ASK_SPACING:
+            return AskHead()
+        return self._pull_or_wait(self.applied, now)
+
+    def _pull_or_wait(self, applied: Position, now: float) -> Step:
+        if self._gap_due is not None and self._gap_due <= now:
+            first, self._gap_pulled = not self._gap_pulled, True
+            return Pull(applied, "gap" if first else "more")
+        interval = CONFIRM_INTERVAL if self.hears_broker(now) else self._feed_interval
+        routine = self._sent_at + interval
+        demanded = self._sent_at + DEMAND_SPACING if self._demanded else routine
+        if min(routine, demanded) <= now:
+            return Pull(applied, "demand" if self._demanded else "routine")
+        dues = [routine, demanded]
+        if self._gap_due is not None:
+            dues.append(self._gap_due)
+        if self._suspect is not None:
+            dues.append(self._asked_at + ASK_SPACING)
+        if self._beat_at is not None and self.hears_broker(now):
+            dues.append(self._beat_at + HEARTBEAT_SILENCE)
+        if self._fresh_at is not None and self.phase is not Phase.STALE:
+            dues.append(self._fresh_at + self._max_staleness)
+        return Wait(max(min(dues), now + 0.001))
+
+    # Inside
+
+    @property
+    def _position(self) -> Position:
+        if self.applied is None:
+            raise AssertionError("nothing is asked of the feed before there is a position")
+        return self.applied
+
+    def _stand_at(self, position: Position, now: float) -> list[Effect]:
+        self.applied = position
+        self._head = position.revision
+        self._proofs.clear()
+        self._fresh_at = None
+        self._beat_at = None
+        self._close_gap()
+        self._resync = None
+        self._suspect = None
+        self._demanded = True
+        self._held = {
+            key: held
+            for key, held in self._held.items()
+            if key[0] == position.epoch and key[1] > position.revision
+        }
+        effects = self._release()
+        if self._held:
+            self._hear(max(revision for _, revision in self._held), now)
+            self._gap_due = now
+        return effects
+
+    def _advance(self, change: Change) -> Apply:
+        self.applied = change.position
+        while self._proofs and self._proofs[0][0] <= change.revision:
+            self._renew(self._proofs.popleft()[1])
+        if change.revision >= self._head:
+            self._head = change.revision
+            self._close_gap()
+        return Apply(change)
+
+    def _close_gap(self) -> None:
+        self._gap_due = None
+        self._gap_pulled = False
+
+    def _release(self) -> list[Effect]:
+        """Apply what was held back for exactly the position reached."""
+        effects: list[Effect] = []
+        while (held := self._held.pop(self._next_key(), None)) is not None:
+            effects.append(self._advance(held[0]))
+        return effects
+
+    def _next_key(self) -> tuple[str, int]:
+        return self._position.epoch, self._position.revision + 1
+
+    def _hold(self, change: Change, now: float) -> list[Effect]:
+        key = (change.epoch, change.revision)
+        if key in self._held or len(self._held) < MAX_HELD:
+            self._held[key] = (change, now)
+        return [Hold()]
+
+    def _hear(self, revision: int, now: float) -> None:
+        if revision > self._head:
+            self._head = revision
+            self._heard_at = now
+
+    def _foreign(self, epoch: str, now: float) -> Ignore:
+        dismissed = self._dismissed is not None and self._dismissed[0] == epoch and now < self._dismissed[1]
+        if not dismissed:
+            self._suspect = epoch
+        return Ignore("foreign_epoch")
+
+    def _believe(self, beat: Heartbeat, now: float) -> None:
+        """Take a heartbeat for a proof, if its time can be mapped and it knows the newest revision."""
+        if self._offset is None or beat.revision < self._head:
+            return
+        made_at = parse_instant(beat.at) + self._offset
+        if made_at > now + CLOCK_TOLERANCE:
+            self._offset = None  # the service's clock was set; measure again before it is believed
+            self._demanded = True
+            return
+        made_at = min(made_at, now)
+        self._beat_at = max(made_at, self._beat_at or made_at)
+        self._prove(beat.revision, made_at)
+
+    def _prove(self, revision: int, instant: float) -> None:
+        if self._position.revision >= revision:
+            self._renew(instant)
+        else:
+            self._proofs.append((revision, instant))
+
+    def _renew(self, instant: float) -> None:
+        self._fresh_at = instant if self._fresh_at is None else max(instant, self._fresh_at)
+
+    def _succeeded(self) -> None:
+        self._failures = 0
+        self._retry_at = float("-inf")
+
+    def settle(self, now: float) -> None:
+        """Bring the phase in line with what is known and with the time that has passed."""
+        if self.applied is None:
+            return
+        staleness = self.staleness(now)
+        if staleness is None or staleness > self._max_staleness:
+            self._enter(Event.EXPIRED)
+        elif self._resync is not None or (self._gap_due is not None and self._gap_due <= now):
+            self._enter(Event.GAP)
+        else:
+            self._enter(Event.CAUGHT_UP)
+
+    def _enter(self, event: Event) -> None:
+        self.phase = TRANSITIONS.get((self.phase, event), self.phase)
+        self.was_live = self.was_live or self.phase is Phase.LIVE

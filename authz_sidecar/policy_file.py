@@ -1,0 +1,191 @@
+"""The policy file: YAML read strictly, every problem at once, each with its place in the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+
+from authz_sidecar.core import policy
+from authz_sidecar.core.errors import ConfigurationError, Problem
+from authz_sidecar.core.policy import Policy, RuleSource
+from authz_sidecar.core.types import Requirement
+
+MAX_BYTES = 1024 * 1024
+
+Label = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*$",
+        max_length=200,
+        description="A Django permission label: app_label.codename.",
+        examples=["students.change_student"],
+    ),
+]
+Path_ = tuple[str | int, ...]
+Method = Literal["GET", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class AnyOf(_Strict):
+    """One of these permissions is enough."""
+
+    any: Annotated[list[Label], Field(min_length=1)]
+
+
+class AllOf(_Strict):
+    """All of these permissions are needed."""
+
+    all: Annotated[list[Label], Field(min_length=1)]
+
+
+def _form(value: object) -> str | None:
+    """Which form of `permission` was meant, so that only mistakes in that form are reported."""
+    if isinstance(value, str):
+        return "label"
+    if isinstance(value, AnyOf) or (isinstance(value, dict) and value.keys() == {"any"}):
+        return "any"
+    if isinstance(value, AllOf) or (isinstance(value, dict) and value.keys() == {"all"}):
+        return "all"
+    return None
+
+
+Permission = Annotated[
+    Annotated[Label, Tag("label")] | Annotated[AnyOf, Tag("any")] | Annotated[AllOf, Tag("all")],
+    Discriminator(
+        _form,
+        custom_error_type="permission_form",
+        custom_error_message="must be a label like students.add_student, or {any: [...]}, or {all: [...]}",
+    ),
+]
+
+
+class RuleModel(_Strict):
+    """What some methods on some paths require: a permission, or nobody in particular."""
+
+    methods: Annotated[list[Method], Field(min_length=1)]
+    path: Annotated[
+        str, Field(description="`{name}`: one segment, `{name:int}`: digits, `{name:path}`: the rest.")
+    ]
+    permission: Permission | None = None
+    allow: Literal["anyone", "authenticated"] | None = None
+
+    @model_validator(mode="after")
+    def _one_requirement(self) -> RuleModel:
+        if (self.permission is None) == (self.allow is None):
+            raise ValueError("needs either `permission` or `allow`")
+        return self
+
+    @property
+    def requirement(self) -> Requirement:
+        match self.permission:
+            case None:
+                return Requirement(self.allow or "authenticated")
+            case AnyOf(any=labels):
+                return Requirement("any", tuple(labels))
+            case AllOf(all=labels):
+                return Requirement("all", tuple(labels))
+            case label:
+                return Requirement("any", (label,))
+
+
+class PolicyModel(_Strict):
+    """Rules for the requests that may pass; every other change is refused."""
+
+    version: Literal[1]
+    rules: list[RuleModel]
+    allow_method_override: bool = False
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the policy file."""
+    return PolicyModel.model_json_schema()
+
+
+def load(path: Path) -> Policy:
+    """Raises ConfigurationError with every problem of the file."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _single(str(path), f"cannot be read: {error.strerror}") from error
+    if len(content) > MAX_BYTES:
+        raise _single(str(path), f"is larger than {MAX_BYTES} bytes")
+    document = _Document(str(path), content)
+    try:
+        model = PolicyModel.model_validate(document.data)
+    except ValidationError as error:
+        problems = [Problem(document.place(each["loc"]), _message(each)) for each in error.errors()]
+        raise ConfigurationError(list(dict.fromkeys(problems))) from error
+    sources = (
+        RuleSource(document.place(("rules", index, "path")), tuple(rule.methods), rule.path, rule.requirement)
+        for index, rule in enumerate(model.rules)
+    )
+    return policy.compile(sources, allow_method_override=model.allow_method_override)
+
+
+class _Document:
+    """A YAML file as plain data, and where each part of it stands."""
+
+    def __init__(self, name: str, content: bytes) -> None:
+        self._name = name
+        self._lines: dict[Path_, int] = {}
+        self._problems: list[Problem] = []
+        try:
+            # An alias can make a small file huge ("billion laughs"), and a policy needs none.
+            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(content, yaml.SafeLoader)):
+                raise _single(name, "must not use YAML aliases (*name)")
+            loader = yaml.SafeLoader(content)
+            node = loader.get_single_node()
+            self.data = self._plain(loader, node, ()) if node else None
+        except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+            raise _single(name, f"is not YAML: {str(error) or 'nested too deeply'}") from error
+        if self._problems:
+            raise ConfigurationError(self._problems)
+
+    def place(self, path: Path_) -> str:
+        """file:line: path, of the innermost part of `path` that is in the file."""
+        known = path
+        while known and known not in self._lines:
+            known = known[:-1]
+        shown = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in known)
+        return f"{self._name}:{self._lines.get(known, 1)}" + (f": {shown.lstrip('.')}" if shown else "")
+
+    def _plain(self, loader: yaml.SafeLoader, node: yaml.Node, path: Path_) -> Any:
+        self._lines[path] = node.start_mark.line + 1
+        if isinstance(node, yaml.SequenceNode):
+            return [self._plain(loader, item, (*path, index)) for index, item in enumerate(node.value)]
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(loader, node, path)
+        return loader.construct_object(node)
+
+    def _mapping(self, loader: yaml.SafeLoader, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            if key in result:
+                self._lines[(*path, key)] = key_node.start_mark.line + 1
+                self._problems.append(Problem(self.place((*path, key)), "is there twice"))
+            result[key] = self._plain(loader, value_node, (*path, key))
+        return result
+
+
+def _message(error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] in {"model_type", "dict_type"}:
+        return "must be a mapping (key: value)"
+    if error["type"] == "string_pattern_mismatch":
+        return "must be a permission label like students.add_student"
+    if error["type"] == "extra_forbidden":
+        return f"{error['loc'][-1]!r} is not known here; remove it or mend its spelling"
+    if error["type"] == "missing":
+        return f"{error['loc'][-1]!r} is missing"
+    return message[:1].lower() + message[1:]
+
+
+def _single(place: str, message: str) -> ConfigurationError:
+    return ConfigurationError([Problem(place, message)])

@@ -1,0 +1,30 @@
+"""Which dependencies answer, as last seen."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from authz_sidecar.core.events import Dependency, ReplicaObserver
+
+logger = logging.getLogger(__name__)
+
+
+class Dependencies:
+    """Tells the observer of every change, once."""
+
+    def __init__(self, observer: ReplicaObserver) -> None:
+        self._observer = observer
+        self._up: dict[Dependency, bool] = {}
+        self.up: Mapping[Dependency, bool] = MappingProxyType(self._up)
+
+    def report(self, name: Dependency, up: bool, reason: str = "") -> None:
+        if self._up.get(name) is up:
+            return
+        self._up[name] = up
+        self._observer.dependency(name, up)
+        if up:
+            logger.info("%s: up", name)
+        else:
+            logger.warning("%s: down%s", name, f" ({reason})" if reason else "")

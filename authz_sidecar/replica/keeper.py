@@ -1,0 +1,239 @@
+"""Keeps the store where this process stands, whatever happens to it.
+
+This process always moves first: a revocation holds here even while the store hangs. Several processes
+may share the store; whoever writes a revision first wins, and the others' writes are duplicates.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+
+from authz_sidecar.core.errors import (
+    HistoryGone,
+    MalformedMessage,
+    StoreUnavailable,
+    Unavailable,
+)
+from authz_sidecar.core.events import ReplicaObserver
+from authz_sidecar.core.types import Change, Entity, EntityKey, Position
+from authz_sidecar.replica.dependencies import Dependencies
+from authz_sidecar.replica.feed import Feed, SnapshotStream
+from authz_sidecar.replica.near_cache import NearCache
+from authz_sidecar.replica.store import Copy, Outcome, Reading, Store
+
+BATCH = 1_000
+CHECK_INTERVAL = 5.0
+"""Seconds after which the store is looked at though nothing has happened."""
+FIRST_RETRY, LAST_RETRY = 0.1, 2.0
+
+logger = logging.getLogger(__name__)
+
+
+class StoreKeeper:
+    """`doubt` is called when the store proves that this process stands on a history that has ended."""
+
+    def __init__(
+        self,
+        store: Store,
+        feed: Feed,
+        near: NearCache,
+        dependencies: Dependencies,
+        observer: ReplicaObserver,
+        doubt: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._feed = feed
+        self._near = near
+        self._dependencies = dependencies
+        self._observer = observer
+        self._doubt = doubt
+        self._wake = asyncio.Event()
+        self._copy: Copy | None = None
+        """Where the store was last seen; `None` makes the next round look."""
+        self._generation: str | None = None
+        """The generation known to be of our history: the only one that is read."""
+        self._vouched: str | None = None
+        """The generation that the User service last confirmed."""
+        self._failures = 0
+        self.busy = asyncio.Lock()
+        """Held while the store is written; whoever holds it may call `usable_copy`, `load` and `adopt`."""
+
+    @property
+    def position(self) -> Position | None:
+        """Where the usable copy was last seen to stand."""
+        copy = self._copy
+        return copy.position if copy is not None and copy.generation == self._generation else None
+
+    def notify(self) -> None:
+        """This process has moved, or a read found the store behind."""
+        self._wake.set()
+
+    def look_again(self) -> None:
+        """What was known about the store is no longer so."""
+        self._copy = None
+        self._wake.set()
+
+    async def run(self) -> None:
+        while True:
+            await self._sleep()
+            try:
+                async with self.busy:
+                    while await self._advance():
+                        pass
+                self._failures = 0
+            except (Unavailable, MalformedMessage, HistoryGone) as error:
+                await self._pause(error)
+
+    async def _sleep(self) -> None:
+        try:
+            async with asyncio.timeout(CHECK_INTERVAL):
+                await self._wake.wait()
+        except TimeoutError:
+            self._copy = None  # look whether it is still there
+        self._wake.clear()
+
+    async def read(self, keys: Sequence[EntityKey]) -> Reading | None:
+        """Entities of the copy that is of our history; `None` when there is no such copy now."""
+        if self._dependencies.up.get("store") is False:
+            return None  # `run` finds out when it is back
+        try:
+            reading = await self._store.read(keys)
+        except StoreUnavailable as error:
+            self._dependencies.report("store", False, str(error))
+            self.look_again()
+            return None
+        if reading is None or not self.trusts(reading.copy):
+            self.look_again()
+            return None
+        return reading
+
+    def trusts(self, copy: Copy) -> bool:
+        """Whether this copy is known to be of our history."""
+        return copy.generation == self._generation
+
+    async def usable_copy(self) -> tuple[Copy | None, str | None]:
+        """The store's copy if the User service can go on from it; else the generation to be replaced."""
+        try:
+            copy = await self._store.current()
+        except StoreUnavailable as error:
+            self._dependencies.report("store", False, str(error))
+            return None, None
+        self._dependencies.report("store", True)
+        if copy is None:
+            return None, None
+        return (copy, None) if await self._feed.knows(copy.position) else (None, copy.generation)
+
+    def adopt(self, copy: Copy | None) -> None:
+        """Read from this copy from now on; it stands where this process stands."""
+        self._copy = copy
+        self._generation = None if copy is None else copy.generation
+        self._vouched = self._generation
+        self._wake.set()
+
+    async def load(self, snapshot: SnapshotStream, replaces: str | None) -> Copy | None:
+        """Load a snapshot into a new generation and switch to it.
+
+        `None` when another process has put a copy in place that must stay. Raises `StoreUnavailable`, and
+        `MalformedMessage` when the snapshot is truncated; the store then stays as it was.
+        """
+        generation = await self._store.stage()
+        switched = False
+        try:
+            async for batch in _batches(snapshot.entities):
+                await self._store.fill(generation, batch)
+            switched = await self._store.switch(generation, snapshot.position, replaces)
+        finally:
+            if not switched:
+                with suppress(StoreUnavailable):
+                    await self._store.discard(generation)
+        return Copy(generation, snapshot.position) if switched else None
+
+    async def _advance(self) -> bool:
+        """One step towards our own position; `False` when there is nothing more to do for now."""
+        history = self._near.history
+        if history is None:
+            return False
+        copy = self._copy = self._copy or await self._store.current()
+        self._dependencies.report("store", True)
+        if copy is None:
+            await self._reload("store_empty", None)
+            return True
+        changes = history.after(copy.position)
+        if changes is not None:
+            self._generation = copy.generation
+            await self._write(copy, changes)
+            return bool(changes)
+        if self._is_ahead(copy, history.end):
+            return False
+        return await self._follow_feed(copy)
+
+    def _is_ahead(self, copy: Copy, end: Position) -> bool:
+        """Another process has written what this one has yet to hear."""
+        known = copy.generation in (self._generation, self._vouched)
+        return known and copy.position.epoch == end.epoch and copy.position.revision > end.revision
+
+    async def _write(self, copy: Copy, changes: Sequence[Change]) -> None:
+        position = copy.position
+        for change in changes:
+            outcome = await self._store.apply(copy.generation, position, change)
+            if outcome in (Outcome.GAP, Outcome.NOT_CURRENT):
+                self._copy = None
+                return
+            position = change.position
+            self._copy = Copy(copy.generation, position)
+
+    async def _follow_feed(self, copy: Copy) -> bool:
+        """The store stands where our own history does not reach: bring it on, or replace it."""
+        try:
+            async with self._feed.changes(copy.position) as stream:
+                self._vouched = copy.generation
+                changes = [change async for change in stream.changes]
+        except HistoryGone:
+            await self._reload("store_gone", copy.generation)
+            return True
+        if changes:
+            await self._write(copy, changes)
+        elif not self._is_ahead(copy, self._end):
+            self._doubt()
+            return False
+        return True
+
+    @property
+    def _end(self) -> Position:
+        history = self._near.history
+        if history is None:
+            raise AssertionError("a store is compared only with a position")
+        return history.end
+
+    async def _reload(self, cause: str, replaces: str | None) -> None:
+        self._observer.resync(cause)
+        self._copy = None
+        async with self._feed.snapshot() as snapshot:
+            self._copy = await self.load(snapshot, replaces)
+        if self._copy is not None:
+            self._vouched = self._copy.generation
+
+    async def _pause(self, error: Exception) -> None:
+        self._copy = None
+        if isinstance(error, StoreUnavailable):
+            self._dependencies.report("store", False, str(error))
+        else:
+            logger.warning("the store cannot be brought up to date: %s", error)
+        delay = min(FIRST_RETRY * 2**self._failures, LAST_RETRY)
+        self._failures = min(self._failures + 1, 10)
+        await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 (jitter)
+        self._wake.set()
+
+
+async def _batches(entities: AsyncIterator[Entity]) -> AsyncIterator[list[Entity]]:
+    batch: list[Entity] = []
+    async for entity in entities:
+        batch.append(entity)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    yield batch

@@ -1,0 +1,77 @@
+"""What decisions read: a bounded part of the permissions, in this process, at exactly one position."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from authz_sidecar.core.types import Change, Entity, EntityKey, Position
+from authz_sidecar.replica.history import History
+
+
+class NearCache:
+    """Least recently used entities go first. Known absences are entries like any other."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._entities: OrderedDict[EntityKey, Entity] = OrderedDict()
+        self.history: History | None = None
+
+    def __len__(self) -> int:
+        return len(self._entities)
+
+    def entity(self, key: EntityKey) -> Entity | None:
+        entity = self._entities.get(key)
+        if entity is not None:
+            self._entities.move_to_end(key)
+        return entity
+
+    def restart(self, position: Position) -> None:
+        """Forget everything and stand at `position`."""
+        self._entities.clear()
+        self.history = History(position)
+
+    def apply(self, change: Change) -> None:
+        """Move to the next revision. Only entities at hand are replaced: a bulk change evicts nobody."""
+        entities = self._entities
+        for entity in change.entities:
+            if entity.key in entities:
+                entities[entity.key] = entity
+        if self.history is not None:
+            self.history.append(change)
+
+    def forget(self, keys: Sequence[EntityKey]) -> None:
+        """Read these again before they are used."""
+        for key in keys:
+            self._entities.pop(key, None)
+
+    def wants(self, found: Sequence[Entity]) -> int:
+        """The revision to be applied before these may be taken over."""
+        return max((entity.revision for entity in found), default=0)
+
+    def admit(self, found: Sequence[Entity], read_at: Position) -> bool:
+        """Take over entities from another copy, read when it stood at `read_at`. `False`: not admissible.
+
+        A copy that is ahead is right about every entity that has not changed since our position. One that is
+        behind is right once the changes in between are laid over it.
+        """
+        history = self.history
+        if history is None or read_at.epoch != history.end.epoch:
+            return False
+        if self.wants(found) > history.end.revision:
+            return False
+        overlay: dict[EntityKey, Entity] = {}
+        if read_at.revision <= history.end.revision:
+            later = history.after(read_at)
+            if later is None:
+                return False
+            overlay = {entity.key: entity for change in later for entity in change.entities}
+        for entity in found:
+            self._put(overlay.get(entity.key, entity))
+        return True
+
+    def _put(self, entity: Entity) -> None:
+        self._entities[entity.key] = entity
+        self._entities.move_to_end(entity.key)
+        if len(self._entities) > self._size:
+            self._entities.popitem(last=False)

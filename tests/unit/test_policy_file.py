@@ -1,0 +1,145 @@
+"""The policy file: every mistake is named with its line, and nothing else gets through."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from authz_sidecar import policy_file
+from authz_sidecar.core.errors import ConfigurationError
+from authz_sidecar.core.types import Requirement
+
+GOOD = """
+version: 1
+rules:
+  - {methods: [POST], path: /students/, permission: students.add_student}
+  - {methods: [PUT, PATCH], path: "/students/{id}/", permission: {any: [students.change_student, a.b]}}
+  - {methods: [DELETE], path: "/students/{id}/", permission: {all: [students.delete_student, a.b]}}
+  - {methods: [POST], path: "/webhooks/{rest:path}", allow: anyone}
+  - {methods: [GET], path: /me/, allow: authenticated}
+"""
+
+
+def write(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "policy.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def problems(tmp_path: Path, text: str | bytes) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        policy_file.load(write(tmp_path, text))
+    return [str(problem).removeprefix(str(tmp_path) + "/") for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "requirement"),
+    [
+        ("POST", "/students/", Requirement("any", ("students.add_student",))),
+        ("PATCH", "/students/7/", Requirement("any", ("students.change_student", "a.b"))),
+        ("DELETE", "/students/7/", Requirement("all", ("students.delete_student", "a.b"))),
+        ("POST", "/webhooks/a/b", Requirement("anyone")),
+        ("GET", "/me/", Requirement("authenticated")),
+    ],
+)
+def test_each_form_of_rule(tmp_path: Path, method: str, path: str, requirement: Requirement) -> None:
+    rule = policy_file.load(write(tmp_path, GOOD)).match(method, path)
+    assert rule is not None
+    assert rule.requirement == requirement
+
+
+RULES = "version: 1\nrules:\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", ["policy.yaml:1: must be a mapping (key: value)"]),
+        ("rules: []", ["policy.yaml:1: 'version' is missing"]),
+        ("version: 1", ["policy.yaml:1: 'rules' is missing"]),
+        ("version: 2\nrules: []", ["policy.yaml:1: version: input should be 1"]),
+        (
+            "version: 1\nrules: []\nrule: []",
+            ["policy.yaml:3: rule: 'rule' is not known here; remove it or mend its spelling"],
+        ),
+        ("version: 1\nrules: []\nrules: []", ["policy.yaml:3: rules: is there twice"]),
+        (
+            RULES + "- {methods: [POST], path: /a}",
+            ["policy.yaml:3: rules[0]: needs either `permission` or `allow`"],
+        ),
+        (
+            RULES + "- {methods: [POST], path: /a, permission: a.b, allow: anyone}",
+            ["policy.yaml:3: rules[0]: needs either `permission` or `allow`"],
+        ),
+        (
+            RULES + "- methods: [POST]\n  path: /a\n  permission: nodot",
+            ["policy.yaml:5: rules[0].permission: must be a permission label like students.add_student"],
+        ),
+        (
+            RULES + "- methods: [POST]\n  path: /a\n  permission: {any: [a.b], all: [a.b]}",
+            [
+                "policy.yaml:5: rules[0].permission: must be a label like students.add_student, "
+                "or {any: [...]}, or {all: [...]}"
+            ],
+        ),
+        (
+            RULES + "- methods: [POST]\n  path: /a\n  allow: everybody",
+            ["policy.yaml:5: rules[0].allow: input should be 'anyone' or 'authenticated'"],
+        ),
+        ("a: &x 1\nb: *x", ["policy.yaml: must not use YAML aliases (*name)"]),
+        (b"\xff\xfe\x00", None),
+        ("a: [", None),
+        ("[" * 2000, None),
+        ("a: !!python/object:os.system x", None),
+        ("version: 2026-99-99", None),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_its_place(
+    tmp_path: Path, text: str | bytes, found: list[str] | None
+) -> None:
+    result = problems(tmp_path, text)
+    if found is None:
+        assert len(result) == 1
+        assert result[0].startswith("policy.yaml")
+    else:
+        assert result == found
+
+
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
+    rules = "- methods: [FETCH]\n  path: /a\n  permission: x\n- {methods: [], path: /b, allow: anyone}"
+    text = "version: 3\nrules:\n" + rules
+    assert [problem.split(": ")[0] for problem in problems(tmp_path, text)] == [
+        f"policy.yaml:{line}" for line in (1, 3, 5, 6)
+    ]
+
+
+def test_two_rules_for_the_same_requests_are_an_error_that_names_both(tmp_path: Path) -> None:
+    rule = "- methods: [POST]\n  path: /a/{%s}\n  allow: anyone\n"
+    (problem,) = problems(tmp_path, RULES + rule % "x" + rule % "y")
+    assert problem.startswith("policy.yaml:7: rules[1].path: POST /a/{y}")
+    assert "policy.yaml:4: rules[0].path" in problem
+
+
+@pytest.mark.parametrize("make", [lambda path: path / "missing.yaml", lambda path: path])
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, make: object) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        policy_file.load(make(tmp_path))  # type: ignore[operator]  # a lambda from the table
+
+
+def test_a_huge_file_is_an_error(tmp_path: Path) -> None:
+    assert "larger than" in problems(tmp_path, b"#" * (policy_file.MAX_BYTES + 1))[0]
+
+
+def test_the_shipped_policy_loads() -> None:
+    shipped = Path(__file__).parents[2] / "compose" / "policy.yaml"
+    rule = policy_file.load(shipped).match("PATCH", "/students/1/")
+    assert rule is not None
+    assert rule.requirement == Requirement("any", ("students.change_student",))
+
+
+def test_the_schema_is_json_and_closed() -> None:
+    schema = json.loads(json.dumps(policy_file.schema()))
+    assert schema["additionalProperties"] is False
+    assert set(schema["properties"]) == {"version", "rules", "allow_method_override"}
