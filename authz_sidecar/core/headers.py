@@ -166,7 +166,8 @@ def forwarded_trailers(trailers: Headers) -> Fields:
 
     What routes, frames, authenticates or describes a message must stand in its head (RFC 9110 §6.5.1).
     """
-    return [field for field in trailers if _kind(field[0]) == "plain" and field[0].lower() not in _NO_TRAILERS]
+    plain = [field for field in trailers if _kind(field[0]) == "plain"]
+    return [field for field in plain if field[0].lower() not in _NO_TRAILERS]
 
 
 # Clients and services repeat the same few names and options, so both readings are remembered.

@@ -60,7 +60,7 @@ class ProxyServer:
         for connection in self.connections:
             connection.drain()
 
-    async def shutdown(self, timeout: float | None = None) -> None:
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 (aiohttp's interface)
         """Wait for what is under way, then cut off what is left."""
         try:
             if self._connections:

@@ -32,12 +32,12 @@ class Exchange:
     """The life of one request. Its client, its server and the upstream call it; it never blocks."""
 
     __slots__ = (
+        "_chunked",
         "_client",
         "_connection",
         "_decision",
         "_done",
         "_head_sent",
-        "_chunked",
         "_request",
         "_request_sent",
         "_server",
@@ -128,7 +128,8 @@ class Exchange:
             scheme=client.scheme,
             peer_trusted=client.trusted,
         )
-        self._send(framing.request_head(request, fields, self._server.pool.address.authority, self._upgrading))
+        authority = self._server.pool.address.authority
+        self._send(framing.request_head(request, fields, authority, upgrade=self._upgrading))
         client.update()
 
     def request_readable(self) -> None:

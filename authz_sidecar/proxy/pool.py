@@ -46,7 +46,9 @@ class UpstreamAddress(NamedTuple):
     def authority(self) -> bytes:
         """The Host of a request that came without one."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host.encode("idna" if not host.isascii() else "ascii") + (b":%d" % self.port if self.port else b"")
+        return host.encode("idna" if not host.isascii() else "ascii") + (
+            b":%d" % self.port if self.port else b""
+        )
 
 
 class UpstreamPool:

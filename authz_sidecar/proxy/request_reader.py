@@ -121,7 +121,7 @@ class RequestReader:
         request.fault = request.fault or fault
 
     def _after_upgrade_head(self, rest: bytes) -> None:
-        """llhttp stops at an Upgrade (or CONNECT) and skips the body; only WebSocket really ends HTTP here."""
+        """llhttp stops at any Upgrade and at CONNECT, skipping the body; here only WebSocket ends HTTP."""
         request = self._request
         assert request is not None  # noqa: S101 (llhttp reports an upgrade after a head)
         if request.upgrade or request.method == "CONNECT":
