@@ -62,12 +62,14 @@ async def running(
     upstream = Upstream()
     upstream.answer = answer
     await upstream.start(unix_path, upstream_tls[0] if upstream_tls else None)
-    url = f"unix:{unix_path}" if unix_path else f"http{'s' if upstream_tls else ''}://localhost:{upstream.port}"
-    pool = UpstreamPool(UpstreamAddress.parse(url), limits, Clock(), upstream_tls[1] if upstream_tls else None)
-    permissions, observer = Permissions(), Observer()
-    server = ProxyServer(
-        pipeline(permissions, enforced=enforced), pool, observer, Clock(), limits, trusts
+    url = (
+        f"unix:{unix_path}" if unix_path else f"http{'s' if upstream_tls else ''}://localhost:{upstream.port}"
     )
+    pool = UpstreamPool(
+        UpstreamAddress.parse(url), limits, Clock(), upstream_tls[1] if upstream_tls else None
+    )
+    permissions, observer = Permissions(), Observer()
+    server = ProxyServer(pipeline(permissions, enforced=enforced), pool, observer, Clock(), limits, trusts)
     runner = web.ServerRunner(server, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls[0] if tls else None).start()
