@@ -37,7 +37,7 @@ class Downstream(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._tunnel: Tunnel | None = None
         self._in_head = True
-        self._reading = True
+        self.reading = True
         self._writable = True
         self._upstream_writable = True
         self._pumping = False
@@ -180,8 +180,8 @@ class Downstream(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         reading = self._can_read()
-        if reading is not self._reading:
-            self._reading = reading
+        if reading is not self.reading:
+            self.reading = reading
             if reading:
                 transport.resume_reading()
             else:
@@ -206,7 +206,7 @@ class Downstream(asyncio.Protocol):
         elif self._tunnel is not None:
             self.deadline = NEVER
         elif exchange is not None:
-            waits = exchange.receiving and self._reading
+            waits = exchange.receiving and self.reading
             self.deadline = self._now() + limits.body_seconds if waits else NEVER
         elif not self._reader.partial:
             self._in_head = False

@@ -120,7 +120,7 @@ class Exchange:
     def _send_head(self, connection: UpstreamConnection) -> None:
         request, client = self._request, self._client
         self._connection = connection
-        connection.begin(self, to_head=request.method == "HEAD")
+        connection.begin(self, to_head=request.method == "HEAD", upgrade=self._upgrading)
         fields = headers.forwarded_request(
             request.fields,
             request_id=self.request_id,
@@ -173,12 +173,11 @@ class Exchange:
         if reader.interims:
             self._relay_interims(connection)
         response = reader.response
-        if response is not None and (response.status != 101 or self._upgrading):
-            if response.status == 101:
-                self._upgrade(connection, response)
-                return
+        if response is not None and response.status == 101:
+            self._upgrade(connection, response)
+        elif response is not None:
             self._relay(response)
-        if not self._done and (reader.broken or (response is not None and response.status == 101)):
+        if reader.broken:
             self.upstream_failed(UpstreamUnreachable("the upstream sent no well-formed answer"))
 
     def upstream_data(self, data: bytes) -> None:

@@ -23,7 +23,7 @@ _SIZES: Final = frozenset(map(len, (b"host", b"upgrade", b"content-length", b"tr
 
 
 def frame_request(request: IncomingRequest) -> Fault | None:
-    """Fill in how the body ends and whether an upgrade is wished; says what is wrong instead."""
+    """Fill in how the body ends and whether WebSocket is named; says what is wrong instead."""
     host = upgrade = False
     for index, (name, value) in enumerate(request.fields):
         if len(name) not in _SIZES:

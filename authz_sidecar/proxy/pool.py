@@ -71,6 +71,11 @@ class UpstreamPool:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._sweep = Sweep(self._all, clock)
 
+    @property
+    def connections(self) -> list[UpstreamConnection]:
+        """All open ones, idle or not."""
+        return list(self._all)
+
     def checkout(self, *, repeatable: bool) -> UpstreamConnection | None:
         """An idle connection at once, if there is one fit for this request.
 

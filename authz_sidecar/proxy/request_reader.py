@@ -168,6 +168,7 @@ class RequestReader:
         )
         self._target, self._fields = b"", []
         request.fault = self._judge(request, version)
+        request.upgrade = request.upgrade and parser.should_upgrade()
         self._request = request
         self.requests.append(request)
         if request.fault is not None:

@@ -23,6 +23,7 @@ class ResponseReader:
         self._limits = limits
         self._parser = HttpResponseParser(self)
         self._to_head = False
+        self._upgrade = False
         self._awaiting = False
         self._reason = b""
         self._fields: Fields = []
@@ -33,10 +34,11 @@ class ResponseReader:
         """Whether the next bytes can only be an answer to the next request."""
         return not self._awaiting and not self.broken
 
-    def expect(self, *, to_head: bool) -> None:
-        """A request has been sent; `to_head`: with HEAD, so no body follows its answer."""
+    def expect(self, *, to_head: bool, upgrade: bool = False) -> None:
+        """A request is sent: with HEAD, so that no body follows its answer, or with an upgrade, so that 101 may."""
         self.response = None
         self._to_head = to_head
+        self._upgrade = upgrade
         self._awaiting = True
 
     def feed(self, data: bytes) -> None:
@@ -83,8 +85,8 @@ class ResponseReader:
         status, fields, reason = parser.get_status_code(), self._fields, self._reason
         version = parser.get_http_version()
         self._fields, self._reason, self._overhead = [], b"", 0
-        if status < 100 or version not in ("1.1", "1.0"):
-            raise HttpParserError("not an HTTP/1.1 response")
+        if status < 100 or version not in ("1.1", "1.0") or (status == 101 and not self._upgrade):
+            raise HttpParserError("not a response to this request")
         if status < 200 and status != 101:
             self.interims.append(Interim(status, reason, fields))
             return

@@ -55,7 +55,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._tunnel = False
         self._request_sent = False
-        self._reading = True
+        self.reading = True
         self._writable = True
 
     @property
@@ -64,12 +64,12 @@ class UpstreamConnection(asyncio.Protocol):
         transport = self._transport
         return transport is not None and not transport.is_closing() and self.reader.idle and self._writable
 
-    def begin(self, user: UpstreamUser, *, to_head: bool) -> None:
+    def begin(self, user: UpstreamUser, *, to_head: bool, upgrade: bool) -> None:
         """Work for `user` until `end` or `close`."""
         self._user = user
         self._request_sent = False
         self.deadline = NEVER
-        self.reader.expect(to_head=to_head)
+        self.reader.expect(to_head=to_head, upgrade=upgrade)
 
     def await_response(self) -> None:
         """The request is sent in full: from now on silence is limited."""
@@ -99,9 +99,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def set_reading(self, reading: bool) -> None:
         """Pause while the client is slow, and go on."""
-        if self._transport is None or reading is self._reading:
+        if self._transport is None or reading is self.reading:
             return
-        self._reading = reading
+        self.reading = reading
         if reading:
             self._transport.resume_reading()
         else:
@@ -110,7 +110,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _settle(self) -> None:
         """Limit the upstream's silence when it is its turn: to answer, or to take what waits for it."""
-        its_turn = self._reading and (self._request_sent or not self._writable)
+        its_turn = self.reading and (self._request_sent or not self._writable)
         if its_turn and not self._tunnel:
             self.deadline = self._clock.monotonic() + self._limits.response_seconds
         else:

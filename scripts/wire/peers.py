@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Self
 
 import h11
@@ -19,6 +22,8 @@ class Peer:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.received = b""
         self.writer = writer
+        self.gone = asyncio.Event()
+        """Set when the other side has left a connection that is answered by itself."""
         self._reader = reader
 
     async def send(self, data: bytes) -> None:
@@ -45,6 +50,14 @@ class Peer:
                 self.received += data
         return self.received
 
+    async def read(self) -> bytes:
+        """Some more bytes, which are not kept."""
+        async with asyncio.timeout(DEADLINE):
+            data = await self._reader.read(65536)
+        if not data:
+            raise EOFError("closed")
+        return data
+
     def take(self) -> bytes:
         received, self.received = self.received, b""
         return received
@@ -55,7 +68,17 @@ class Peer:
     def close(self) -> None:
         self.writer.close()
 
+    async def closed(self) -> bytes:
+        """Everything up to the end of the stream, be it orderly or a reset."""
+        with suppress(ConnectionError):
+            await self.rest()
+        return self.received
+
     def reset(self) -> None:
+        """Leave with a RST."""
+        connection = self.writer.get_extra_info("socket")
+        if connection is not None and connection.fileno() >= 0 and connection.family != socket.AF_UNIX:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
     async def __aenter__(self) -> Self:
@@ -127,6 +150,7 @@ class Upstream:
         except (ConnectionError, h11.RemoteProtocolError):
             pass
         peer.writer.close()
+        peer.gone.set()
 
     async def _answer_whole(self, peer: Peer, parser: h11.Connection) -> None:
         while (event := parser.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
@@ -141,3 +165,10 @@ class Upstream:
                     peer.writer.close()
                     return
                 parser.start_next_cycle()
+
+
+async def wait_for(condition: Callable[[], object]) -> None:
+    """Until `condition()` holds; it has to be something that the event loop brings about."""
+    async with asyncio.timeout(DEADLINE):
+        while not condition():
+            await asyncio.sleep(0.001)

@@ -32,6 +32,11 @@ class Rig:
     def port(self) -> int:
         return self.runner.addresses[0][1]
 
+    def paused(self) -> bool:
+        """Whether the proxy has stopped reading from someone."""
+        ends = [*self.server.connections, *self.server.pool.connections]
+        return not all(end.reading for end in ends)
+
     async def client(self) -> Client:
         client = await Client.connect(self.port, self.tls)
         self.clients.append(client)

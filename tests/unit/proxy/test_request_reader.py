@@ -228,7 +228,8 @@ def test_after_a_websocket_request_nothing_is_http() -> None:
         POST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
         GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n\r\nx",
         GET + b"Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n\r\n",
-        GET + b"Upgrade: h2c\r\n\r\n",
+        GET + b"Upgrade: websocket\r\n\r\n",
+        GET + b"Connection: keep-alive\r\nUpgrade: websocket\r\n\r\n",
     ],
 )
 def test_what_is_no_websocket_request(head: bytes) -> None:

@@ -97,6 +97,8 @@ BROKEN = {
     "chunked in HTTP/1.0": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "folded field": OK + b"X: y\r\n z\r\nContent-Length: 0\r\n\r\n",
     "space before the colon": OK + b"X : y\r\nContent-Length: 0\r\n\r\n",
+    "101 that nobody asked for": b"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    "101 without an upgrade": b"HTTP/1.1 101 Go\r\n\r\n",
     "endless head": OK + b"X: y\r\n" * 20_000,
     "bad chunk": OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
 }
@@ -143,8 +145,7 @@ def test_interim_responses() -> None:
 
 
 def test_switching_protocols_ends_http() -> None:
-    reader = read(
-        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\0"
-    )
+    head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    reader = read(head + b"\x81\0", upgrade=True)
     assert reader.response is not None
     assert (reader.response.status, reader.response.complete, reader.unread) == (101, True, b"\x81\0")
