@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from authz_sidecar.core import policy
 from authz_sidecar.core.errors import ConfigurationError, Problem
@@ -74,6 +83,13 @@ class RuleModel(_Strict):
     ]
     permission: Permission | None = None
     allow: Literal["anyone", "authenticated"] | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _possible_path(cls, path: str) -> str:
+        if mistakes := policy.path_mistakes(path):
+            raise ValueError("; ".join(mistakes))
+        return path
 
     @model_validator(mode="after")
     def _one_requirement(self) -> RuleModel:

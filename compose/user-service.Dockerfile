@@ -2,7 +2,7 @@
 FROM python:3.13-slim
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     GUNICORN_CMD_ARGS="--bind=0.0.0.0:8000 --no-control-socket \
---worker-class=gthread --workers=2 --threads=4 --worker-tmp-dir=/dev/shm"
+--worker-class=gthread --workers=2 --threads=4 --keep-alive=75 --worker-tmp-dir=/dev/shm"
 # A new volume takes its owner from the directory it is mounted on.
 RUN useradd --system --uid 10001 app && install -d -o app -m 700 /keys
 WORKDIR /app

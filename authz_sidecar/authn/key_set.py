@@ -91,7 +91,7 @@ def _for_signatures(jwk: dict[str, Any]) -> bool:
 
 def _algorithms(members: Mapping[str, str], named: object) -> frozenset[str]:
     possible = _ALGORITHMS.get((members.get("kty", ""), members.get("crv")), frozenset())
-    return possible if named is None else possible & {named}
+    return frozenset(algorithm for algorithm in possible if named in (None, algorithm))
 
 
 def _public(members: dict[str, str], algorithms: frozenset[str]) -> Any:

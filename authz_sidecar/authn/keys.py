@@ -14,7 +14,7 @@ from authz_sidecar.core.errors import MalformedMessage, Unavailable
 from authz_sidecar.core.types import Clock, Code, Verdict
 from authz_sidecar.settings import JwtSettings
 
-logger = logging.getLogger("authz.keys")
+logger = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 60.0
 RETRY_SECONDS = 5.0
@@ -76,7 +76,11 @@ class KeyRefresher:
 
     async def _keep_fresh(self) -> None:
         while True:
-            fresh = await self.refresh()
+            try:
+                fresh = await self.refresh()
+            except Exception:  # even a defect of ours must not end the refreshing unnoticed
+                logger.exception("signing keys: the refresh failed")
+                fresh = False
             await asyncio.sleep(REFRESH_SECONDS if fresh else RETRY_SECONDS)
 
     async def _try(self) -> bool:

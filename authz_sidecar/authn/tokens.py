@@ -8,21 +8,30 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from jwt.algorithms import get_default_algorithms
 
 from authz_sidecar.authn import claims
 from authz_sidecar.authn.key_set import Key
-from authz_sidecar.authn.keys import KeyRefresher
 from authz_sidecar.core.errors import Refused
-from authz_sidecar.core.types import Code, Identity, Pending
+from authz_sidecar.core.types import Code, Identity, Pending, Verdict
 from authz_sidecar.settings import JwtSettings
 
 MAX_TOKEN_BYTES = 16 * 1024
 REMEMBERED = 10_000
 
 _ALGORITHMS = get_default_algorithms()
+
+
+class Keys(Protocol):
+    """Where keys come from."""
+
+    def find(self, kid: str) -> Key | None:
+        """The key of this name, if it is at hand."""
+
+    async def learn(self, kid: str) -> Verdict | None:
+        """Ask for a key that is not at hand: `None` once it is, else why the token cannot be accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,7 @@ class TokenAuthenticator:
     `jku`, `x5u`, `jwk` and `x5c` in a token's header are never looked at.
     """
 
-    def __init__(self, settings: JwtSettings, keys: KeyRefresher) -> None:
+    def __init__(self, settings: JwtSettings, keys: Keys) -> None:
         self._settings = settings
         self._keys = keys
         self._remembered: OrderedDict[bytes, _Verified] = OrderedDict()

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from authz_sidecar.core.types import Position
 
@@ -89,3 +89,20 @@ class ReplicaStatus:
     near_cache_entries: int = 0
     dependencies: Mapping[Dependency, bool] = field(default_factory=lambda: MappingProxyType({}))
     """Up or down; absent when never tried or not configured."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        position = self.applied
+        return {
+            "phase": self.phase.value,
+            "was_live": self.was_live,
+            "fresh": self.fresh,
+            "epoch": position.epoch if position else None,
+            "applied": position.revision if position else None,
+            "head": self.head,
+            "staleness": self.staleness,
+            "store": self.store.revision if self.store else None,
+            "source": self.source,
+            "near_cache_entries": self.near_cache_entries,
+            "dependencies": dict(self.dependencies),
+        }

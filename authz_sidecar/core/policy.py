@@ -151,20 +151,23 @@ def _methods(source: RuleSource, problems: list[Problem]) -> list[str]:
     return good
 
 
-def _segments(source: RuleSource, problems: list[Problem]) -> list[_Segment]:
-    """The parsed path; empty, with the problems added, when it is wrong."""
-    if not source.path.startswith("/"):
-        problems.append(Problem(source.place, f"{source.path}: a path starts with /"))
-        return []
-    texts = source.path.split("/")[1:]
-    segments = [_Segment(_segment_kind(text), text) for text in texts]
-    wrong = [_mistake(text, last=i == len(texts) - 1) for i, text in enumerate(texts)]
+def path_mistakes(path: str) -> list[str]:
+    """Everything that is wrong with a path pattern."""
+    if not path.startswith("/"):
+        return ["a path starts with /"]
+    texts = path.split("/")[1:]
+    found = [_mistake(text, last=index == len(texts) - 1) for index, text in enumerate(texts)]
     names = [match[1] for match in map(_PLACEHOLDER.fullmatch, texts) if match]
     if len(set(names)) < len(names):
-        wrong.append("every placeholder needs a name of its own")
-    found = [Problem(source.place, f"{source.path}: {message}") for message in wrong if message]
-    problems += found
-    return [] if found else segments
+        found.append("every placeholder needs a name of its own")
+    return [mistake for mistake in found if mistake]
+
+
+def _segments(source: RuleSource, problems: list[Problem]) -> list[_Segment]:
+    """The parsed path; empty, with the problems added, when it is wrong."""
+    mistakes = path_mistakes(source.path)
+    problems += [Problem(source.place, f"{source.path}: {mistake}") for mistake in mistakes]
+    return [] if mistakes else [_Segment(_segment_kind(text), text) for text in source.path.split("/")[1:]]
 
 
 def _segment_kind(text: str) -> str:

@@ -1,15 +1,11 @@
-"""The hooks that the request path and the replica call, turned into metrics and log lines."""
+"""The hooks that the request path and the replica call, turned into metrics and decision log lines."""
 
 from __future__ import annotations
-
-import logging
 
 from authz_sidecar.core.events import Dependency
 from authz_sidecar.core.types import Decision, Position
 from authz_sidecar.observe.decision_log import DecisionLog
 from authz_sidecar.observe.metrics import Metrics
-
-logger = logging.getLogger("authz.replica")
 
 
 class RequestHooks:
@@ -45,18 +41,16 @@ class ReplicaHooks:
 
     def resync(self, cause: str) -> None:
         self._metrics.resyncs.labels(cause).inc()
-        logger.warning("taking a snapshot: %s", cause)
 
-    def rejected(self, reason: str) -> None:
+    def rejected(self, _reason: str) -> None:
         self._metrics.rejected.inc()
-        logger.warning("message rejected: %s", reason)
 
     def foreign_epoch(self) -> None:
         self._metrics.foreign_epochs.inc()
 
     def drift(self, entities: int) -> None:
         self._metrics.drift.inc(entities)
-        logger.error("the store had drifted in %d entities and was repaired", entities)
 
     def dependency(self, name: Dependency, up: bool) -> None:
-        logger.log(logging.INFO if up else logging.WARNING, "%s is %s", name, "up" if up else "down")
+        if not up:
+            self._metrics.losses.labels(name).inc()

@@ -62,6 +62,9 @@ class Metrics:
         self.resyncs = Counter(
             "authz_resyncs", "Snapshots loaded, by cause.", ["cause"], registry=self.registry
         )
+        self.losses = Counter(
+            "authz_dependency_losses", "Times a dependency was lost.", ["name"], registry=self.registry
+        )
 
     def _counter(self, name: str, documentation: str) -> Counter:
         return Counter(f"authz_{name}", documentation, registry=self.registry)

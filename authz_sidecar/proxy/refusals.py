@@ -60,6 +60,7 @@ def problem(
         (b"Content-Length", b"%d" % len(body)),
         (b"Cache-Control", b"no-store"),
         (b"X-Request-Id", request_id.encode()),
+        (b"Server", b"authz-sidecar"),
         *extra,
     )
     return Answer(status, phrase, headers, body)

@@ -43,7 +43,7 @@ class Proxy:
 
     def server(self) -> web.Server:
         """What aiohttp's runner serves. A client that leaves cancels its handler."""
-        return web.Server(self.handle, handler_cancellation=True, auto_decompress=False)
+        return web.Server(self.handle, handler_cancellation=True, auto_decompress=False, access_log=None)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         started = self._clock.monotonic()

@@ -76,7 +76,8 @@ def _entities(lines: Iterator[tuple[int, str]], count: int) -> Iterator[tuple[En
     rest = (json.loads(text) for _, text in lines)
     for entity in islice(rest, count):
         yield (entity["kind"], entity["key"]), entity["state"]
-    if next(rest, {}).get("type") != "end":
+    last = next(rest, None)
+    if not isinstance(last, dict) or last.get("type") != "end":
         raise ValueError("the snapshot does not end where it should")
 
 

@@ -88,6 +88,13 @@ RULES = "version: 1\nrules:\n"
             RULES + "- methods: [POST]\n  path: /a\n  allow: everybody",
             ["policy.yaml:5: rules[0].allow: input should be 'anyone' or 'authenticated'"],
         ),
+        (
+            RULES + "- methods: [POST]\n  path: /a//{x:float}/\n  allow: anyone",
+            [
+                "policy.yaml:4: rules[0].path: an empty segment (//) never matches; {x:float}: a placeholder "
+                "is a whole segment: {name}, {name:int} or {name:path}"
+            ],
+        ),
         ("a: &x 1\nb: *x", ["policy.yaml: must not use YAML aliases (*name)"]),
         (b"\xff\xfe\x00", None),
         ("a: [", None),
@@ -108,10 +115,10 @@ def test_a_mistake_is_named_with_its_place(
 
 
 def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
-    rules = "- methods: [FETCH]\n  path: /a\n  permission: x\n- {methods: [], path: /b, allow: anyone}"
+    rules = "- methods: [FETCH]\n  path: a//{x\n  permission: x\n- {methods: [], path: /b, allow: anyone}"
     text = "version: 3\nrules:\n" + rules
     assert [problem.split(": ")[0] for problem in problems(tmp_path, text)] == [
-        f"policy.yaml:{line}" for line in (1, 3, 5, 6)
+        f"policy.yaml:{line}" for line in (1, 3, 4, 5, 6)
     ]
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 from changelog.models import Entity
 from changelog.states import State
 from changelog.watched import GROUP, USER
+
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+"""NUL and lone surrogates: databases refuse them, so no key has them."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,8 @@ class Grants:
 
 def of(sub: str) -> Grants | None:
     """`None` when there is no such user."""
+    if UNSTORABLE.search(sub):
+        return None
     user = Entity.objects.filter(kind=USER, key=sub, state__isnull=False).first()
     if user is None:
         return None

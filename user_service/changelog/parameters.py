@@ -53,7 +53,7 @@ def question(request: HttpRequest) -> tuple[str, str | None, int | None]:
     """Subject, permission and token generation of a `check`."""
     try:
         body: Any = json.loads(request.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
         raise Malformed("body", 'a JSON object like {"sub": "17", "permission": "students.change_student"}')

@@ -11,9 +11,18 @@ from django.http import JsonResponse
 class Problem(Exception):
     """Ends a request with this status; `members` are added to the problem's JSON."""
 
-    def __init__(self, status: HTTPStatus, code: str, detail: str, **members: Any) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        code: str,
+        detail: str,
+        *,
+        headers: dict[str, str] | None = None,
+        **members: Any,
+    ) -> None:
         super().__init__(detail)
         self.status = status
+        self.headers = headers
         self.body = {
             "type": "about:blank",
             "title": status.phrase,
@@ -24,12 +33,9 @@ class Problem(Exception):
         }
 
     def response(self) -> JsonResponse:
-        response = JsonResponse(self.body, status=self.status, content_type="application/problem+json")
-        if self.status == HTTPStatus.UNAUTHORIZED:
-            response.headers["WWW-Authenticate"] = 'Bearer realm="authz"'
-        if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            response.headers["Retry-After"] = "1"
-        return response
+        return JsonResponse(
+            self.body, status=self.status, content_type="application/problem+json", headers=self.headers
+        )
 
 
 class Malformed(Problem):

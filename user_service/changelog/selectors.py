@@ -20,5 +20,5 @@ def revision_token() -> str | None:
     try:
         return sequence(within=1).token
     except (DatabaseError, SequencingFailed) as error:
-        logger.warning("No revision token: %s", error)
+        logger.warning("The change log is behind, it will catch up: %s", error)
         return None

@@ -73,10 +73,18 @@ def _admit(request: HttpRequest, method: str) -> None:
             HTTPStatus.UNAUTHORIZED,
             "unauthorized",
             "This API needs a service token: Authorization: Bearer <token> (manage.py new_service_token).",
+            headers={"WWW-Authenticate": 'Bearer realm="authz"'},
         )
     if request.method != method:
-        raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", f"Use {method}.")
+        raise Problem(
+            HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", f"Use {method}.", headers={"Allow": method}
+        )
 
 
 def _unavailable() -> Problem:
-    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The change log cannot be read now.")
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "unavailable",
+        "The change log cannot be read now.",
+        headers={"Retry-After": "1"},
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save
 
-from changelog.sequencer import sequence
+from changelog.selectors import revision_token
 from changelog.watched import Watched
 
 
@@ -23,10 +23,4 @@ def connect() -> None:
 
 
 def _after_commit(using: str, **_: object) -> None:
-    # robust: a failure is logged, the write has succeeded, and the relay catches up.
-    transaction.on_commit(_sequence, using=using, robust=True)
-
-
-def _sequence() -> None:
-    """A plain function: Django logs the failure of a robust hook by its name, which a partial has not."""
-    sequence(within=1)
+    transaction.on_commit(revision_token, using=using, robust=True)

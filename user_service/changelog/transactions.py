@@ -29,9 +29,11 @@ def sequencing(seconds: float) -> Iterator[None]:
     table = connection.ops.quote_name(Head._meta.db_table)
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            # Neither SET nor LOCK TABLE takes a snapshot; the first query after them does.
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            # A process that is frozen while it holds the lock loses it.
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '10s'")
             cursor.execute(f"SET LOCAL lock_timeout = {max(1, int(seconds * 1000))}")
+            # None of these takes a snapshot; the first query after them does.
             cursor.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
         else:
             cursor.execute(f"UPDATE {table} SET revision = revision")  # noqa: S608 (our own table's name)

@@ -3,6 +3,7 @@
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError
 from django.http import HttpRequest, JsonResponse
+
 from tokens import keys
 
 

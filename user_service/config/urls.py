@@ -4,10 +4,10 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
-from tokens.apis import jwks
-from tokens.forms import LimitedAuthenticationForm
 
 from config import health
+from tokens.apis import jwks
+from tokens.forms import LimitedAuthenticationForm
 
 browsable_login = [
     path(

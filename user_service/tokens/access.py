@@ -5,10 +5,10 @@ import uuid
 from typing import Any
 
 import jwt
-from accounts.models import User
-from changelog.selectors import revision_token
 from django.conf import settings
 
+from accounts.models import User
+from changelog.selectors import revision_token
 from tokens import keys
 
 TYPE = "at+jwt"

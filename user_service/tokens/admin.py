@@ -1,9 +1,9 @@
 """Sign-ins in Django admin: look at them and end them."""
 
-from accounts.admin import AdministratorsOnly
 from django.contrib import admin
 from django.http import HttpRequest
 
+from accounts.admin import AdministratorsOnly
 from tokens.forms import LimitedAdminAuthenticationForm
 from tokens.models import SignIn
 

@@ -1,12 +1,12 @@
 """Who calls the API: the bearer of an access token for this very service."""
 
 import jwt
-from accounts.models import User
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from accounts.models import User
 from tokens import access
 
 CHALLENGE = 'Bearer realm="user-service"'

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from accounts.models import User
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pytest_django import Settings
 from rest_framework.test import APIClient
+
+from accounts.models import User
 from tokens import access, keys
 
 PASSWORD = "correct horse battery"

@@ -1,9 +1,10 @@
 """Django admin: every page loads, labels can be read, and staff cannot promote themselves."""
 
 import pytest
-from accounts.models import User
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
+
+from accounts.models import User
 from tokens import services
 from tokens.models import SignIn
 

@@ -1,10 +1,11 @@
 """Who may call what: one table."""
 
 import pytest
-from accounts import services
-from accounts.models import User
 from django.contrib.auth.models import Group, Permission
 from rest_framework.test import APIClient
+
+from accounts import services
+from accounts.models import User
 
 CALLERS = ("nobody", "alice", "staff", "admin")
 EVERY_PERMISSION = "holds every permission that exists, yet is no administrator"

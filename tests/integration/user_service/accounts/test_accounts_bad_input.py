@@ -3,8 +3,9 @@
 import logging
 
 import pytest
-from accounts.models import User
 from rest_framework.test import APIClient
+
+from accounts.models import User
 
 BODIES = {
     "empty": b"",

@@ -1,11 +1,12 @@
 """The permissions of other services are there, whatever Django's housekeeping does."""
 
 import pytest
-from accounts.catalogue import CATALOGUE, create_catalogue
-from accounts.models import User
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
+
+from accounts.catalogue import CATALOGUE, create_catalogue
+from accounts.models import User
 
 LABELS = {f"{app}.{codename}" for (app, _), names in CATALOGUE.items() for codename in names}
 

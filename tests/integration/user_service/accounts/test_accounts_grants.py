@@ -1,10 +1,11 @@
 """Permissions and groups of users, and permissions of groups."""
 
 import pytest
-from accounts.models import User
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from rest_framework.test import APIClient
+
+from accounts.models import User
 
 ADD, CHANGE, VIEW = "students.add_student", "students.change_student", "students.view_student"
 

@@ -2,10 +2,11 @@
 
 import jwt
 import pytest
-from accounts.models import User
-from changelog.selectors import revision_token
 from django.contrib.auth.models import Group
 from rest_framework.test import APIClient
+
+from accounts.models import User
+from changelog.selectors import revision_token
 from tokens import access
 
 pytestmark = pytest.mark.django_db(transaction=True)

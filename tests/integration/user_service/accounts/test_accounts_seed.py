@@ -1,8 +1,9 @@
 """The demo's users: made once, whatever happened in between."""
 
 import pytest
-from accounts.models import User
 from django.core.management import CommandError, call_command
+
+from accounts.models import User
 
 
 def state() -> list[object]:

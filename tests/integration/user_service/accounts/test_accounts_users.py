@@ -1,9 +1,10 @@
 """Users over the API: their life from creation to deletion."""
 
 import pytest
+from rest_framework.test import APIClient
+
 from accounts import services
 from accounts.models import User
-from rest_framework.test import APIClient
 
 
 def test_the_life_of_a_user(as_admin: APIClient) -> None:

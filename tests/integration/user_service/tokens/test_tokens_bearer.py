@@ -7,10 +7,11 @@ from pathlib import Path
 
 import jwt
 import pytest
-from accounts import services
-from accounts.models import User
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from rest_framework.test import APIClient
+
+from accounts import services
+from accounts.models import User
 from tokens import access, keys
 
 

@@ -4,9 +4,10 @@ import time
 
 import jwt
 import pytest
-from accounts.models import User
 from pytest_django import Settings
 from rest_framework.test import APIClient
+
+from accounts.models import User
 from tokens import keys
 from tokens.models import AttemptCount, SignIn
 from tokens.throttling import LoginThrottle

@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import jwt
 import pytest
-from accounts import services as accounts
-from accounts.models import User
 from django.utils import timezone
 from rest_framework.test import APIClient
+
+from accounts import services as accounts
+from accounts.models import User
 from tokens import services
 from tokens.models import SignIn
 

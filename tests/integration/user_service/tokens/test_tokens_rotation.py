@@ -10,6 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 from pytest_django import Settings
+
 from tokens import keys
 
 

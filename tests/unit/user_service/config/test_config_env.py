@@ -1,8 +1,9 @@
 """Settings from the environment: good values, and errors that name the variable."""
 
 import pytest
-from config import env
 from django.core.exceptions import ImproperlyConfigured
+
+from config import env
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+
 from tokens import keys
 
 PLAIN = NoEncryption()

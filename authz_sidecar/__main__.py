@@ -1,0 +1,7 @@
+"""`python -m authz_sidecar` is `authz-sidecar`."""
+
+import sys
+
+from authz_sidecar.cli import main
+
+sys.exit(main())

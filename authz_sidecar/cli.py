@@ -1,0 +1,128 @@
+"""The command line: run, check, schema, verify."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from authz_sidecar import app, policy_file, settings
+from authz_sidecar.core.errors import ConfigurationError, Problem
+from authz_sidecar.core.policy import Policy
+from authz_sidecar.settings import Settings
+from authz_sidecar.verify import command as verification
+
+BAD_CONFIGURATION = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code: 0 when all went well, 2 when the configuration is wrong."""
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except ConfigurationError as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        return BAD_CONFIGURATION
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="authz-sidecar", description="Authorization proxy with cached policy."
+    )
+    parser.add_argument("--version", action="version", version=version("authz-sidecar"))
+    commands = parser.add_subparsers(required=True, metavar="command")
+    run = commands.add_parser("run", help="serve until stopped")
+    run.set_defaults(command=_run)
+    check = commands.add_parser("check", help="check settings and policy, and say what they mean")
+    check.set_defaults(command=_check)
+    for each in (run, check):
+        _add_settings(each)
+    schema = commands.add_parser("schema", help="print the JSON Schema of the policy file")
+    schema.set_defaults(command=_schema)
+    _add_verify(commands.add_parser("verify", help="check logged decisions against the revision log"))
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    for setting in settings.TABLE:
+        default = (
+            "required" if setting.required else f"default {setting.default}" if setting.default else "unset"
+        )
+        parser.add_argument(
+            setting.flag,
+            dest=setting.variable,
+            metavar="VALUE",
+            default=argparse.SUPPRESS,
+            help=f"{setting.help} [{setting.variable}, {default}]".replace("%", "%%"),
+        )
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_verify)
+    several: dict[str, str] = {
+        "decisions": "decision logs of the sidecars",
+        "answers": "what the clients were answered",
+        "received": "what the upstream received",
+    }
+    for name, text in several.items():
+        parser.add_argument(f"--{name}", type=Path, nargs="+", required=True, metavar="FILE", help=text)
+    parser.add_argument(
+        "--archive", type=Path, required=True, metavar="FILE", help="archive of the revision log"
+    )
+    parser.add_argument("--max-staleness", type=float, required=True, metavar="SECONDS", help="the bound")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    return app.run(*_configuration(_flags(arguments)))
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    _, policy = _configuration(_flags(arguments))
+    for rule in policy.rules:
+        print(f"{rule.label:<40} {rule.requirement}")
+    print(f"policy {policy.digest}: everything else that changes something is refused")
+    return 0
+
+
+def _schema(_arguments: argparse.Namespace) -> int:
+    print(json.dumps(policy_file.schema(), indent=2))
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    files = verification.Files(
+        decisions=arguments.decisions,
+        answers=arguments.answers,
+        received=arguments.received,
+        archive=arguments.archive,
+    )
+    return verification.verify(files, arguments.max_staleness)
+
+
+def _flags(arguments: argparse.Namespace) -> Mapping[str, str]:
+    return {name: value for name, value in vars(arguments).items() if name.startswith("AUTHZ_")}
+
+
+def _configuration(flags: Mapping[str, str]) -> tuple[Settings, Policy]:
+    """Settings and policy. Raises ConfigurationError with the problems of both."""
+    problems: list[Problem] = []
+    loaded: Settings | None = None
+    policy: Policy | None = None
+    try:
+        loaded = settings.load(flags, os.environ)
+    except ConfigurationError as error:
+        problems += error.problems
+    path = flags.get("AUTHZ_POLICY") or os.environ.get("AUTHZ_POLICY")
+    try:
+        policy = policy_file.load(Path(path)) if path else None
+    except ConfigurationError as error:
+        problems += error.problems
+    if loaded is None or policy is None:
+        raise ConfigurationError(problems)
+    return loaded, policy

@@ -1,0 +1,156 @@
+"""Makes a fresh machine ready: a virtual environment, and the servers' programs.
+
+Runs under any Python from 3.11 on, with nothing installed. What is there already is left alone.
+
+    python3 scripts/bootstrap.py [--dev] [PROGRAM...]
+
+`--dev` adds what tests and checks need; a PROGRAM is `redis-server`, `rabbitmq-server` or `postgres`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from stack.binaries import find
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+DEBIAN_PACKAGES = {
+    "redis-server": "redis-server",
+    "rabbitmq-server": "rabbitmq-server",
+    "postgres": "postgresql",
+}
+# Debian starts what it installs, unless this file says no (invoke-rc.d(8)); we start our own.
+POLICY = Path("/usr/sbin/policy-rc.d")
+DOT_SECONDS = 2.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--dev", action="store_true")
+    parser.add_argument("programs", nargs="*", choices=[[], *DEBIAN_PACKAGES], metavar="PROGRAM")
+    arguments = parser.parse_args()
+    try:
+        _ensure_programs(arguments.programs)
+        _ensure_venv(["user-service", "student-service", *(["dev"] if arguments.dev else [])])
+    except subprocess.CalledProcessError as error:
+        print(f"{' '.join(map(str, error.cmd))} failed:\n{error.output}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _ensure_programs(programs: Sequence[str]) -> None:
+    missing = [DEBIAN_PACKAGES[program] for program in programs if find(program) is None]
+    if not missing:
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        sys.exit(
+            f"Please install {' and '.join(missing)} (on Debian: apt-get install {' '.join(missing)}), "
+            "or run `scripts/demo --embedded`, or use compose/compose.yaml."
+        )
+    _install_packages(missing)
+
+
+def _install_packages(packages: Sequence[str]) -> None:
+    print(f"Debian's packages are needed: {' '.join(packages)}. They are installed, not started.")
+    ours = not POLICY.exists()
+    if ours:
+        POLICY.write_text("#!/bin/sh\nexit 101\n")
+        POLICY.chmod(0o755)
+    try:
+        with _step("reading the package lists"):
+            _run(["apt-get", "update", "-qq"])
+        with _step(f"installing {' '.join(packages)}"):
+            _run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages])
+    finally:
+        if ours:
+            POLICY.unlink()
+
+
+def _ensure_venv(extras: Sequence[str]) -> None:
+    if not PYTHON.exists():
+        if not _has_venv():
+            _ensure_python_venv()
+        with _step("making .venv"):
+            _run([sys.executable, "-m", "venv", VENV])
+    stamp, wanted = VENV / "installed", _wanted(extras)
+    installed = stamp.read_text().split() if stamp.exists() else []
+    if wanted[0] in installed[:1] and set(wanted) <= set(installed):
+        return
+    with _step("installing Python packages"):
+        requirement = f"{ROOT}[{','.join(extras)}]"
+        constraints = ROOT / "constraints.txt"
+        _run([PYTHON, "-m", "pip", "install", "-q", "-c", constraints, "-e", requirement])
+    stamp.write_text("\n".join(wanted))
+
+
+def _wanted(extras: Sequence[str]) -> list[str]:
+    """What `.venv` must hold: a digest of the requirements, then the extras."""
+    content = b"".join((ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt"))
+    return [hashlib.sha256(content).hexdigest(), *extras]
+
+
+def _has_venv() -> bool:
+    """Debian keeps this part of Python in a package of its own."""
+    try:
+        import ensurepip  # noqa: F401 (only its presence matters)
+    except ImportError:
+        return False
+    return True
+
+
+def _ensure_python_venv() -> None:
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        sys.exit("Please install Python's venv module (on Debian: apt-get install python3-venv).")
+    _install_packages(["python3-venv"])
+
+
+def _run(argv: Sequence[str | Path]) -> None:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    subprocess.run(
+        argv,
+        check=True,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@contextmanager
+def _step(what: str) -> Iterator[None]:
+    """Say what is being done, and show that it goes on."""
+    done = threading.Event()
+
+    def show() -> None:
+        while not done.wait(DOT_SECONDS):
+            print(".", end="", flush=True)
+
+    started = time.monotonic()
+    print(f"{what} ", end="", flush=True)
+    dots = threading.Thread(target=show, daemon=True)
+    dots.start()
+    try:
+        yield
+    finally:
+        done.set()
+        dots.join()
+        print(f" {time.monotonic() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    if sys.version_info < (3, 11):  # noqa: UP036 (whoever starts us may have an older one)
+        sys.exit(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}.")
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The whole system on free ports of this machine: for tests, the demo, benchmarks and fault campaigns."""

@@ -1,0 +1,214 @@
+"""Marks become revisions: atomic, in order, without gaps, and nothing is missed."""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from django.contrib.auth.models import Group, Permission
+from django.db import DatabaseError, connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import User
+from changelog import sequencer, states
+from changelog.errors import SequencingFailed
+from changelog.models import Entity, Head, Mark, Revision
+from changelog.reconcile import reconcile
+from changelog.sequencer import sequence
+
+State = dict[str, object] | None
+only_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+
+
+def entities_of(revision: int) -> dict[str, State]:
+    entities = json.loads(Revision.objects.get(pk=revision).entities)
+    return {f"{entity['kind']} {entity['key']}": entity["state"] for entity in entities}
+
+
+def quietly(write: Callable[[], object]) -> None:
+    """Write as a program does that knows nothing of the change log: nothing is sequenced."""
+    with transaction.atomic():
+        write()
+        connection.run_on_commit.clear()
+
+
+@contextmanager
+def elsewhere() -> Iterator[Callable[..., object]]:
+    """Another thread, with a connection of its own, that does one thing after the other."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        yield lambda act, *args: thread.submit(act, *args).result(timeout=30)
+        thread.submit(lambda: connections["default"].close()).result(timeout=30)
+
+
+def permission(codename: str) -> Permission:
+    return Permission.objects.get(codename=codename)
+
+
+def test_each_commit_is_sequenced_at_once_and_as_a_whole(database: str) -> None:
+    with transaction.atomic():
+        user = User.objects.create(username="ann")
+        group = Group.objects.create(name="staff")
+        user.groups.add(group)
+        group.permissions.add(permission("change_student"))
+    assert Head.objects.get().revision == 1
+    assert entities_of(1) == {
+        f"user {user.pk}": {
+            "active": True,
+            "superuser": False,
+            "permissions": [],
+            "groups": [str(group.pk)],
+            "token_generation": 0,
+        },
+        f"group {group.pk}": {"permissions": ["students.change_student"]},
+    }
+    assert Mark.objects.count() == 0
+
+
+def test_a_revision_tells_when_its_earliest_change_was_written(database: str) -> None:
+    quietly(lambda: User.objects.create(username="ann"))
+    quietly(lambda: User.objects.create(username="bob"))
+    earliest = Mark.objects.earliest("marked_at").marked_at
+    revision = Revision.objects.get(pk=sequence().revision)
+    assert revision.marked_at == earliest <= revision.at
+
+
+def test_what_changes_nothing_makes_no_revision(database: str) -> None:
+    user = User.objects.create(username="ann")
+    before = sequence().revision
+    with transaction.atomic():
+        user.user_permissions.add(permission("change_student"))
+        user.user_permissions.clear()
+    assert sequence().revision == before
+    assert Mark.objects.count() == 0
+
+
+def test_deleted_entities_stay_as_tombstones(database: str) -> None:
+    user = User.objects.create(username="ann")
+    key = str(user.pk)
+    user.delete()
+    revision = sequence().revision
+    assert entities_of(revision) == {f"user {key}": None}
+    assert Entity.objects.get(kind="user", key=key).state is None
+
+
+def test_the_end_of_a_group_is_one_change(database: str) -> None:
+    group = Group.objects.create(name="staff")
+    key = group.pk
+    for name in ("ann", "bob"):
+        User.objects.create(username=name).groups.add(group)
+    group.delete()
+    assert entities_of(sequence().revision) == {f"group {key}": None}
+    assert reconcile() == []
+
+
+def test_a_group_that_comes_back_has_no_members_from_before(database: str) -> None:
+    group = Group.objects.create(name="staff")
+    user = User.objects.create(username="ann")
+    user.groups.add(group)
+    key = group.pk
+    group.delete()
+
+    again = Group(pk=key, name="other")
+    with transaction.atomic():
+        again.save(force_insert=True)
+        again.permissions.add(permission("delete_student"))
+
+    changed = entities_of(sequence().revision)
+    assert changed[f"group {key}"] == {"permissions": ["students.delete_student"]}
+    assert changed[f"user {user.pk}"]["groups"] == []
+
+
+@only_postgresql
+def test_two_administrators_at_once_lose_nothing(database: str) -> None:
+    """The first begins first and commits last: its mark has the lower id."""
+    user = User.objects.create(username="ann")
+    with elsewhere() as other:
+        with transaction.atomic():
+            user.user_permissions.add(permission("change_student"))
+            other(user.user_permissions.add, permission("add_student"))
+            other(sequence)
+        head = sequence()
+    assert entities_of(head.revision - 1)[f"user {user.pk}"]["permissions"] == ["students.add_student"]
+    assert entities_of(head.revision)[f"user {user.pk}"]["permissions"] == [
+        "students.add_student",
+        "students.change_student",
+    ]
+
+
+@only_postgresql
+def test_an_import_does_not_delay_a_revocation(database: str) -> None:
+    ann = User.objects.create(username="ann", is_superuser=True)
+    quietly(lambda: User.objects.bulk_create(User(username=f"u{n}") for n in range(2500)))
+    quietly(lambda: User.objects.filter(pk=ann.pk).update(is_superuser=False))
+    head = Head.objects.get().revision
+    assert sequencer.run() is False
+    assert f"user {ann.pk}" in entities_of(head + 1)
+
+
+def test_a_large_transaction_is_split_into_bounded_revisions(database: str) -> None:
+    before = Head.objects.get().revision
+    quietly(lambda: User.objects.bulk_create(User(username=f"u{n}") for n in range(2500)))
+    head = sequence().revision
+    sizes = [len(entities_of(revision)) for revision in range(before + 1, head + 1)]
+    assert sum(sizes) == 2500
+    assert max(sizes) <= sequencer.LIMIT
+    assert Mark.objects.count() == 0
+
+
+def test_many_marks_of_few_entities_are_one_revision(database: str) -> None:
+    user = User.objects.create(username="ann")
+    before = sequence().revision
+
+    def busy() -> None:
+        for _ in range(sequencer.LIMIT + 10):
+            User.objects.filter(pk=user.pk).update(is_active=connection.ops is None)
+            User.objects.filter(pk=user.pk).update(is_active=True)
+        User.objects.filter(pk=user.pk).update(is_active=False)
+
+    quietly(busy)
+    assert sequence().revision == before + 1
+
+
+def test_states_take_a_constant_number_of_queries(database: str) -> None:
+    def queries(count: int) -> int:
+        keys = [states.Key(kind, str(key)) for kind in ("user", "group") for key in range(1, count)]
+        with CaptureQueriesContext(connection) as captured:
+            states.compute(keys)
+        return len(captured)
+
+    assert queries(3) == queries(300) <= 5
+
+
+def test_inside_a_transaction_nothing_is_said(database: str) -> None:
+    with transaction.atomic(), pytest.raises(SequencingFailed, match="inside a transaction"):
+        sequence()
+
+
+@only_postgresql
+def test_a_write_succeeds_while_sequencing_cannot(database: str, caplog: pytest.LogCaptureFixture) -> None:
+    before = Head.objects.get().revision
+    with elsewhere() as other:
+        hold = other(transaction.Atomic, "default", True, False)
+        other(hold.__enter__)
+        other(lambda: connection.cursor().execute("LOCK TABLE changelog_head IN EXCLUSIVE MODE"))
+        User.objects.create(username="ann")
+        with pytest.raises(DatabaseError):
+            sequence(within=0.1)
+        other(hold.__exit__, None, None, None)
+    assert User.objects.filter(username="ann").exists()
+    assert sequence().revision == before + 1
+
+
+def test_reconcile_finds_and_mends_what_no_trigger_saw(database: str) -> None:
+    user = User.objects.create(username="ann")
+    Entity.objects.filter(kind="user", key=user.pk).update(state=None)
+    Entity.objects.create(kind="group", key="77", revision=1, slot=0, state='{"permissions":[]}')
+    assert reconcile() == [states.Key("user", str(user.pk)), states.Key("group", "77")]
+    assert reconcile() == []
+    assert Entity.objects.get(kind="group", key="77").state is None
+
+
+def test_reconcile_does_not_count_what_is_on_its_way(database: str) -> None:
+    quietly(lambda: User.objects.create(username="ann"))
+    assert reconcile() == []

@@ -1,0 +1,184 @@
+"""The decision: its cases are data in decisions.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authz_sidecar.core.decision import Behind, Missing, decide
+from authz_sidecar.core.types import (
+    Code,
+    Entity,
+    EntityKey,
+    EntityState,
+    GroupState,
+    Identity,
+    Position,
+    Question,
+    Requirement,
+    RevisionToken,
+    UserState,
+    Verdict,
+)
+
+DOCUMENT = yaml.safe_load((Path(__file__).parent / "decisions.yaml").read_text())
+POSITION = Position("3f2a9c1b-0000-4000-8000-000000000000", 10, "2026-11-22T09:00:00Z")
+MAX_STALENESS = 30.0
+
+
+@dataclass
+class Copy:
+    """A view that holds what it was given."""
+
+    entities: dict[EntityKey, Entity]
+    position: Position | None = POSITION
+    age: float | None = 1.0
+
+    def staleness(self, now: float) -> float | None:
+        return self.age
+
+    def entity(self, key: EntityKey) -> Entity | None:
+        return self.entities.get(key)
+
+
+def entities(users: dict[str, Any], groups: dict[str, Any]) -> dict[EntityKey, Entity]:
+    states: dict[EntityKey, EntityState] = {}
+    for key, user in users.items():
+        states[EntityKey("user", key)] = user if user is None else user_state(**user)
+    for key, group in groups.items():
+        states[EntityKey("group", key)] = (
+            group if group is None else GroupState(frozenset(group["permissions"]))
+        )
+    return {key: Entity(key, 1, state) for key, state in states.items()}
+
+
+def user_state(
+    *,
+    active: bool = True,
+    superuser: bool = False,
+    permissions: Any = (),
+    groups: Any = (),
+    token_generation: int = 0,
+) -> UserState:
+    return UserState(active, superuser, frozenset(permissions), frozenset(groups), token_generation)
+
+
+def question(case: dict[str, Any]) -> Question:
+    def token(name: str) -> RevisionToken | None:
+        return RevisionToken.parse(case[name]) if name in case else None
+
+    wanted = case.get("requirement", {"any": ["students.change_student"]})
+    if isinstance(wanted, str):
+        requirement = Requirement(wanted)  # type: ignore[arg-type]  # from the table
+    else:
+        ((quantifier, permissions),) = wanted.items()
+        requirement = Requirement(quantifier, tuple(permissions))
+    identity = Identity(case["sub"], "key", 2e9, None, case.get("generation", 0), token("authz_rev"))
+    return Question(identity, requirement, token("min_revision"))
+
+
+def shown(answer: Verdict | Missing | Behind) -> Any:
+    """An answer as the table writes it."""
+    match answer:
+        case Verdict(code=code):
+            return str(code)
+        case Missing(keys=keys):
+            return {"missing": sorted(f"{kind} {key}" for kind, key in keys)}
+        case Behind(wanted=wanted, from_claim=from_claim):
+            return {"behind": [str(wanted), from_claim]}
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in DOCUMENT["cases"]])
+def test_case(case: dict[str, Any]) -> None:
+    held = DOCUMENT["held"]
+    view = Copy(entities(held["users"], case.get("held_groups", held["groups"])))
+    view.age = case.get("staleness", 1.0)
+    view.position = case.get("position", POSITION)
+    answer = decide(question({"generation": held_generation(case), **case}), view, MAX_STALENESS, now=0.0)
+    assert shown(answer) == case["answer"]
+    if isinstance(answer, Verdict):
+        assert answer.position == view.position
+        assert answer.staleness == (view.age if view.position else None)
+
+
+def held_generation(case: dict[str, Any]) -> int:
+    """A token is current unless the case says otherwise."""
+    user = DOCUMENT["held"]["users"].get(case["sub"]) or {}
+    return int(user.get("token_generation", 0))
+
+
+def test_the_table_reaches_every_answer() -> None:
+    """A code that the decision can give and no case shows is a gap in the table."""
+    found = {
+        case["answer"] if isinstance(case["answer"], str) else min(case["answer"])
+        for case in DOCUMENT["cases"]
+    }
+    codes = {
+        Code.AUTHENTICATED,
+        Code.GRANTED,
+        Code.SUPERUSER,
+        Code.TOKEN_REVOKED,
+        Code.SUBJECT_UNKNOWN,
+        Code.SUBJECT_INACTIVE,
+        Code.PERMISSION_DENIED,
+        Code.NOT_READY,
+        Code.STALE,
+    }
+    assert found == {*codes, "missing", "behind"}
+
+
+def test_a_denial_names_what_is_needed_and_nothing_of_the_user() -> None:
+    verdict = decide(question({"sub": "u"}), Copy(entities({"u": {}}, {})), MAX_STALENESS, now=0.0)
+    assert isinstance(verdict, Verdict)
+    assert verdict.detail == "this needs students.change_student"
+
+
+LABELS = st.sampled_from(["a.a", "a.b", "a.c"])
+SETS = st.frozensets(LABELS)
+GROUPS = st.dictionaries(st.sampled_from("123"), SETS)
+USERS = st.builds(
+    user_state,
+    active=st.booleans(),
+    superuser=st.booleans(),
+    permissions=SETS,
+    groups=st.frozensets(st.sampled_from("123")),
+    token_generation=st.integers(0, 1),
+)
+REQUIREMENTS = st.builds(
+    Requirement, st.sampled_from(["any", "all"]), st.lists(LABELS, min_size=1).map(tuple)
+)
+
+
+@given(USERS, GROUPS, REQUIREMENTS)
+def test_fetching_what_is_missing_ends_in_the_plain_answer(
+    user: UserState, groups: dict[str, frozenset[str]], requirement: Requirement
+) -> None:
+    """Whatever is at hand at first, the answer is that of a copy that holds everything."""
+    whole = {EntityKey("group", key): Entity(EntityKey("group", key), 1, None) for key in "123"}
+    for key, labels in groups.items():
+        whole[EntityKey("group", key)] = Entity(EntityKey("group", key), 1, GroupState(labels))
+    whole[EntityKey("user", "u")] = Entity(EntityKey("user", "u"), 1, user)
+    asked = Question(Identity("u", "key", 2e9, None, 0, None), requirement, None)
+    view = Copy({})
+    for _ in range(3):
+        answer = decide(asked, view, MAX_STALENESS, now=0.0)
+        if isinstance(answer, Verdict):
+            break
+        assert isinstance(answer, Missing)
+        view.entities |= {key: whole[key] for key in answer.keys}
+    assert isinstance(answer, Verdict)
+    assert answer.allowed == plainly_allowed(user, groups, requirement)
+
+
+def plainly_allowed(user: UserState, groups: dict[str, frozenset[str]], requirement: Requirement) -> bool:
+    if not user.active or user.token_generation != 0:
+        return False
+    held = user.permissions.union(*(groups.get(group, frozenset()) for group in user.groups))
+    wanted = set(requirement.permissions)
+    return user.superuser or (wanted <= held if requirement.quantifier == "all" else bool(wanted & held))

@@ -1,0 +1,141 @@
+"""The request target: nothing that two parsers could read differently is ever matched."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, unquote
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from authz_sidecar.core import target
+from authz_sidecar.core.errors import Refused
+from authz_sidecar.core.types import Code
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "query"),
+    [
+        (b"/", "/", None),
+        (b"/students/", "/students/", None),
+        (b"/students/1", "/students/1", None),
+        (b"/students/?", "/students/", b""),
+        (b"/students/?a=/../b&c=%2f;d", "/students/", b"a=/../b&c=%2f;d"),
+        (b"/%73tudents/", "/students/", None),
+        (b"/a%20b/", "/a b/", None),
+        (b"/caf%C3%A9/", "/café/", None),
+        (b"/%e2%82%ac", "/€", None),
+        (b"/a.b/..c/.well-known/...", "/a.b/..c/.well-known/...", None),
+        (b"/~a-b_c!$&'()*+,=:@|", "/~a-b_c!$&'()*+,=:@|", None),
+    ],
+)
+def test_accepted(raw: bytes, path: str, query: bytes | None) -> None:
+    target.check_form(raw)
+    assert target.parse(raw) == (raw, path, query)
+
+
+NOT_A_FORM = [
+    b"",
+    b"students/",
+    b"?a",
+    b"http://host/students/",
+    b"host:443",
+    b"//host\x00/",
+    b"/a b",
+    b"/a\tb",
+    b"/a\r\nb",
+    b"/a\x7fb",
+    b"/a#b",
+    b"/a?b#c",
+    b"/caf\xc3\xa9",
+    b"/?\xff",
+    b"*/",
+    b"**",
+]
+
+AMBIGUOUS = [
+    b"*",
+    b"//",
+    b"//students/1/",
+    b"///",
+    b"/students//1/",
+    b"/students/1//",
+    b"/.",
+    b"/..",
+    b"/./students/",
+    b"/public/../students/1/",
+    b"/students/1/..",
+    b"/public/%2e%2e/students/1/",
+    b"/public/.%2E/students/1/",
+    b"/public/%2e/students/1/",
+    b"/public/..%2fstudents/1/",
+    b"/public/..%5Cstudents",
+    b"/public\\..\\students",
+    b"/a%2Fb",
+    b"/a%5cb",
+    b"/a;b=c/",
+    b"/a%3Bb",
+    b"/..;/students",
+    b"/a%3fb",
+    b"/a%23b",
+    b"/a%25b",
+    b"/%252e%252e/",
+    b"/%25%32%65/",
+    b"/a%00b",
+    b"/a%0ab",
+    b"/a%1F",
+    b"/a%7f",
+    b"/%",
+    b"/%7",
+    b"/%zz",
+    b"/%u002e",
+    b"/%c0%ae%c0%ae/",
+    b"/%c0%af",
+    b"/%e0%80%af",
+    b"/%f0%82%82%ac",
+    b"/%ed%a0%80",
+    b"/%ff",
+    b"/caf%E9",
+]
+
+
+@pytest.mark.parametrize("raw", NOT_A_FORM)
+def test_a_malformed_target_is_refused_for_every_request(raw: bytes) -> None:
+    for step in (target.check_form, target.parse):
+        with pytest.raises(Refused) as caught:
+            step(raw)
+        assert caught.value.code is Code.BAD_TARGET
+
+
+@pytest.mark.parametrize("raw", AMBIGUOUS)
+def test_an_ambiguous_path_is_refused_where_a_rule_could_apply(raw: bytes) -> None:
+    target.check_form(raw)
+    with pytest.raises(Refused) as caught:
+        target.parse(raw)
+    assert caught.value.code is Code.BAD_TARGET
+
+
+PIECES = st.sampled_from(
+    [b"/", b".", b"..", b"%2e", b"%2F", b"%25", b"\\", b";", b"a", b"%C3%A9", b"?", b"%"]
+)
+
+
+@given(st.binary(max_size=40) | st.lists(PIECES, max_size=12).map(b"".join).map(b"/".__add__))
+@example(b"/%2525")
+def test_anything_is_refused_or_read_alike_by_every_parser(raw: bytes) -> None:
+    try:
+        path = target.parse(raw).path
+    except Refused:
+        return
+    segments = path.split("/")
+    assert not {".", ".."} & set(segments)
+    assert "" not in segments[1:-1]
+    encoded = raw.partition(b"?")[0].decode("ascii")
+    assert [unquote(segment, errors="strict") for segment in encoded.split("/")] == segments
+    assert unquote(path) == path
+
+
+@given(st.text(st.characters(exclude_characters="/\\;?#%", exclude_categories=["Cc", "Cs"]), min_size=1))
+def test_every_other_text_survives_as_one_segment(text: str) -> None:
+    if text not in {".", ".."}:
+        assert target.parse(b"/" + quote(text).encode() + b"/").path == f"/{text}/"

@@ -1,0 +1,118 @@
+"""The command line: what it prints, and the exit code that scripts rely on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from authz_sidecar import cli, settings
+
+GOOD_POLICY = """
+version: 1
+rules:
+  - {methods: [POST], path: /students/, permission: students.add_student}
+  - {methods: [PUT, PATCH], path: "/students/{id}/", permission: {any: [students.change_student, a.b]}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in settings.TABLE:
+        monkeypatch.delenv(setting.variable, raising=False)
+
+
+@pytest.fixture
+def flags(tmp_path: Path) -> list[str]:
+    """A complete configuration."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(GOOD_POLICY)
+    return [
+        "--upstream=http://127.0.0.1:8001",
+        "--user-service=http://127.0.0.1:8000",
+        "--service-token=secret",
+        f"--policy={policy}",
+        "--jwt-issuer=http://issuer",
+        "--jwt-audience=student-service",
+    ]
+
+
+def test_check_shows_the_rules(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", *flags]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[:3] == [
+        ["POST", "/students/", "students.add_student"],
+        ["PUT", "/students/{id}/", "any(students.change_student,", "a.b)"],
+        ["PATCH", "/students/{id}/", "any(students.change_student,", "a.b)"],
+    ]
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_mistakes_in_settings_and_policy_are_reported_together(
+    command: str, flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "policy.yaml").write_text("version: 2\nrules: [{methods: [POST], path: a}]\n")
+    assert cli.main([command, *flags, "--mode=loud", "--upstream=", "--listen", "nowhere"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    places = [line.removeprefix("error: ").split(": ")[0] for line in captured.err.splitlines()]
+    policy = str(tmp_path / "policy.yaml")
+    assert places == ["--listen", "--upstream", "--mode", f"{policy}:1", f"{policy}:2"]
+
+
+def test_without_any_settings_every_required_one_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run"]) == 2
+    named = {line.split(": ")[1] for line in capsys.readouterr().err.splitlines()}
+    assert named == {setting.variable for setting in settings.TABLE if setting.required}
+
+
+def test_a_missing_policy_is_an_error(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", *flags, "--policy=/nonexistent/policy.yaml"]) == 2
+    assert "/nonexistent/policy.yaml: cannot be read" in capsys.readouterr().err
+
+
+def test_a_variable_is_enough(
+    flags: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AUTHZ_MODE", "loud")
+    assert cli.main(["check", *flags]) == 2
+    assert cli.main(["check", *flags, "--mode=shadow"]) == 0
+    assert "AUTHZ_MODE" in capsys.readouterr().err
+
+
+def test_schema_is_a_json_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["schema"]) == 0
+    assert json.loads(capsys.readouterr().out)["type"] == "object"
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_help_names_every_setting(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([command, "--help"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    assert not [s.flag for s in settings.TABLE if s.flag not in shown or s.variable not in shown]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["fly"], ["run", "--unknown=1"], ["run", "extra"], ["run", "--mode"], ["schema", "--mode=x"]],
+)
+def test_a_wrong_command_line_is_exit_code_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_as_a_module() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "authz_sidecar", "--version"], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.strip() == version("authz-sidecar")

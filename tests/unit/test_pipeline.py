@@ -1,0 +1,275 @@
+"""The decision path: the order of its steps, their refusals, and waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from authz_sidecar.core import policy
+from authz_sidecar.core.errors import Refused
+from authz_sidecar.core.policy import RuleSource
+from authz_sidecar.core.types import (
+    FORWARDED,
+    Code,
+    Decision,
+    Identity,
+    Pending,
+    Question,
+    RequestHead,
+    Requirement,
+    RevisionToken,
+    Verdict,
+)
+from authz_sidecar.pipeline import MAX_ROUNDS, STATUS, Pipeline
+
+ADD = Requirement("any", ("students.add_student",))
+VIEW = Requirement("any", ("students.view_student",))
+ANN = Identity("ann", "key", 2e9, None, 0, None)
+WALL, MONOTONIC = 1_800_000_000.0, 77.0
+
+RULES = policy.compile(
+    [
+        RuleSource("1", ("POST",), "/students/", ADD),
+        RuleSource("2", ("GET",), "/secret/{id}/", VIEW),
+        RuleSource("3", ("POST",), "/webhooks/{rest:path}", Requirement("anyone")),
+    ]
+)
+
+
+class Clock:
+    def monotonic(self) -> float:
+        return MONOTONIC
+
+    def wall(self) -> float:
+        return WALL
+
+
+@dataclass
+class KnownTokens:
+    """Accepts tokens by name; `answers` come first, one a call."""
+
+    answers: list[Identity | Pending] = field(default_factory=list)
+    asked: list[tuple[bytes, float]] = field(default_factory=list)
+
+    def authenticate(self, token: bytes, now: float) -> Identity | Pending:
+        self.asked.append((token, now))
+        if self.answers:
+            return self.answers.pop(0)
+        if token != b"ann":
+            raise Refused(Code.TOKEN_INVALID, "unknown")
+        return ANN
+
+
+@dataclass
+class Grants:
+    """Grants what is in `held`; `answers` come first, one a call."""
+
+    held: frozenset[str] = frozenset(ADD.permissions)
+    answers: list[Verdict | Pending] = field(default_factory=list)
+    asked: list[tuple[Question, float]] = field(default_factory=list)
+
+    def authorize(self, question: Question, now: float) -> Verdict | Pending:
+        self.asked.append((question, now))
+        if self.answers:
+            return self.answers.pop(0)
+        allowed = set(question.requirement.permissions) <= self.held
+        return Verdict(Code.GRANTED if allowed else Code.PERMISSION_DENIED)
+
+
+@pytest.fixture
+def tokens() -> KnownTokens:
+    return KnownTokens()
+
+
+@pytest.fixture
+def grants() -> Grants:
+    return Grants()
+
+
+@pytest.fixture
+def pipeline(tokens: KnownTokens, grants: Grants) -> Pipeline:
+    return Pipeline(RULES, tokens, grants, Clock())
+
+
+def request(method: str, target: str, *fields: tuple[str, str]) -> RequestHead:
+    headers = [(b"Host", b"student"), *((name.encode(), value.encode()) for name, value in fields)]
+    return RequestHead(method, target.encode("latin-1"), headers, "192.0.2.7")
+
+
+AUTH = ("Authorization", "Bearer ann")
+
+
+@pytest.mark.parametrize(
+    ("head", "code"),
+    [
+        # safe methods
+        (request("GET", "/students/"), Code.SAFE_METHOD),
+        (request("HEAD", "/students/"), Code.SAFE_METHOD),
+        (request("OPTIONS", "/students/"), Code.SAFE_METHOD),
+        (request("OPTIONS", "*"), Code.SAFE_METHOD),
+        (request("GET", "/secret/1"), Code.SAFE_METHOD),
+        (request("OPTIONS", "/a//b/../%2f"), Code.SAFE_METHOD),
+        (request("OPTIONS", "/secret/1/"), Code.SAFE_METHOD),
+        # safe methods that a rule names
+        (request("GET", "/secret/1/"), Code.TOKEN_MISSING),
+        (request("HEAD", "/secret/1/"), Code.TOKEN_MISSING),
+        (request("GET", "/%73ecret/1/"), Code.TOKEN_MISSING),
+        (request("GET", "/secret/1/", AUTH), Code.PERMISSION_DENIED),
+        (request("GET", "//secret/1/"), Code.BAD_TARGET),
+        # methods
+        (request("CONNECT", "student:443"), Code.METHOD_REFUSED),
+        (request("TRACE", "/"), Code.METHOD_REFUSED),
+        (request("PURGE", "/"), Code.METHOD_UNKNOWN),
+        (request("post", "/students/"), Code.METHOD_UNKNOWN),
+        (request("get", "/"), Code.METHOD_UNKNOWN),
+        (request("PROPFIND", "/students/", AUTH), Code.METHOD_UNKNOWN),
+        # form
+        (request("GET", "http://student/students/"), Code.BAD_TARGET),
+        (request("GET", "/students/#x"), Code.BAD_TARGET),
+        (request("POST", "*", AUTH), Code.BAD_TARGET),
+        (request("POST", "/x/../students/", AUTH), Code.BAD_TARGET),
+        (request("GET", "/", ("Host", "other")), Code.BAD_HEADER),
+        (request("POST", "/students/", AUTH, AUTH), Code.BAD_HEADER),
+        (request("POST", "/students/", AUTH, ("Connection", "authorization")), Code.BAD_HEADER),
+        (request("GET", "/", ("X-HTTP-Method-Override", "DELETE")), Code.METHOD_OVERRIDE),
+        (request("POST", "/students/", AUTH, ("x_http_method_override", "PUT")), Code.METHOD_OVERRIDE),
+        # rules
+        (request("POST", "/students/1/", AUTH), Code.NO_RULE),
+        (request("POST", "/students", AUTH), Code.NO_RULE),
+        (request("DELETE", "/students/", AUTH), Code.NO_RULE),
+        (request("PATCH", "/"), Code.NO_RULE),
+        (request("POST", "/webhooks/a/b"), Code.ANYONE),
+        (request("POST", "/webhooks/a", ("Authorization", "junk")), Code.ANYONE),
+        # tokens
+        (request("POST", "/students/"), Code.TOKEN_MISSING),
+        (request("POST", "/students/", ("Authorization", "Basic ann")), Code.TOKEN_MISSING),
+        (request("POST", "/students/", ("Authorization", "Bearer eve")), Code.TOKEN_INVALID),
+        (request("POST", "/students/", ("Authorization", "Bearer ann, Bearer eve")), Code.TOKEN_INVALID),
+        # consistency tokens and grants
+        (request("POST", "/students/", AUTH, ("Authz-Min-Revision", "10")), Code.REVISION_MALFORMED),
+        (request("POST", "/students/", AUTH), Code.GRANTED),
+        (request("POST", "/%73tudents/?x=/../", AUTH), Code.GRANTED),
+    ],
+)
+async def test_decisions(pipeline: Pipeline, head: RequestHead, code: Code) -> None:
+    decision = await pipeline.decide(head, "r1")
+    assert decision.verdict.code is code
+    assert decision.forward == (code in FORWARDED)
+    assert decision.status == STATUS.get(code, 0)
+    shadow = await replace(pipeline, enforced=False).decide(head, "r1")
+    assert (shadow.verdict, shadow.forward, shadow.status) == (decision.verdict, True, 0)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        request("GET", "/students/", AUTH),
+        request("POST", "/nowhere/", AUTH),
+        request("POST", "//students/", AUTH),
+        request("POST", "/webhooks/x", AUTH),
+        request("POST", "/students/", AUTH, ("Host", "other")),
+    ],
+)
+async def test_no_token_is_read_before_it_is_needed(
+    pipeline: Pipeline, tokens: KnownTokens, head: RequestHead
+) -> None:
+    await pipeline.decide(head, "r1")
+    assert tokens.asked == []
+
+
+async def test_no_grants_are_read_for_a_bad_token(pipeline: Pipeline, grants: Grants) -> None:
+    await pipeline.decide(request("POST", "/students/", ("Authorization", "Bearer eve")), "r1")
+    assert grants.asked == []
+
+
+async def test_the_steps_get_exactly_what_they_decide_on(
+    pipeline: Pipeline, tokens: KnownTokens, grants: Grants
+) -> None:
+    head = request("POST", "/students/", AUTH, ("Authz-Min-Revision", "3f2a9c1b.7"))
+    await pipeline.decide(head, "r1")
+    assert tokens.asked == [(b"ann", WALL)]
+    assert grants.asked == [(Question(ANN, ADD, RevisionToken("3f2a9c1b", 7)), MONOTONIC)]
+
+
+async def test_a_decision_tells_everything(pipeline: Pipeline) -> None:
+    decision = await pipeline.decide(request("POST", "/students/?a=é", AUTH), "r1")
+    assert decision.verdict.code is Code.BAD_TARGET
+    decision = await pipeline.decide(request("POST", "/students/?a=1", AUTH), "r1")
+    assert decision == Decision(
+        request_id="r1",
+        method="POST",
+        target="/students/?a=1",
+        verdict=Verdict(Code.GRANTED),
+        status=0,
+        rule="POST /students/",
+        requirement=ADD,
+        identity=ANN,
+        enforced=True,
+    )
+
+
+async def test_the_token_may_be_in_another_header(pipeline: Pipeline) -> None:
+    moved = replace(pipeline, token_header=b"x-token")
+    assert (await moved.decide(request("POST", "/students/", AUTH), "r")).verdict.code is Code.TOKEN_MISSING
+    assert (await moved.decide(request("POST", "/students/", ("X-Token", "ann")), "r")).forward
+
+
+async def test_method_overrides_pass_where_the_policy_allows_them(pipeline: Pipeline) -> None:
+    lenient = replace(pipeline, policy=policy.compile([], allow_method_override=True))
+    decision = await lenient.decide(request("GET", "/", ("X-HTTP-Method-Override", "HEAD")), "r1")
+    assert decision.verdict.code is Code.SAFE_METHOD
+
+
+def pending(verdict: Verdict | None, then: Callable[[], None] = lambda: None) -> Pending:
+    async def wait() -> Verdict | None:
+        then()
+        return verdict
+
+    return wait
+
+
+async def test_what_has_to_wait_is_decided_again_from_the_beginning(
+    pipeline: Pipeline, tokens: KnownTokens, grants: Grants
+) -> None:
+    tokens.answers = [pending(None), ANN]
+    grants.answers = [pending(None)]
+    decision = await pipeline.decide(request("POST", "/students/", AUTH), "r1")
+    assert decision.verdict.code is Code.GRANTED
+    assert len(tokens.asked) == 3
+    assert len(grants.asked) == 2
+
+
+async def test_a_token_that_ends_while_waiting_is_refused(
+    pipeline: Pipeline, tokens: KnownTokens, grants: Grants
+) -> None:
+    def ended(_token: bytes, _now: float) -> Identity:
+        raise Refused(Code.TOKEN_EXPIRED, "expired")
+
+    grants.answers = [pending(None, then=lambda: setattr(tokens, "authenticate", ended))]
+    decision = await pipeline.decide(request("POST", "/students/", AUTH), "r1")
+    assert decision.verdict.code is Code.TOKEN_EXPIRED
+
+
+async def test_waiting_may_end_in_a_verdict(pipeline: Pipeline, tokens: KnownTokens, grants: Grants) -> None:
+    tokens.answers = [pending(Verdict(Code.KEYS_UNKNOWN))]
+    decision = await pipeline.decide(request("POST", "/students/", AUTH), "r1")
+    assert (decision.status, decision.identity, decision.rule) == (503, None, "POST /students/")
+    grants.answers = [pending(Verdict(Code.BEHIND))]
+    decision = await pipeline.decide(request("POST", "/students/", AUTH), "r1")
+    assert (decision.status, decision.identity) == (503, ANN)
+
+
+async def test_waiting_without_end_is_not_a_denial(pipeline: Pipeline, grants: Grants) -> None:
+    grants.answers = [pending(None)] * (MAX_ROUNDS + 1)
+    decision = await pipeline.decide(request("POST", "/students/", AUTH), "r1")
+    assert decision.verdict.code is Code.GRANTS_UNKNOWN
+    assert len(grants.answers) == 1
+
+
+def test_every_code_either_forwards_or_has_a_status() -> None:
+    assert FORWARDED | STATUS.keys() == set(Code)
+    assert not FORWARDED & STATUS.keys()
+    unknown = {Code.NOT_READY, Code.STALE, Code.BEHIND, Code.GRANTS_UNKNOWN, Code.KEYS_UNKNOWN}
+    assert {code for code, status in STATUS.items() if status == 503} == unknown

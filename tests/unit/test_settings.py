@@ -1,0 +1,265 @@
+"""Settings: every mistake at once, no secret shown, and a table that the documentation repeats."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from authz_sidecar import settings
+from authz_sidecar.core.errors import ConfigurationError
+from authz_sidecar.settings import Address, Settings
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
+
+REQUIRED = {
+    "AUTHZ_UPSTREAM": "http://127.0.0.1:8001",
+    "AUTHZ_USER_SERVICE": "http://127.0.0.1:8000",
+    "AUTHZ_SERVICE_TOKEN": "service-secret",
+    "AUTHZ_POLICY": "policy.yaml",
+    "AUTHZ_JWT_ISSUER": "http://issuer",
+    "AUTHZ_JWT_AUDIENCE": "student-service",
+}
+
+CONTRACT = {
+    "AUTHZ_LISTEN": "127.0.0.1:8080",
+    "AUTHZ_ADMIN_LISTEN": "127.0.0.1:9901",
+    "AUTHZ_UPSTREAM": None,
+    "AUTHZ_USER_SERVICE": None,
+    "AUTHZ_SERVICE_TOKEN": None,
+    "AUTHZ_POLICY": None,
+    "AUTHZ_JWT_ISSUER": None,
+    "AUTHZ_JWT_AUDIENCE": None,
+    "AUTHZ_JWT_ALGORITHMS": "RS256,ES256,EdDSA",
+    "AUTHZ_JWT_TYPE": "at+jwt",
+    "AUTHZ_TOKEN_HEADER": "Authorization",
+    "AUTHZ_ADMIN_TOKEN": None,
+    "AUTHZ_TRUSTED_PROXIES": "",
+    "AUTHZ_REDIS_URL": None,
+    "AUTHZ_AMQP_URL": None,
+    "AUTHZ_FEED_INTERVAL": "0.5",
+    "AUTHZ_MAX_STALENESS": "30",
+    "AUTHZ_VALIDATION": "cached",
+    "AUTHZ_MODE": "enforce",
+}
+
+
+def load(**variables: str) -> Settings:
+    return settings.load({}, REQUIRED | variables)
+
+
+def problems(flags: dict[str, str] | None = None, **variables: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        settings.load(flags or {}, REQUIRED | variables)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_names_and_defaults_are_the_contract() -> None:
+    table = {setting.variable: setting.default for setting in settings.TABLE}
+    assert table.items() >= CONTRACT.items()
+
+
+def test_defaults() -> None:
+    loaded = load()
+    assert loaded.listen == Address("127.0.0.1", 8080)
+    assert loaded.jwt.algorithms == {"RS256", "ES256", "EdDSA"}
+    assert loaded.jwt.header == "authorization"
+    assert loaded.jwt.jwks_url == "http://127.0.0.1:8000/.well-known/jwks.json"
+    assert loaded.replica.redis_url is None
+    assert loaded.replica.amqp_url is None
+    assert (loaded.validation, loaded.mode) == ("cached", "enforce")
+
+
+@pytest.mark.parametrize("missing", REQUIRED)
+def test_no_start_without(missing: str) -> None:
+    for absent in (REQUIRED | {missing: ""}, {k: v for k, v in REQUIRED.items() if k != missing}):
+        with pytest.raises(ConfigurationError, match=f"^{missing}: is required"):
+            settings.load({}, absent)
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        settings.load({"AUTHZ_LISTEN": "nowhere"}, {"AUTHZ_MODE": "maybe"})
+    places = [problem.place for problem in caught.value.problems]
+    assert sorted(places) == sorted(["--listen", "AUTHZ_MODE", *REQUIRED])
+
+
+def test_a_flag_wins_over_the_environment() -> None:
+    environment = REQUIRED | {"AUTHZ_LISTEN": "0.0.0.0:1"}
+    assert settings.load({"AUTHZ_LISTEN": "[::1]:2"}, environment).listen == Address("::1", 2)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "attribute", "wanted"),
+    [
+        ("AUTHZ_LISTEN", "[::]:0", "listen", Address("::", 0)),
+        ("AUTHZ_LISTEN", "sidecar:80", "listen", Address("sidecar", 80)),
+        ("AUTHZ_UPSTREAM", "http://student:8001/", "upstream", "http://student:8001"),
+        ("AUTHZ_USER_SERVICE", "https://user/base/", "user_service.url", "https://user/base"),
+        ("AUTHZ_JWKS_URL", "https://idp/keys?v=2", "jwt.jwks_url", "https://idp/keys?v=2"),
+        ("AUTHZ_JWT_TYPE", "", "jwt.type", ""),
+        ("AUTHZ_JWT_ALGORITHMS", "ES384, PS256", "jwt.algorithms", {"ES384", "PS256"}),
+        ("AUTHZ_JWT_REVISION_CLAIMS", "False", "jwt.revision_claims", False),
+        ("AUTHZ_TOKEN_HEADER", "X-Token", "jwt.header", "x-token"),
+        ("AUTHZ_MAX_STALENESS", "1e1", "replica.max_staleness", 10.0),
+        ("AUTHZ_NEAR_CACHE_SIZE", "7", "replica.near_cache_size", 7),
+        ("AUTHZ_REDIS_URL", "rediss://:pw@h:6380/1", "replica.redis_url", "rediss://:pw@h:6380/1"),
+        ("AUTHZ_AMQP_URL", "amqps://u:pw@h/v", "replica.amqp_url", "amqps://u:pw@h/v"),
+        ("AUTHZ_AMQP_URL", "", "replica.amqp_url", None),
+        (
+            "AUTHZ_TRUSTED_PROXIES",
+            "10.0.0.0/8,::1",
+            "trusted_proxies",
+            (ip_network("10.0.0.0/8"), ip_network("::1")),
+        ),
+        ("AUTHZ_CORS_ORIGINS", "https://a.example, *", "cors_origins", {"https://a.example", "*"}),
+    ],
+)
+def test_accepted_values(variable: str, value: str, attribute: str, wanted: object) -> None:
+    found: object = load(**{variable: value})
+    for name in attribute.split("."):
+        found = getattr(found, name)
+    assert found == wanted
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("AUTHZ_LISTEN", ":8080"),
+        ("AUTHZ_LISTEN", "127.0.0.1"),
+        ("AUTHZ_LISTEN", "127.0.0.1:65536"),
+        ("AUTHZ_LISTEN", "[localhost]:1"),
+        ("AUTHZ_LISTEN", "::1:80"),
+        ("AUTHZ_UPSTREAM", "student:8001"),
+        ("AUTHZ_UPSTREAM", "ftp://student"),
+        ("AUTHZ_UPSTREAM", "http://"),
+        ("AUTHZ_UPSTREAM", "http://h:99999"),
+        ("AUTHZ_UPSTREAM", "http://h/path"),
+        ("AUTHZ_UPSTREAM", "http://h?query"),
+        ("AUTHZ_UPSTREAM", "http://h#"),
+        ("AUTHZ_UPSTREAM", "http://h/ x"),
+        ("AUTHZ_UPSTREAM", "http://h\\x"),
+        ("AUTHZ_UPSTREAM", "http://hé"),
+        ("AUTHZ_USER_SERVICE", "http://user:password@h"),
+        ("AUTHZ_JWT_ISSUER", "a\nb"),
+        ("AUTHZ_JWT_ALGORITHMS", "HS256"),
+        ("AUTHZ_JWT_ALGORITHMS", "RS256,none"),
+        ("AUTHZ_JWT_ALGORITHMS", ","),
+        ("AUTHZ_JWT_LEEWAY", "-1"),
+        ("AUTHZ_JWT_LEEWAY", "nan"),
+        ("AUTHZ_JWT_REVISION_CLAIMS", "yes"),
+        ("AUTHZ_TOKEN_HEADER", "X_Token"),
+        ("AUTHZ_TOKEN_HEADER", "Host"),
+        ("AUTHZ_TOKEN_HEADER", "a b"),
+        ("AUTHZ_MAX_STALENESS", "inf"),
+        ("AUTHZ_MAX_STALENESS", "soon"),
+        ("AUTHZ_FEED_INTERVAL", "0"),
+        ("AUTHZ_FEED_INTERVAL", "30"),
+        ("AUTHZ_NEAR_CACHE_SIZE", "0"),
+        ("AUTHZ_NEAR_CACHE_SIZE", "1.5"),
+        ("AUTHZ_REDIS_URL", "http://h"),
+        ("AUTHZ_REDIS_URL", "redis://"),
+        ("AUTHZ_REDIS_PREFIX", "a{b}"),
+        ("AUTHZ_AMQP_URL", "redis://h"),
+        ("AUTHZ_TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("AUTHZ_TRUSTED_PROXIES", "proxy"),
+        ("AUTHZ_CORS_ORIGINS", "https://a/path"),
+        ("AUTHZ_SERVICE_TOKEN", "with space"),
+        ("AUTHZ_ADMIN_TOKEN", "ключ"),
+        ("AUTHZ_VALIDATION", "Cached"),
+        ("AUTHZ_MODE", "off"),
+        ("AUTHZ_DECISION_LOG_SAMPLE", "-0.1"),
+        ("AUTHZ_DECISION_LOG_SAMPLE", "1%"),
+        ("AUTHZ_DECISION_LOG_SAMPLE", "nan"),
+        ("AUTHZ_LOG_LEVEL", "loud"),
+    ],
+)
+def test_refused_values_name_the_variable(variable: str, value: str) -> None:
+    (problem,) = problems(**{variable: value})
+    assert problem.startswith(f"{variable}: must ")
+
+
+def test_both_ports_must_differ() -> None:
+    (problem,) = problems(AUTHZ_ADMIN_LISTEN="127.0.0.1:8080")
+    assert problem.startswith("AUTHZ_ADMIN_LISTEN: must be another port")
+    assert load(AUTHZ_LISTEN="127.0.0.1:0", AUTHZ_ADMIN_LISTEN="127.0.0.1:0").listen.port == 0
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("from-file\n")
+    environment = {k: v for k, v in REQUIRED.items() if k != "AUTHZ_SERVICE_TOKEN"}
+    loaded = settings.load({}, environment | {"AUTHZ_SERVICE_TOKEN_FILE": str(path)})
+    assert loaded.user_service.token == "from-file"
+
+
+def test_a_secret_from_two_places_or_an_unreadable_file_is_an_error(tmp_path: Path) -> None:
+    (problem,) = problems(AUTHZ_SERVICE_TOKEN_FILE=str(tmp_path / "token"))
+    assert problem.startswith("AUTHZ_SERVICE_TOKEN: is set together with AUTHZ_SERVICE_TOKEN_FILE")
+    (problem,) = problems(AUTHZ_ADMIN_TOKEN_FILE=str(tmp_path / "missing"))
+    assert problem.startswith("AUTHZ_ADMIN_TOKEN: cannot be read from the file that AUTHZ_ADMIN_TOKEN_FILE")
+
+
+SECRET = "do-not-show"
+
+
+def test_secrets_are_not_in_the_representation() -> None:
+    shown = repr(
+        load(
+            AUTHZ_SERVICE_TOKEN=SECRET,
+            AUTHZ_ADMIN_TOKEN=SECRET,
+            AUTHZ_REDIS_URL=f"redis://:{SECRET}@h",
+            AUTHZ_AMQP_URL=f"amqp://u:{SECRET}@h",
+        )
+    )
+    assert SECRET not in shown
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("AUTHZ_SERVICE_TOKEN", f"{SECRET} "),
+        ("AUTHZ_REDIS_URL", f"amqp://:{SECRET}@h"),
+        ("AUTHZ_UPSTREAM", f"http://u:{SECRET}@h"),
+    ],
+)
+def test_secrets_are_not_in_error_messages(variable: str, value: str) -> None:
+    assert SECRET not in "".join(problems(**{variable: value}))
+
+
+@pytest.mark.parametrize(
+    ("peer", "trusted"),
+    [
+        ("10.1.2.3", True),
+        ("::ffff:10.1.2.3", True),
+        ("11.0.0.1", False),
+        ("::1", True),
+        ("", False),
+        ("x", False),
+    ],
+)
+def test_trusted_peers(peer: str, trusted: bool) -> None:
+    assert load(AUTHZ_TRUSTED_PROXIES="10.0.0.0/8,::1").trusts(peer) is trusted
+    assert not load().trusts(peer)
+
+
+@pytest.mark.parametrize(
+    ("address", "loopback"),
+    [
+        ("127.0.0.9:1", True),
+        ("[::1]:1", True),
+        ("localhost:1", True),
+        ("0.0.0.0:1", False),
+        ("host:1", False),
+    ],
+)
+def test_loopback_addresses(address: str, loopback: bool) -> None:
+    listen = load(AUTHZ_LISTEN=address).listen
+    assert listen.is_loopback is loopback
+    assert str(listen) == address
+
+
+def test_the_documentation_repeats_the_table() -> None:
+    """To mend, put the output of `settings.markdown()` into the document."""
+    assert settings.markdown() in DOCUMENT.read_text()
