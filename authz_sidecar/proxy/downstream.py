@@ -54,7 +54,7 @@ class Downstream(asyncio.Protocol):
         self.trusted = self._server.trusts(self.peer)
         if transport.get_extra_info("sslcontext") is not None:
             self.scheme = "https"
-        self.deadline = self._now() + self._limits.head_seconds
+        self.deadline = self._server.deadline(self._limits.head_seconds)
         if not self._server.connected(self):
             self.keep_alive = False
             self.write(self._server.overloaded)
@@ -136,7 +136,7 @@ class Downstream(asyncio.Protocol):
     def close(self) -> None:
         """Close after what is written has been sent."""
         if self._transport is not None:
-            self.deadline = self._now() + self._limits.write_seconds
+            self.deadline = self._server.deadline(self._limits.write_seconds)
             self._transport.close()
 
     def reset(self) -> None:
@@ -176,44 +176,40 @@ class Downstream(asyncio.Protocol):
 
     def update(self) -> None:
         """Read exactly while what is read can go somewhere, and wait no longer than allowed."""
-        transport = self._transport
-        if transport is None or transport.is_closing():
+        transport, exchange = self._transport, self._exchange
+        if self._pumping or transport is None or transport.is_closing():
             return
-        reading = self._can_read()
+        if self._lingering:
+            reading = True
+        elif exchange is not None and exchange.receiving:
+            reading = exchange.takes_body and self._upstream_writable
+        else:
+            reading = self._upstream_writable and not self._reader.stalled
         if reading is not self.reading:
             self.reading = reading
             if reading:
                 transport.resume_reading()
             else:
                 transport.pause_reading()
-        self._set_deadline()
+        if not self._lingering:
+            self._set_deadline(exchange)
 
-    def _can_read(self) -> bool:
-        if self._lingering:
-            return True
-        exchange = self._exchange
-        if exchange is not None and exchange.receiving:
-            return exchange.takes_body and self._upstream_writable
-        return self._upstream_writable and not self._reader.stalled
-
-    def _set_deadline(self) -> None:
-        """Silence is limited where the client's turn is: to send what it began, or to read."""
-        limits, exchange = self._limits, self._exchange
-        if self._lingering:
-            return
+    def _set_deadline(self, exchange: Exchange | None) -> None:
+        """Silence is limited where it is the client's turn: to send what it began, or to read."""
+        limits = self._limits
         if not self._writable:
-            self.deadline = self._now() + limits.write_seconds
+            self.deadline = self._server.deadline(limits.write_seconds)
         elif self._tunnel is not None:
             self.deadline = NEVER
         elif exchange is not None:
             waits = exchange.receiving and self.reading
-            self.deadline = self._now() + limits.body_seconds if waits else NEVER
+            self.deadline = self._server.deadline(limits.body_seconds) if waits else NEVER
         elif not self._reader.partial:
             self._in_head = False
-            self.deadline = self._now() + limits.idle_seconds
+            self.deadline = self._server.deadline(limits.idle_seconds)
         elif not self._in_head:
             self._in_head = True
-            self.deadline = self._now() + limits.head_seconds
+            self.deadline = self._server.deadline(limits.head_seconds)
 
     def _set_writable(self, writable: bool) -> None:
         self._writable = writable
@@ -221,7 +217,7 @@ class Downstream(asyncio.Protocol):
             self._tunnel.client_writable(writable)
         elif self._exchange is not None:
             self._exchange.client_writable(writable)
-        self._set_deadline()
+        self.update()
 
     def _pump(self) -> None:
         """Handle what has been read, one request after the other; never re-entered."""
@@ -242,8 +238,8 @@ class Downstream(asyncio.Protocol):
         reader = self._reader
         if self._transport is None or not self.keep_alive or not self._writable:
             return False
-        if not reader.requests and reader.stalled:
-            reader.feed()
+        if not reader.requests:
+            reader.resume()
         if not reader.requests:
             if self._eof:
                 self.close()
@@ -259,7 +255,7 @@ class Downstream(asyncio.Protocol):
     def _linger(self) -> None:
         """Close in order although the client still sends: it could not read the answer after a reset."""
         self._lingering = True
-        self.deadline = self._now() + self._limits.linger_seconds
+        self.deadline = self._server.deadline(self._limits.linger_seconds)
         self.update()
         if self.scheme == "https":
             self.close()
@@ -269,6 +265,3 @@ class Downstream(asyncio.Protocol):
     def _abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
-
-    def _now(self) -> float:
-        return self._server.clock.monotonic()

@@ -42,6 +42,7 @@ class ProxyServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._sweep = Sweep(self._connections, clock)
+        self.deadline = self._sweep.deadline
         self._id_prefix = secrets.token_hex(8)
         self._ids = count(1)
 
@@ -88,7 +89,7 @@ class ProxyServer:
         answer = refusals.problem(
             503, "too_many_connections", "there are too many connections", self.new_request_id()
         )
-        hop = b"Connection: close\r\n"
+        hop = (b"Connection: close",)
         head = framing.response_head(answer.status, answer.reason.encode(), list(answer.headers), hop)
         return head + answer.body
 

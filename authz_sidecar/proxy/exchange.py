@@ -111,16 +111,12 @@ class Exchange:
         else:
             self._send_head(connection)
 
-    @property
-    def _upgrading(self) -> bool:
-        """An upgrade goes on only where a rule governs the request."""
-        decision = self._decision
-        return self._request.upgrade and decision is not None and decision.rule is not None
-
     def _send_head(self, connection: UpstreamConnection) -> None:
+        """An upgrade goes on only where a rule governs the request."""
         request, client = self._request, self._client
         self._connection = connection
-        connection.begin(self, to_head=request.method == "HEAD", upgrade=self._upgrading)
+        upgrade = request.upgrade and self._decision is not None and self._decision.rule is not None
+        connection.begin(self, to_head=request.method == "HEAD", upgrade=upgrade)
         fields = headers.forwarded_request(
             request.fields,
             request_id=self.request_id,
@@ -128,8 +124,7 @@ class Exchange:
             scheme=client.scheme,
             peer_trusted=client.trusted,
         )
-        authority = self._server.pool.address.authority
-        self._send(framing.request_head(request, fields, authority, upgrade=self._upgrading))
+        self._send(framing.request_head(request, fields, self._server.pool.authority, upgrade=upgrade))
         client.update()
 
     def request_readable(self) -> None:
@@ -198,7 +193,7 @@ class Exchange:
             return
         for interim in interims:
             fields = headers.forwarded_response(interim.fields)
-            self._client.write(framing.response_head(interim.status, interim.reason, fields, b""))
+            self._client.write(framing.response_head(interim.status, interim.reason, fields, ()))
 
     def _relay(self, response: IncomingResponse) -> None:
         """Send on what has arrived, head and body in one write where possible."""
@@ -223,25 +218,25 @@ class Exchange:
         self._chunked = endless and modern
         if endless and not modern:
             client.keep_alive = False
-        hop = b""
+        hop = self._connection_line()
         if self._chunked:
-            hop = b"Transfer-Encoding: chunked\r\n"
+            hop = (b"Transfer-Encoding: chunked", *hop)
         fields = headers.forwarded_response(response.fields)
-        return framing.response_head(response.status, response.reason, fields, hop + self._connection_field())
+        return framing.response_head(response.status, response.reason, fields, hop)
 
-    def _connection_field(self) -> bytes:
+    def _connection_line(self) -> tuple[bytes, ...]:
         """What the client is told of the connection; it is settled from here on."""
         client, request = self._client, self._request
         client.keep_alive = client.keep_alive and request.keep_alive and request.complete
         if not client.keep_alive:
-            return b"Connection: close\r\n"
-        return b"" if request.minor == 1 else b"Connection: keep-alive\r\n"
+            return (b"Connection: close",)
+        return () if request.minor == 1 else (b"Connection: keep-alive",)
 
     def _upgrade(self, connection: UpstreamConnection, response: IncomingResponse) -> None:
         """Splice both connections; the exchange is over for HTTP but can still be revoked."""
         self._head_sent = True
         fields = headers.forwarded_response(response.fields)
-        hop = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        hop = (b"Connection: Upgrade", b"Upgrade: websocket")
         self._client.write(framing.response_head(101, response.reason, fields, hop))
         self._connection, self._tunnel = None, Tunnel(self._client, connection)
         self._client.become_tunnel(self._tunnel)
@@ -293,7 +288,7 @@ class Exchange:
             self._finish(answer.status, broken=True)
             return
         head = framing.response_head(
-            answer.status, answer.reason.encode("ascii"), list(answer.headers), self._connection_field()
+            answer.status, answer.reason.encode("ascii"), list(answer.headers), self._connection_line()
         )
         self._client.write(head if self._request.method == "HEAD" else head + answer.body)
         self._finish(answer.status)

@@ -19,7 +19,8 @@ CODING_UNSUPPORTED: Final = Fault(
 )
 
 CRLF: Final = b"\r\n"
-_SIZES: Final = frozenset(map(len, (b"host", b"upgrade", b"content-length", b"transfer-encoding")))
+_LINE: Final = b": ".join
+_SIZES: Final = frozenset(map(len, (b"te", b"host", b"upgrade", b"content-length", b"transfer-encoding")))
 
 
 def frame_request(request: IncomingRequest) -> Fault | None:
@@ -38,6 +39,8 @@ def frame_request(request: IncomingRequest) -> Fault | None:
             if value.lower() != b"chunked" or request.minor == 0 or request.framing is Framing.CHUNKED:
                 return CODING_UNSUPPORTED
             request.framing = Framing.CHUNKED
+        elif lower == b"te":
+            request.te += b"," + value.lower()
         elif lower == b"upgrade":
             upgrade = value.lower() == b"websocket"
     if not host and request.minor == 1:
@@ -66,35 +69,26 @@ def frame_response(response: IncomingResponse, *, to_head: bool) -> bool:
 
 def request_head(request: IncomingRequest, fields: Fields, authority: bytes, *, upgrade: bool) -> bytes:
     """The head to send upstream. `fields` are the ones sent on, without this hop's own."""
-    parts = [request.method.encode("ascii"), b" ", request.target, b" HTTP/1.1\r\n"]
-    trailers = False
-    for name, value in fields:
-        if len(name) == 2 and name.lower() == b"te":
-            trailers = b"trailers" in value.lower()
-            continue
-        parts += (name, b": ", value, CRLF)
+    if request.te:
+        fields = [field for field in fields if field[0].lower() != b"te"]
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.target), *map(_LINE, fields)]
     if request.framing is Framing.CHUNKED:
-        parts.append(b"Transfer-Encoding: chunked\r\n")
+        lines.append(b"Transfer-Encoding: chunked")
     if request.minor == 0 and not any(name.lower() == b"host" for name, _ in fields):
-        parts.append(b"Host: " + authority + CRLF)
+        lines.append(b"Host: " + authority)
     if upgrade:
-        parts.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
-    elif trailers:
-        parts.append(b"TE: trailers\r\nConnection: TE\r\n")
-    parts.append(CRLF)
-    return b"".join(parts)
+        lines.append(b"Connection: Upgrade\r\nUpgrade: websocket")
+    elif b"trailers" in request.te:
+        lines.append(b"TE: trailers\r\nConnection: TE")
+    lines.append(CRLF)
+    return CRLF.join(lines)
 
 
-def response_head(status: int, reason: bytes, fields: Fields, hop: bytes) -> bytes:
-    """The head to send downstream. `hop` holds this hop's own fields, each ended by CRLF."""
-    parts = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
-    bare = status < 200 or status == 204
-    for name, value in fields:
-        if bare and name.lower() == b"content-length":  # never a body, whatever it says (RFC 9110 §8.6)
-            continue
-        parts += (name, b": ", value, CRLF)
-    parts += (hop, CRLF)
-    return b"".join(parts)
+def response_head(status: int, reason: bytes, fields: Fields, hop: tuple[bytes, ...]) -> bytes:
+    """The head to send downstream. `hop` holds this hop's own fields as lines."""
+    if status < 200 or status == 204:  # never a body, whatever it says (RFC 9110 §8.6)
+        fields = [field for field in fields if field[0].lower() != b"content-length"]
+    return CRLF.join([b"HTTP/1.1 %d %b" % (status, reason), *map(_LINE, fields), *hop, CRLF])
 
 
 def chunk(data: bytes) -> bytes:

@@ -57,6 +57,8 @@ class IncomingRequest(Message):
 
     method: str = ""
     target: bytes = b""
+    te: bytes = b""
+    """All that TE says, in lower case."""
     upgrade: bool = False
     """It asks to continue as WebSocket; what follows its head is not HTTP until that is settled."""
     received: int = 0

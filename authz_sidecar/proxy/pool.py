@@ -62,14 +62,16 @@ class UpstreamPool:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.address = address
+        self.authority = address.authority
         self._limits = limits
-        self._clock = clock
         self._tls = (tls or ssl.create_default_context()) if address.tls else None
         self._idle: list[UpstreamConnection] = []
         self._all: set[UpstreamConnection] = set()
         self._opening = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._sweep = Sweep(self._all, clock)
+        self.deadline = self._sweep.deadline
+        self.now = clock.monotonic
 
     @property
     def connections(self) -> list[UpstreamConnection]:
@@ -109,7 +111,8 @@ class UpstreamPool:
             return
         connection.rest()
         self._idle.append(connection)
-        self._wake()
+        if self._waiting:
+            self._wake()
 
     def made(self, connection: UpstreamConnection) -> None:
         self._all.add(connection)
@@ -135,7 +138,7 @@ class UpstreamPool:
         while idle:
             connection = idle[-1]
             if connection.usable:
-                if not repeatable and self._clock.monotonic() - connection.idle_since > FRESH_SECONDS:
+                if not repeatable and self.now() - connection.idle_since > FRESH_SECONDS:
                     return None
                 return idle.pop()
             idle.pop()
@@ -174,7 +177,7 @@ class UpstreamPool:
         loop, address = asyncio.get_running_loop(), self.address
 
         def factory() -> UpstreamConnection:
-            return UpstreamConnection(self, self._limits, self._clock)
+            return UpstreamConnection(self, self._limits)
 
         if address.path is not None:
             _, connection = await loop.create_unix_connection(factory, address.path)

@@ -56,8 +56,19 @@ class RequestReader:
         """Whether bytes wait here unread."""
         return bool(self._unread)
 
-    def feed(self, data: bytes = b"") -> None:
+    def feed(self, data: bytes) -> None:
         """Read on, until a whole request waits to be taken."""
+        if len(data) <= SLICE_BYTES and not (self._unread or self.requests or self.ended):
+            self._feed(data)
+        else:
+            self._feed_slices(data)
+
+    def resume(self) -> None:
+        """Read on from what was left unread."""
+        if self._unread:
+            self._feed_slices(b"")
+
+    def _feed_slices(self, data: bytes) -> None:
         data, self._unread = self._unread + data, b""
         position, size = 0, len(data)
         while position < size and not self.ended and not (self.requests and self.requests[0].complete):

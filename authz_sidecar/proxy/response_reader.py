@@ -35,7 +35,7 @@ class ResponseReader:
         return not self._awaiting and not self.broken
 
     def expect(self, *, to_head: bool, upgrade: bool = False) -> None:
-        """A request is sent: with HEAD, so that no body follows its answer, or with an upgrade, so that 101 may."""
+        """A request is sent: with HEAD no body follows its answer, with an upgrade 101 may."""
         self.response = None
         self._to_head = to_head
         self._upgrade = upgrade

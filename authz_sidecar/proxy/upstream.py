@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from authz_sidecar.core.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from authz_sidecar.core.types import Clock
 from authz_sidecar.proxy.deadlines import NEVER
 from authz_sidecar.proxy.limits import ProxyLimits
 from authz_sidecar.proxy.response_reader import ResponseReader
@@ -32,7 +32,13 @@ class UpstreamUser(Protocol):
 
 
 class Home(Protocol):
-    """Where a connection goes between two requests."""
+    """Where a connection goes between two requests, and what times it."""
+
+    @property
+    def now(self) -> Callable[[], float]: ...
+
+    @property
+    def deadline(self) -> Callable[[float], float]: ...
 
     def made(self, connection: UpstreamConnection) -> None:
         """It is open."""
@@ -44,13 +50,12 @@ class Home(Protocol):
 class UpstreamConnection(asyncio.Protocol):
     """Carries one request at a time for its `user`; between two it waits in the pool."""
 
-    def __init__(self, home: Home, limits: ProxyLimits, clock: Clock) -> None:
+    def __init__(self, home: Home, limits: ProxyLimits) -> None:
         self.reader = ResponseReader(limits)
         self.deadline = NEVER
         self.idle_since = 0.0
         self._home = home
         self._limits = limits
-        self._clock = clock
         self._user: UpstreamUser | None = None
         self._transport: asyncio.Transport | None = None
         self._tunnel = False
@@ -79,9 +84,10 @@ class UpstreamConnection(asyncio.Protocol):
     def rest(self) -> None:
         """Wait for another user."""
         self._user = None
-        self.set_reading(True)
-        self.idle_since = self._clock.monotonic()
-        self.deadline = self.idle_since + self._limits.upstream_idle_seconds
+        if not self.reading:
+            self.set_reading(True)
+        self.idle_since = self._home.now()
+        self.deadline = self._home.deadline(self._limits.upstream_idle_seconds)
 
     def become_tunnel(self, user: UpstreamUser) -> bytes:
         """Carry raw bytes from now on; returns those already here."""
@@ -112,7 +118,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Limit the upstream's silence when it is its turn: to answer, or to take what waits for it."""
         its_turn = self.reading and (self._request_sent or not self._writable)
         if its_turn and not self._tunnel:
-            self.deadline = self._clock.monotonic() + self._limits.response_seconds
+            self.deadline = self._home.deadline(self._limits.response_seconds)
         else:
             self.deadline = NEVER
 
@@ -133,7 +139,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=self._limits.high_water_bytes)
-        self.deadline = self._clock.monotonic() + self._limits.connect_seconds  # until someone uses it
+        self.deadline = self._home.deadline(self._limits.connect_seconds)  # until someone uses it
         self._home.made(self)
 
     def data_received(self, data: bytes) -> None:
@@ -143,10 +149,10 @@ class UpstreamConnection(asyncio.Protocol):
         elif self._tunnel:
             user.upstream_data(data)
         else:
-            if self._request_sent:
-                self._settle()
             self.reader.feed(data)
             user.upstream_readable()
+            if self._user is user:
+                self._settle()
 
     def eof_received(self) -> bool:
         user = self._user

@@ -24,7 +24,7 @@ def read(data: bytes, limits: ProxyLimits | None = None, cuts: tuple[int, ...] =
     def take() -> None:
         while reader.requests or (reader.stalled and not reader.ended):
             if not reader.requests:
-                reader.feed()
+                reader.resume()
                 continue
             found.append(reader.requests.popleft())
 

@@ -11,9 +11,11 @@ from authz_sidecar.proxy.response_reader import ResponseReader
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
-def read(data: bytes, *, to_head: bool = False, bytewise: bool = False, eof: bool = False) -> ResponseReader:
+def read(
+    data: bytes, *, to_head: bool = False, upgrade: bool = False, bytewise: bool = False, eof: bool = False
+) -> ResponseReader:
     reader = ResponseReader(ProxyLimits())
-    reader.expect(to_head=to_head)
+    reader.expect(to_head=to_head, upgrade=upgrade)
     for piece in [data[i : i + 1] for i in range(len(data))] if bytewise else [data]:
         reader.feed(piece)
     if eof:
