@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class StoreKeeper:
-    """`doubt` is called when the store proves that this process stands on a history that has ended."""
+    """`doubt` is called when the store shows that this process may stand on a history that has ended."""
 
     def __init__(
         self,
@@ -195,17 +195,9 @@ class StoreKeeper:
             return True
         if changes:
             await self._write(copy, changes)
-        elif not self._is_ahead(copy, self._end):
-            self._doubt()
-            return False
-        return True
-
-    @property
-    def _end(self) -> Position:
-        history = self._near.history
-        if history is None:
-            raise AssertionError("a store is compared only with a position")
-        return history.end
+            return True
+        self._doubt()  # it is at the head and not where we know it: are we on the live history ourselves?
+        return False
 
     async def _reload(self, cause: str, replaces: str | None) -> None:
         self._observer.resync(cause)

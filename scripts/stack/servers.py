@@ -127,7 +127,12 @@ class RabbitMQ(Daemon):
     def _control(self, *command: str) -> None:
         argv = [require("rabbitmqctl"), "--quiet", *command]
         done = subprocess.run(
-            argv, env={**os.environ, **self._environment()}, capture_output=True, text=True, check=False
+            argv,
+            env={**os.environ, **self._environment()},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=self.start_seconds,
         )
         if done.returncode:
             raise StackError(f"rabbitmqctl {command[0]}: {done.stderr.strip() or done.stdout.strip()}")

@@ -76,6 +76,7 @@ class DjangoService(Service):
             capture_output=True,
             text=True,
             check=False,
+            timeout=self.start_seconds,
         )
         if done.returncode:
             raise StackError(f"{self.name}: manage.py {command[0]}:\n{done.stderr or done.stdout}")

@@ -18,6 +18,7 @@ from redis.asyncio import Redis as Client
 from authz_sidecar.core.events import Phase, SilentObserver
 from authz_sidecar.core.types import (
     Code,
+    EntityKey,
     Identity,
     Pending,
     Position,
@@ -280,6 +281,23 @@ class TestHistory:
         await until_decided(sidecar, "alice", CHANGE, Code.SUBJECT_UNKNOWN)
         assert (await sidecar.decide("carol", CHANGE)).code is Code.GRANTED
         await until(lambda: sidecar.store_at_head and sidecar.phase is Phase.LIVE)
+
+    async def test_another_process_shows_that_history_has_split(
+        self, start: Start, redis_store: Callable[[], RedisStore], service: Any
+    ) -> None:
+        """Entities of its copy must not mix with ours, though they are no newer than our position."""
+        first = await start(redis_store(), replace(SETTINGS, feed_interval=1_000.0))
+        service.restore(1)
+        service.user("bob", CHANGE)
+        service.user("carol", CHANGE)
+        service.user("alice")
+        second = await start(redis_store())
+        assert second.at_head
+        assert not first.at_head
+        assert await first.replica.keeper.read([EntityKey("user", "bob")]) is None
+        await until(lambda: first.at_head and first.store_at_head)
+        assert (await first.decide("bob", CHANGE)).code is Code.GRANTED
+        assert (await first.decide("alice", CHANGE)).code is Code.PERMISSION_DENIED
 
     async def test_two_share_a_store(
         self, start: Start, redis_store: Callable[[], RedisStore], service: Any
