@@ -42,6 +42,10 @@ _DROPPED = _HOP_BY_HOP | {
     b"x-request-id",  # ours is set instead
 }
 
+_NO_TRAILERS = frozenset(
+    b"cache-control content-encoding content-length content-range content-type cookie expect if-match "
+    b"if-none-match max-forwards range set-cookie te trailer www-authenticate".split()
+)
 _NEVER_NAMED = frozenset({b"authorization", b"content-length", b"cookie", b"host", b"transfer-encoding"})
 """Who asks whom for what, and where the message ends, is not for `Connection` to remove."""
 _IGNORED_OPTIONS = _NEVER_NAMED | _HOP_BY_HOP | {b"close", b"expect", b"te", b"trailer"}
@@ -155,6 +159,15 @@ def forwarded_response(headers: Headers) -> Fields:
         elif lower not in _HOP_BY_HOP:
             kept.append(field)
     return _without(kept, options)
+
+
+def forwarded_trailers(trailers: Headers) -> Fields:
+    """The trailer fields to send on, in either direction.
+
+    What routes, frames, authenticates or describes a message must stand in its head (RFC 9110 §6.5.1).
+    """
+    plain = [field for field in trailers if _kind(field[0]) == "plain"]
+    return [field for field in plain if field[0].lower() not in _NO_TRAILERS]
 
 
 # Clients and services repeat the same few names and options, so both readings are remembered.

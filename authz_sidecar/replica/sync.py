@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
@@ -56,6 +56,11 @@ class Replica:
         self._waiting = 0
         self._confirmed_at = float("-inf")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._changed: Callable[[Collection[EntityKey] | None], None] = lambda _: None
+
+    def watch(self, changed: Callable[[Collection[EntityKey] | None], None]) -> None:
+        """Have `changed` called with the entities of each move; `None`: any may have changed."""
+        self._changed = changed
 
     async def start(self) -> None:
         """Returns at once; dependencies that are down are waited for in the background."""
@@ -192,20 +197,21 @@ class Replica:
 
     def _execute(self, effects: Sequence[Effect]) -> None:
         """Carry out what the state machine decided, before anything else can run."""
-        moved = False
+        changed: list[EntityKey] = []
         for effect in effects:
             if isinstance(effect, Apply):
                 self.near.apply(effect.change)
                 self._observer.applied(effect.change.position, self._propagation(effect.change))
-                moved = True
+                changed += (entity.key for entity in effect.change.entities)
             elif isinstance(effect, Ignore):
                 if effect.reason == "duplicate":
                     self._observer.duplicate()
                 else:
                     self._observer.foreign_epoch()
-        if moved:
+        if changed:
             self._announce()
             self.keeper.notify()
+            self._changed(changed)
 
     def _propagation(self, change: Change) -> float | None:
         if not self._machine.was_live or change.marked_at is None:
@@ -292,6 +298,7 @@ class Replica:
         self._execute(effects)
         self._confirmed_at = max(self._confirmed_at, at.sent_at)
         self._announce()
+        self._changed(None)
         logger.info("standing at %s", at.position.token)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -204,3 +206,22 @@ def test_no_log_holds_a_credential(system: Stack, people: People) -> None:
     passwords = [url.split("@")[0].split(":")[-1] for url in urls]
     for secret in (*secrets, *passwords):
         assert secret not in logs
+
+
+def test_a_revocation_ends_an_upload_that_is_under_way(system: Stack, people: People) -> None:
+    user = people.new_user("slow")
+    people.grant(user, ADD)
+    token, parts = people.token("slow"), urlsplit(system.sidecar.url)
+    assert create(system, token).status == 201
+    head = (
+        f"POST /students/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+    )
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=30) as connection:
+        connection.sendall(head.encode() + b"{")
+        people.revoke(user, ADD)
+        answer = b""
+        while data := connection.recv(65536):
+            answer += data
+    assert answer.startswith(b"HTTP/1.1 403 Forbidden\r\n")
+    assert b'"code": "permission_denied"' in answer

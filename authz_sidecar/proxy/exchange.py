@@ -1,0 +1,334 @@
+"""One request and its answer: decided, sent on, relayed back. Nothing goes upstream undecided."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from authz_sidecar.core import headers
+from authz_sidecar.core.errors import UpstreamError, UpstreamUnreachable
+from authz_sidecar.core.types import Decision, Pending, Question, RequestHead, Verdict
+from authz_sidecar.pipeline import STATUS
+from authz_sidecar.proxy import framing, refusals
+from authz_sidecar.proxy.messages import Fault, Framing, IncomingRequest, IncomingResponse
+from authz_sidecar.proxy.refusals import Answer
+from authz_sidecar.proxy.tunnel import Tunnel
+from authz_sidecar.proxy.upstream import UpstreamConnection
+
+if TYPE_CHECKING:
+    from authz_sidecar.proxy.downstream import Downstream
+    from authz_sidecar.proxy.engine import ProxyServer
+
+logger = logging.getLogger("authz.proxy")
+
+IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+"""Methods that a client may send again when the answer was lost (RFC 9110 §9.2.2)."""
+
+
+class Exchange:
+    """The life of one request. Its client, its server and the upstream call it; it never blocks."""
+
+    __slots__ = (
+        "_chunked",
+        "_client",
+        "_connection",
+        "_decision",
+        "_done",
+        "_head_sent",
+        "_request",
+        "_request_sent",
+        "_server",
+        "_started",
+        "_task",
+        "_tunnel",
+        "request_id",
+    )
+
+    def __init__(self, server: ProxyServer, client: Downstream, request: IncomingRequest) -> None:
+        self.request_id = headers.request_id(request.fields) or server.new_request_id()
+        self._server = server
+        self._client = client
+        self._request = request
+        self._started = server.clock.monotonic()
+        self._decision: Decision | None = None
+        self._connection: UpstreamConnection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._tunnel: Tunnel | None = None
+        self._request_sent = False
+        self._head_sent = False
+        self._chunked = False
+        self._done = False
+
+    @property
+    def takes_body(self) -> bool:
+        """Whether more of the request can be sent on now."""
+        return self._connection is not None and not self._request_sent
+
+    @property
+    def receiving(self) -> bool:
+        """Whether the client still has something of this request to send."""
+        return not self._request.complete
+
+    # the request
+
+    def start(self) -> None:
+        request = self._request
+        if request.fault is not None:
+            self.fail(request.fault)
+            return
+        head = RequestHead(request.method, request.target, request.fields, self._client.peer)
+        found = self._server.pipeline.attempt(head, self.request_id)
+        if isinstance(found, Decision):
+            self._decided(found)
+        else:
+            self._spawn(self._decide(head))
+
+    async def _decide(self, head: RequestHead) -> None:
+        self._decided(await self._server.pipeline.decide(head, self.request_id))
+
+    def _decided(self, decision: Decision) -> None:
+        self._decision = decision
+        self._server.observer.decided(decision, self._server.clock.monotonic() - self._started)
+        if not decision.forward:
+            self._answer(refusals.refusal(decision))
+            return
+        if decision.identity is not None:
+            self._server.governed.add(self)
+        connection = self._server.pool.checkout(repeatable=self._request.method in IDEMPOTENT)
+        if connection is None:
+            self._spawn(self._connect())
+        else:
+            self._send_head(connection)
+
+    async def _connect(self) -> None:
+        try:
+            connection = await self._server.pool.acquire(repeatable=self._request.method in IDEMPOTENT)
+        except UpstreamError as error:
+            self.upstream_failed(error)
+        else:
+            self._send_head(connection)
+
+    def _send_head(self, connection: UpstreamConnection) -> None:
+        """An upgrade goes on only where a rule governs the request."""
+        request, client = self._request, self._client
+        self._connection = connection
+        upgrade = request.upgrade and self._decision is not None and self._decision.rule is not None
+        connection.begin(self, to_head=request.method == "HEAD", upgrade=upgrade)
+        fields = headers.forwarded_request(
+            request.fields,
+            request_id=self.request_id,
+            peer=client.peer,
+            scheme=client.scheme,
+            peer_trusted=client.trusted,
+        )
+        self._send(framing.request_head(request, fields, self._server.pool.authority, upgrade=upgrade))
+        client.update()
+
+    def request_readable(self) -> None:
+        """More of the request has arrived, or what arrived is wrong."""
+        fault = self._request.fault
+        if fault is not None:
+            self.fail(fault)
+        elif self.takes_body:
+            self._send(b"")
+
+    def _send(self, head: bytes) -> None:
+        request, connection = self._request, self._connection
+        assert connection is not None  # noqa: S101 (callers have one)
+        data = request.take_body()
+        if request.framing is Framing.CHUNKED:
+            data = framing.chunk(data)
+            if request.complete:
+                data += framing.last_chunk(headers.forwarded_trailers(request.trailers))
+        if head or data:
+            connection.write(head + data)
+        if request.complete:
+            self._request_sent = True
+            connection.await_response()
+
+    # the client
+
+    def client_lost(self) -> None:
+        """Nobody waits for the answer any more."""
+        self._finish(499 if self._tunnel is None else 101)
+
+    def client_writable(self, writable: bool) -> None:
+        if self._connection is not None:
+            self._connection.set_reading(writable)
+
+    # the upstream
+
+    def upstream_readable(self) -> None:
+        connection = self._connection
+        assert connection is not None  # noqa: S101 (it is the one that calls)
+        reader = connection.reader
+        if reader.interims:
+            self._relay_interims(connection)
+        response = reader.response
+        if response is not None and response.status == 101:
+            self._upgrade(connection, response)
+        elif response is not None:
+            self._relay(response)
+        if reader.broken:
+            self.upstream_failed(UpstreamUnreachable("the upstream sent no well-formed answer"))
+
+    def upstream_data(self, data: bytes) -> None:
+        """Raw bytes only reach tunnels."""
+
+    def upstream_eof(self) -> None:
+        """Raw bytes only reach tunnels."""
+
+    def upstream_writable(self, writable: bool) -> None:
+        self._client.set_reading(writable)
+
+    def upstream_failed(self, error: UpstreamError) -> None:
+        self._answer(refusals.upstream_failure(error, self.request_id))
+
+    def _relay_interims(self, connection: UpstreamConnection) -> None:
+        interims, connection.reader.interims = connection.reader.interims, []
+        if self._request.minor == 0:  # HTTP/1.0 does not know them (RFC 9110 §15.2)
+            return
+        for interim in interims:
+            fields = headers.forwarded_response(interim.fields)
+            self._client.write(framing.response_head(interim.status, interim.reason, fields, ()))
+
+    def _relay(self, response: IncomingResponse) -> None:
+        """Send on what has arrived, head and body in one write where possible."""
+        parts = []
+        if not self._head_sent:
+            parts.append(self._response_head(response))
+        body = response.take_body()
+        if self._chunked:
+            parts.append(framing.chunk(body))
+            if response.complete:
+                parts.append(framing.last_chunk(headers.forwarded_trailers(response.trailers)))
+        else:
+            parts.append(body)
+        self._client.write(b"".join(parts))
+        if response.complete:
+            self._finish(response.status)
+
+    def _response_head(self, response: IncomingResponse) -> bytes:
+        self._head_sent = True
+        client, modern = self._client, self._request.minor == 1
+        endless = response.framing in (Framing.CHUNKED, Framing.CLOSE)
+        self._chunked = endless and modern
+        if endless and not modern:
+            client.keep_alive = False
+        hop = self._connection_line()
+        if self._chunked:
+            hop = (b"Transfer-Encoding: chunked", *hop)
+        fields = headers.forwarded_response(response.fields)
+        return framing.response_head(response.status, response.reason, fields, hop)
+
+    def _connection_line(self) -> tuple[bytes, ...]:
+        """What the client is told of the connection; it is settled from here on."""
+        client, request = self._client, self._request
+        client.keep_alive = client.keep_alive and request.keep_alive and request.complete
+        if not client.keep_alive:
+            return (b"Connection: close",)
+        return () if request.minor == 1 else (b"Connection: keep-alive",)
+
+    def _upgrade(self, connection: UpstreamConnection, response: IncomingResponse) -> None:
+        """Splice both connections; the exchange is over for HTTP but can still be revoked."""
+        self._head_sent = True
+        fields = headers.forwarded_response(response.fields)
+        hop = (b"Connection: Upgrade", b"Upgrade: websocket")
+        self._client.write(framing.response_head(101, response.reason, fields, hop))
+        self._connection, self._tunnel = None, Tunnel(self._client, connection)
+        self._client.become_tunnel(self._tunnel)
+
+    # the replica
+
+    @property
+    def subject(self) -> str | None:
+        identity = self._decision.identity if self._decision is not None else None
+        return identity.subject if identity is not None else None
+
+    def reconsider(self) -> None:
+        """Decide again by what is known now; a permission that is gone ends what goes on by it."""
+        decision = self._decision
+        if decision is None or decision.identity is None or decision.requirement is None:
+            return
+        question = Question(decision.identity, decision.requirement, None)
+        found = self._server.pipeline.authorizer.authorize(question, self._server.clock.monotonic())
+        if isinstance(found, Verdict):
+            self._apply(found, decision)
+        else:
+            self._server.spawn(self._reconsider_after(found, decision))
+
+    async def _reconsider_after(self, pending: Pending, decision: Decision) -> None:
+        verdict = await pending()
+        if verdict is not None:
+            self._apply(verdict, decision)
+        elif not self._done:
+            self.reconsider()
+
+    def _apply(self, verdict: Verdict, decision: Decision) -> None:
+        if self._done or verdict.allowed or not decision.enforced:
+            return
+        self._decision = replace(decision, verdict=verdict, status=STATUS[verdict.code])
+        self._server.observer.decided(self._decision, 0.0)
+        self._answer(refusals.refusal(self._decision))
+
+    # the end
+
+    def fail(self, fault: Fault) -> None:
+        """Answer a request that cannot be one, or not in time."""
+        self._answer(refusals.problem(fault.status, fault.code, fault.detail, self.request_id))
+
+    def _answer(self, answer: Answer) -> None:
+        """Answer in the upstream's stead; where it has begun to answer, leave the client no doubt."""
+        if self._done:
+            return
+        if self._head_sent:
+            self._finish(answer.status, broken=True)
+            return
+        head = framing.response_head(
+            answer.status, answer.reason.encode("ascii"), list(answer.headers), self._connection_line()
+        )
+        self._client.write(head if self._request.method == "HEAD" else head + answer.body)
+        self._finish(answer.status)
+
+    def _finish(self, status: int, *, broken: bool = False) -> None:
+        if self._done:
+            return
+        self._done = True
+        self._server.governed.discard(self)
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._return(connection)
+        if self._decision is not None:
+            seconds = self._server.clock.monotonic() - self._started
+            self._server.observer.answered(self._decision, status, seconds)
+        if self._tunnel is not None:
+            self._tunnel.end()
+        elif broken:
+            self._client.reset()
+        else:
+            self._client.exchange_done()
+
+    def _return(self, connection: UpstreamConnection) -> None:
+        """The connection is clean only if both messages went over it in full."""
+        response = connection.reader.response
+        if response is not None and response.complete and response.keep_alive and self._request_sent:
+            self._server.pool.release(connection)
+        else:
+            connection.close()
+
+    def _spawn(self, waiting: Coroutine[None, None, None]) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._watch(waiting))
+        self._client.update()
+
+    async def _watch(self, waiting: Coroutine[None, None, None]) -> None:
+        """Whatever goes wrong while waiting, the request is not forwarded."""
+        try:
+            await waiting
+        except Exception:
+            logger.exception("request %s failed", self.request_id)
+            self.fail(Fault(500, "internal_error", "the request could not be decided"))

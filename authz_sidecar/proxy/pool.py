@@ -1,0 +1,186 @@
+"""Connections to the protected service, kept for reuse."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from typing import Final, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from authz_sidecar.core.errors import UpstreamTimeout, UpstreamUnreachable
+from authz_sidecar.core.types import Clock
+from authz_sidecar.proxy.deadlines import Sweep
+from authz_sidecar.proxy.limits import ProxyLimits
+from authz_sidecar.proxy.upstream import UpstreamConnection
+
+FRESH_SECONDS: Final = 1.0
+"""A request that must not be sent twice avoids connections that have been idle for longer."""
+
+
+class UpstreamAddress(NamedTuple):
+    """Where the protected service listens: host and port, or the path of a Unix socket."""
+
+    host: str
+    port: int
+    path: str | None = None
+    tls: bool = False
+
+    @classmethod
+    def parse(cls, url: str) -> UpstreamAddress:
+        """From `http://host[:port]`, `https://host[:port]`, `unix:/path` or `http+unix://%2Fpath`.
+
+        Raises ValueError.
+        """
+        parts = urlsplit(url)
+        if parts.scheme == "unix" and parts.path.startswith("/"):
+            return cls("localhost", 0, path=parts.path)
+        if parts.scheme == "http+unix" and parts.netloc:
+            return cls("localhost", 0, path=unquote(parts.netloc))
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("an upstream is http://host:port, https://host:port or unix:/path")
+        tls = parts.scheme == "https"
+        return cls(parts.hostname, parts.port or (443 if tls else 80), tls=tls)
+
+    @property
+    def authority(self) -> bytes:
+        """The Host of a request that came without one."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host.encode("idna" if not host.isascii() else "ascii") + (
+            b":%d" % self.port if self.port else b""
+        )
+
+
+class UpstreamPool:
+    """Hands out connections: the most recently used idle one, or a new one up to the limit."""
+
+    def __init__(
+        self,
+        address: UpstreamAddress,
+        limits: ProxyLimits,
+        clock: Clock,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.address = address
+        self.authority = address.authority
+        self._limits = limits
+        self._tls = (tls or ssl.create_default_context()) if address.tls else None
+        self._idle: list[UpstreamConnection] = []
+        self._all: set[UpstreamConnection] = set()
+        self._opening = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._sweep = Sweep(self._all, clock)
+        self.deadline = self._sweep.deadline
+        self.now = clock.monotonic
+
+    @property
+    def connections(self) -> list[UpstreamConnection]:
+        """All open ones, idle or not."""
+        return list(self._all)
+
+    def checkout(self, *, repeatable: bool) -> UpstreamConnection | None:
+        """An idle connection at once, if there is one fit for this request.
+
+        `repeatable`: the request may be lost on a connection that the upstream is just closing, because
+        its sender may send it again (RFC 9110 §9.2.2).
+        """
+        return None if self._waiting else self._pick(repeatable)
+
+    async def acquire(self, *, repeatable: bool) -> UpstreamConnection:
+        """A connection, after waiting for one in turn if need be. Raises UpstreamError."""
+        try:
+            async with asyncio.timeout(self._limits.connect_seconds):
+                if self._waiting:
+                    await self._wait()
+                while self._full:
+                    if (connection := self._pick(repeatable)) is not None:
+                        return connection
+                    if self._idle:
+                        self._idle.pop(0).close()  # too old for this request: a new one takes its place
+                    await self._wait()
+                return await self._open()
+        except TimeoutError as error:
+            raise UpstreamTimeout("no connection to the upstream in time") from error
+        except OSError as error:
+            raise UpstreamUnreachable("the upstream accepts no connection") from error
+
+    def release(self, connection: UpstreamConnection) -> None:
+        """Take back a connection whose exchange has ended well on both sides."""
+        if not connection.usable:
+            connection.close()
+            return
+        connection.rest()
+        self._idle.append(connection)
+        if self._waiting:
+            self._wake()
+
+    def made(self, connection: UpstreamConnection) -> None:
+        self._all.add(connection)
+
+    def lost(self, connection: UpstreamConnection) -> None:
+        self._all.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._wake()
+
+    def close(self) -> None:
+        """Drop every connection."""
+        self._sweep.stop()
+        for connection in list(self._all):
+            connection.close()
+
+    @property
+    def _full(self) -> bool:
+        return len(self._all) + self._opening >= self._limits.upstream_connections
+
+    def _pick(self, repeatable: bool) -> UpstreamConnection | None:
+        idle = self._idle
+        while idle:
+            connection = idle[-1]
+            if connection.usable:
+                if not repeatable and self.now() - connection.idle_since > FRESH_SECONDS:
+                    return None
+                return idle.pop()
+            idle.pop()
+        return None
+
+    async def _wait(self) -> None:
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self._wake()  # it was our turn: let the next one have it
+            raise
+
+    def _wake(self) -> None:
+        """A connection or a place for one has become free."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+
+    async def _open(self) -> UpstreamConnection:
+        self._sweep.start()
+        self._opening += 1
+        try:
+            return await self._connect()
+        except BaseException:
+            self._wake()
+            raise
+        finally:
+            self._opening -= 1
+
+    async def _connect(self) -> UpstreamConnection:
+        loop, address = asyncio.get_running_loop(), self.address
+
+        def factory() -> UpstreamConnection:
+            return UpstreamConnection(self, self._limits)
+
+        if address.path is not None:
+            _, connection = await loop.create_unix_connection(factory, address.path)
+        else:
+            _, connection = await loop.create_connection(factory, address.host, address.port, ssl=self._tls)
+        return connection

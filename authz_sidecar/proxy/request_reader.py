@@ -1,0 +1,220 @@
+"""Bytes from a client, made into requests. No I/O here."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from httptools import (
+    HttpParserError,
+    HttpParserInvalidMethodError,
+    HttpParserUpgrade,
+    HttpRequestParser,
+)
+
+from authz_sidecar.core.headers import Fields
+from authz_sidecar.proxy import framing
+from authz_sidecar.proxy.limits import ProxyLimits
+from authz_sidecar.proxy.messages import Fault, Framing, IncomingRequest
+
+SLICE_BYTES: Final = 4096
+"""llhttp cannot be paused from Python, so bytes that may hold many requests are fed a little at a time."""
+
+VERSION_UNSUPPORTED: Final = Fault(505, "version_unsupported", "only HTTP/1.0 and HTTP/1.1 are spoken here")
+METHOD_UNKNOWN: Final = Fault(501, "method_unknown", "this method is not implemented")
+TARGET_TOO_LONG: Final = Fault(414, "target_too_long", "the request target is too long")
+HEAD_TOO_LARGE: Final = Fault(431, "head_too_large", "the header fields are too many or too large")
+BODY_TOO_LARGE: Final = Fault(413, "body_too_large", "the body is larger than this service takes")
+
+
+class RequestReader:
+    """Reads the requests of one connection, strictly, in order, never far ahead of their handling."""
+
+    def __init__(self, limits: ProxyLimits) -> None:
+        self.requests: deque[IncomingRequest] = deque()
+        """Those that nobody has taken yet. The last one, taken or not, may still be arriving."""
+        self.ended = False
+        """No further request can follow: a fault, the last one of the connection, or an upgrade."""
+        self._limits = limits
+        self._parser = HttpRequestParser(self)
+        self._unread = b""
+        self._target = b""
+        self._fields: Fields = []
+        self._request: IncomingRequest | None = None
+        self._overhead = 0
+        """Bytes since the last body byte or end of a message: heads, chunk extensions, trailers."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether the head of another request has begun to arrive."""
+        if self._request is not None and not self._request.complete:
+            return False
+        return bool(self._overhead or self._target or self._fields)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether bytes wait here unread."""
+        return bool(self._unread)
+
+    def feed(self, data: bytes) -> None:
+        """Read on, until a whole request waits to be taken."""
+        if len(data) <= SLICE_BYTES and not (self._unread or self.requests or self.ended):
+            self._feed(data)
+        else:
+            self._feed_slices(data)
+
+    def resume(self) -> None:
+        """Read on from what was left unread."""
+        if self._unread:
+            self._feed_slices(b"")
+
+    def _feed_slices(self, data: bytes) -> None:
+        data, self._unread = self._unread + data, b""
+        position, size = 0, len(data)
+        while position < size and not self.ended and not (self.requests and self.requests[0].complete):
+            end = size if self._in_large_body(size - position) else position + SLICE_BYTES
+            piece = data if position == 0 and end >= size else data[position:end]
+            position += len(piece)
+            self._feed(piece)
+        if not self.ended or self._upgrading:
+            self._unread += data[position:]
+
+    def take_unread(self) -> bytes:
+        """What followed an upgrade request: the first bytes of the other protocol."""
+        unread, self._unread = self._unread, b""
+        return unread
+
+    @property
+    def _upgrading(self) -> bool:
+        return self._request is not None and self._request.upgrade
+
+    def _in_large_body(self, size: int) -> bool:
+        """Whether so many bytes certainly hold no second request."""
+        request = self._request
+        if size <= SLICE_BYTES:
+            return True
+        return (
+            request is not None
+            and not request.complete
+            and request.framing is Framing.LENGTH
+            and request.length - request.received >= size
+        )
+
+    def _feed(self, piece: bytes) -> None:
+        self._overhead += len(piece)
+        try:
+            self._parser.feed_data(piece)
+        except HttpParserUpgrade as upgrade:
+            self._after_upgrade_head(piece[upgrade.args[0] :])
+        except HttpParserInvalidMethodError:
+            self.fail(METHOD_UNKNOWN)
+        except HttpParserError:
+            self.fail(framing.MALFORMED)
+        else:
+            if self._overhead > self._limits.head_bytes:
+                in_head = len(self._target) > self._limits.target_bytes
+                self.fail(TARGET_TOO_LONG if in_head else HEAD_TOO_LARGE)
+        request = self._request
+        if request is not None and request.complete and not request.keep_alive:
+            self.ended = True
+
+    def fail(self, fault: Fault) -> None:
+        """Give the message that is arriving a fault; nothing after it can be understood."""
+        request = self._request
+        self.ended, self._unread = True, b""
+        if request is None or (request.complete and request.keep_alive):
+            request = IncomingRequest(minor=1, fields=[], keep_alive=False)
+            self.requests.append(request)
+        elif request.complete:  # the connection's last request has been read; the rest is nothing
+            return
+        self._request = request
+        request.keep_alive = False
+        request.fault = request.fault or fault
+
+    def _after_upgrade_head(self, rest: bytes) -> None:
+        """llhttp stops at any Upgrade and at CONNECT, skipping the body; here only WebSocket ends HTTP."""
+        request = self._request
+        assert request is not None  # noqa: S101 (llhttp reports an upgrade after a head)
+        if request.upgrade or request.method == "CONNECT":
+            request.keep_alive, request.complete, self.ended = False, True, True
+            self._unread = rest if request.upgrade else b""
+            return
+        self._parser = HttpRequestParser(self)
+        if request.framing is Framing.NONE or (request.framing is Framing.LENGTH and request.length == 0):
+            request.complete = True
+        else:
+            self._reread_body(request)
+        self._overhead = 0
+        if rest:
+            self._feed(rest)
+
+    def _reread_body(self, request: IncomingRequest) -> None:
+        """Put the new parser where the old one would have been: at the start of this request's body."""
+        field = (
+            b"Transfer-Encoding: chunked"
+            if request.framing is Framing.CHUNKED
+            else b"Content-Length: %d" % request.length
+        )
+        self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: -\r\n" + field + framing.CRLF * 2)
+        self.requests.pop()
+        self._request = request
+
+    # llhttp calls these
+
+    def on_url(self, part: bytes) -> None:
+        self._target += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields.append((name, value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        version = parser.get_http_version()
+        request = IncomingRequest(
+            minor=0 if version == "1.0" else 1,
+            fields=self._fields,
+            keep_alive=parser.should_keep_alive(),
+            method=parser.get_method().decode("ascii"),
+            target=self._target,
+        )
+        self._target, self._fields = b"", []
+        request.fault = self._judge(request, version)
+        request.upgrade = request.upgrade and parser.should_upgrade()
+        self._request = request
+        self.requests.append(request)
+        if request.fault is not None:
+            request.keep_alive = False
+            raise HttpParserError(request.fault.code)
+
+    def _judge(self, request: IncomingRequest, version: str) -> Fault | None:
+        limits = self._limits
+        if version not in ("1.1", "1.0"):
+            return VERSION_UNSUPPORTED
+        if len(request.target) > limits.target_bytes:
+            return TARGET_TOO_LONG
+        if len(request.fields) > limits.head_fields:
+            return HEAD_TOO_LARGE
+        fault = framing.frame_request(request)
+        if fault is None and limits.body_bytes is not None and request.length > limits.body_bytes:
+            return BODY_TOO_LARGE
+        return fault
+
+    def on_body(self, part: bytes) -> None:
+        request = self._request
+        assert request is not None  # noqa: S101 (llhttp reports a body after a head)
+        self._overhead = 0
+        request.body.append(part)
+        request.received += len(part)
+        limit = self._limits.body_bytes
+        if limit is not None and request.received > limit:
+            request.fault = BODY_TOO_LARGE
+            raise HttpParserError(BODY_TOO_LARGE.code)
+
+    def on_message_complete(self) -> None:
+        request = self._request
+        assert request is not None  # noqa: S101 (llhttp ends a message after its head)
+        self._overhead = 0
+        if self._fields:
+            request.trailers, self._fields = self._fields, []
+        if not self._parser.should_upgrade():
+            request.complete = True

@@ -1,0 +1,120 @@
+"""Bytes from the upstream, made into one response at a time. No I/O here."""
+
+from __future__ import annotations
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from authz_sidecar.core.headers import Fields
+from authz_sidecar.proxy import framing
+from authz_sidecar.proxy.limits import ProxyLimits
+from authz_sidecar.proxy.messages import Framing, IncomingResponse, Interim
+
+
+class ResponseReader:
+    """Reads the responses on one connection. What cannot be understood for sure is `broken`."""
+
+    def __init__(self, limits: ProxyLimits) -> None:
+        self.interims: list[Interim] = []
+        self.response: IncomingResponse | None = None
+        self.broken = False
+        """The connection carries something else than one well-formed response to each request."""
+        self.unread = b""
+        """What followed a 101: the first bytes of the other protocol."""
+        self._limits = limits
+        self._parser = HttpResponseParser(self)
+        self._to_head = False
+        self._upgrade = False
+        self._awaiting = False
+        self._reason = b""
+        self._fields: Fields = []
+        self._overhead = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether the next bytes can only be an answer to the next request."""
+        return not self._awaiting and not self.broken
+
+    def expect(self, *, to_head: bool, upgrade: bool = False) -> None:
+        """A request is sent: with HEAD no body follows its answer, with an upgrade 101 may."""
+        self.response = None
+        self._to_head = to_head
+        self._upgrade = upgrade
+        self._awaiting = True
+
+    def feed(self, data: bytes) -> None:
+        """Read on. `interims`, `response` and `broken` say what was found."""
+        if not self._awaiting:
+            self.broken = True
+            return
+        self._overhead += len(data)
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            self.unread = data[upgrade.args[0] :]
+        except HttpParserError:
+            self.broken = True
+        else:
+            if self._overhead > self._limits.head_bytes:
+                self.broken = True
+        if self._to_head and not self._awaiting:
+            self._parser = HttpResponseParser(self)  # llhttp waits for a body that HEAD never gets
+
+    def eof(self) -> None:
+        """The upstream sends no more: the end of a body that only this can end, or a broken answer."""
+        response = self.response
+        if response is not None and not response.complete and response.framing is Framing.CLOSE:
+            self._complete(response)
+        self.broken = True
+
+    def _complete(self, response: IncomingResponse) -> None:
+        response.complete = True
+        self._awaiting = False
+
+    # llhttp calls these
+
+    def on_status(self, part: bytes) -> None:
+        self._reason += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields.append((name, value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        if not self._awaiting:
+            raise HttpParserError("a second response to one request")
+        parser = self._parser
+        status, fields, reason = parser.get_status_code(), self._fields, self._reason
+        version = parser.get_http_version()
+        self._fields, self._reason, self._overhead = [], b"", 0
+        if status < 100 or version not in ("1.1", "1.0") or (status == 101 and not self._upgrade):
+            raise HttpParserError("not a response to this request")
+        if status < 200 and status != 101:
+            self.interims.append(Interim(status, reason, fields))
+            return
+        response = IncomingResponse(
+            minor=0 if version == "1.0" else 1,
+            fields=fields,
+            keep_alive=parser.should_keep_alive(),
+            status=status,
+            reason=reason,
+        )
+        if not framing.frame_response(response, to_head=self._to_head):
+            raise HttpParserError("the end of the body is not certain")
+        self.response = response
+        if response.framing is Framing.NONE and self._to_head:
+            self._complete(response)
+
+    def on_body(self, part: bytes) -> None:
+        response = self.response
+        if response is None or response.complete:
+            raise HttpParserError("a body where none may be")
+        self._overhead = 0
+        response.body.append(part)
+
+    def on_message_complete(self) -> None:
+        self._overhead = 0
+        response = self.response
+        if response is None or response.complete:
+            return
+        if self._fields:
+            response.trailers, self._fields = self._fields, []
+        self._complete(response)

@@ -1,0 +1,184 @@
+"""One connection to the protected service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from authz_sidecar.core.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from authz_sidecar.proxy.deadlines import NEVER
+from authz_sidecar.proxy.limits import ProxyLimits
+from authz_sidecar.proxy.response_reader import ResponseReader
+
+
+class UpstreamUser(Protocol):
+    """Who a connection works for: an exchange, and after a 101 a tunnel."""
+
+    def upstream_readable(self) -> None:
+        """The reader has more: interim responses, a head, a piece of body, the end."""
+
+    def upstream_failed(self, error: UpstreamError) -> None:
+        """Nothing more will come."""
+
+    def upstream_writable(self, writable: bool) -> None:
+        """The upstream takes bytes, or has enough waiting."""
+
+    def upstream_data(self, data: bytes) -> None:
+        """Bytes after a 101."""
+
+    def upstream_eof(self) -> None:
+        """No more bytes after a 101; the other direction may go on."""
+
+
+class Home(Protocol):
+    """Where a connection goes between two requests, and what times it."""
+
+    @property
+    def now(self) -> Callable[[], float]: ...
+
+    @property
+    def deadline(self) -> Callable[[float], float]: ...
+
+    def made(self, connection: UpstreamConnection) -> None:
+        """It is open."""
+
+    def lost(self, connection: UpstreamConnection) -> None:
+        """It is closed."""
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """Carries one request at a time for its `user`; between two it waits in the pool."""
+
+    def __init__(self, home: Home, limits: ProxyLimits) -> None:
+        self.reader = ResponseReader(limits)
+        self.deadline = NEVER
+        self.idle_since = 0.0
+        self._home = home
+        self._limits = limits
+        self._user: UpstreamUser | None = None
+        self._transport: asyncio.Transport | None = None
+        self._tunnel = False
+        self._request_sent = False
+        self.reading = True
+        self._writable = True
+
+    @property
+    def usable(self) -> bool:
+        """Whether another request may be sent."""
+        transport = self._transport
+        return transport is not None and not transport.is_closing() and self.reader.idle and self._writable
+
+    def begin(self, user: UpstreamUser, *, to_head: bool, upgrade: bool) -> None:
+        """Work for `user` until `end` or `close`."""
+        self._user = user
+        self._request_sent = False
+        self.deadline = NEVER
+        self.reader.expect(to_head=to_head, upgrade=upgrade)
+
+    def await_response(self) -> None:
+        """The request is sent in full: from now on silence is limited."""
+        self._request_sent = True
+        self._settle()
+
+    def rest(self) -> None:
+        """Wait for another user."""
+        self._user = None
+        if not self.reading:
+            self.set_reading(True)
+        self.idle_since = self._home.now()
+        self.deadline = self._home.deadline(self._limits.upstream_idle_seconds)
+
+    def become_tunnel(self, user: UpstreamUser) -> bytes:
+        """Carry raw bytes from now on; returns those already here."""
+        self._user, self._tunnel, self.deadline = user, True, NEVER
+        unread, self.reader.unread = self.reader.unread, b""
+        return unread
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def write_eof(self) -> None:
+        if self._transport is not None and self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def set_reading(self, reading: bool) -> None:
+        """Pause while the client is slow, and go on."""
+        if self._transport is None or reading is self.reading:
+            return
+        self.reading = reading
+        if reading:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Limit the upstream's silence when it is its turn: to answer, or to take what waits for it."""
+        its_turn = self.reading and (self._request_sent or not self._writable)
+        if its_turn and not self._tunnel:
+            self.deadline = self._home.deadline(self._limits.response_seconds)
+        else:
+            self.deadline = NEVER
+
+    def close(self) -> None:
+        """Drop the connection and what waits on it; its user hears nothing more."""
+        self._user = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def expire(self) -> None:
+        user = self._user
+        self.close()
+        if user is not None:
+            user.upstream_failed(UpstreamTimeout("the upstream was silent for too long"))
+
+    # asyncio calls these
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=self._limits.high_water_bytes)
+        self.deadline = self._home.deadline(self._limits.connect_seconds)  # until someone uses it
+        self._home.made(self)
+
+    def data_received(self, data: bytes) -> None:
+        user = self._user
+        if user is None:
+            self.close()  # an answer to nothing
+        elif self._tunnel:
+            user.upstream_data(data)
+        else:
+            self.reader.feed(data)
+            user.upstream_readable()
+            if self._user is user:
+                self._settle()
+
+    def eof_received(self) -> bool:
+        user = self._user
+        if user is None:
+            return False
+        if self._tunnel:
+            user.upstream_eof()
+            return True
+        self.reader.eof()
+        user.upstream_readable()
+        return False
+
+    def pause_writing(self) -> None:
+        self._set_writable(False)
+
+    def resume_writing(self) -> None:
+        self._set_writable(True)
+
+    def _set_writable(self, writable: bool) -> None:
+        self._writable = writable
+        self._settle()
+        if self._user is not None:
+            self._user.upstream_writable(writable)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        user, self._user, self._transport, self.deadline = self._user, None, None, NEVER
+        self._home.lost(self)
+        if user is not None:
+            user.upstream_failed(UpstreamUnreachable("the upstream closed the connection"))

@@ -1,0 +1,84 @@
+"""A small real pipeline: a compiled policy, and the two ports answered from a table."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from authz_sidecar.core import policy
+from authz_sidecar.core.errors import Refused
+from authz_sidecar.core.types import (
+    Code,
+    Decision,
+    Identity,
+    Pending,
+    Question,
+    Requirement,
+    Verdict,
+)
+from authz_sidecar.pipeline import Pipeline
+
+ALICE, BOB, NOBODY = b"alice", b"bob", b"nobody"
+"""Tokens: alice may do everything the policy names, bob nothing; nobody's is invalid."""
+
+RULES = (
+    (("POST",), "/students/", Requirement("any", ("students.add_student",))),
+    (("PUT", "PATCH"), "/students/{id}/", Requirement("any", ("students.change_student",))),
+    (("DELETE",), "/students/{id}/", Requirement("any", ("students.delete_student",))),
+    (("GET",), "/socket/", Requirement("any", ("students.view_student",))),
+    (("POST",), "/open/{rest:path}", Requirement("anyone")),
+)
+
+
+class Clock:
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+
+class Permissions:
+    """Authenticator and authorizer in one. Close `gate` to make decisions wait."""
+
+    def __init__(self) -> None:
+        every = {permission for _, _, requirement in RULES for permission in requirement.permissions}
+        self.grants: dict[str, set[str]] = {"alice": every, "bob": set()}
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    def authenticate(self, token: bytes, _now: float) -> Identity:
+        subject = token.decode("ascii")
+        if subject not in self.grants:
+            raise Refused(Code.TOKEN_INVALID, "the access token is not valid")
+        return Identity(subject, "k1", 2.0**40, None, None, None)
+
+    def authorize(self, question: Question, _now: float) -> Verdict | Pending:
+        if not self.gate.is_set():
+            return self._wait
+        wanted = set(question.requirement.permissions)
+        if wanted & self.grants[question.identity.subject]:
+            return Verdict(Code.GRANTED)
+        return Verdict(Code.PERMISSION_DENIED, f"this needs {question.requirement}")
+
+    async def _wait(self) -> None:
+        await self.gate.wait()
+
+
+class Observer:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.decisions: list[Decision] = []
+        self.answers: list[int] = []
+
+    def decided(self, decision: Decision, _seconds: float) -> None:
+        self.decisions.append(decision)
+
+    def answered(self, _decision: Decision, status: int, _seconds: float) -> None:
+        self.answers.append(status)
+
+
+def pipeline(permissions: Permissions, *, enforced: bool = True) -> Pipeline:
+    rules = [policy.RuleSource("test", methods, path, wanted) for methods, path, wanted in RULES]
+    return Pipeline(policy.compile(rules), permissions, permissions, Clock(), enforced=enforced)

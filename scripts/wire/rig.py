@@ -1,0 +1,88 @@
+"""A proxy between a raw client and a raw upstream."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from authz_sidecar.proxy.engine import ProxyServer
+from authz_sidecar.proxy.limits import ProxyLimits
+from authz_sidecar.proxy.pool import UpstreamAddress, UpstreamPool
+from wire.decisions import Clock, Observer, Permissions, pipeline
+from wire.peers import Client, Upstream
+
+
+@dataclass
+class Rig:
+    """Everything a test touches."""
+
+    upstream: Upstream
+    server: ProxyServer
+    runner: web.ServerRunner
+    permissions: Permissions
+    observer: Observer
+    tls: ssl.SSLContext | None = None
+    clients: list[Client] = field(default_factory=list)
+
+    @property
+    def port(self) -> int:
+        return self.runner.addresses[0][1]
+
+    def paused(self) -> bool:
+        """Whether the proxy has stopped reading from someone."""
+        ends = [*self.server.connections, *self.server.pool.connections]
+        return not all(end.reading for end in ends)
+
+    async def client(self) -> Client:
+        client = await Client.connect(self.port, self.tls)
+        self.clients.append(client)
+        return client
+
+    async def ask(self, request: bytes) -> bytes:
+        """Send bytes on a new connection, stop sending, and read everything that comes back."""
+        async with await Client.connect(self.port, self.tls) as client:
+            await client.send(request)
+            if self.tls is None:
+                client.eof()
+            return await client.rest()
+
+
+@asynccontextmanager
+async def running(
+    limits: ProxyLimits | None = None,
+    *,
+    answer: bytes | None = None,
+    enforced: bool = True,
+    trusts: Callable[[str], bool] = lambda _: False,
+    unix_path: str | None = None,
+    upstream_tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
+    tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
+) -> AsyncIterator[Rig]:
+    """A running rig. TLS contexts come as (server's, client's)."""
+    limits = limits or ProxyLimits()
+    upstream = Upstream()
+    upstream.answer = answer
+    await upstream.start(unix_path, upstream_tls[0] if upstream_tls else None)
+    url = (
+        f"unix:{unix_path}" if unix_path else f"http{'s' if upstream_tls else ''}://localhost:{upstream.port}"
+    )
+    pool = UpstreamPool(
+        UpstreamAddress.parse(url), limits, Clock(), upstream_tls[1] if upstream_tls else None
+    )
+    permissions, observer = Permissions(), Observer()
+    server = ProxyServer(pipeline(permissions, enforced=enforced), pool, observer, Clock(), limits, trusts)
+    runner = web.ServerRunner(server, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls[0] if tls else None).start()
+    rig = Rig(upstream, server, runner, permissions, observer, tls[1] if tls else None)
+    try:
+        yield rig
+    finally:
+        for client in rig.clients:
+            client.reset()
+        await upstream.stop()
+        await runner.cleanup()

@@ -1,0 +1,280 @@
+"""The life of connections: kept, pipelined, half-closed, dropped, drained, reused."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from wire import Client, Rig, running
+from wire.peers import wait_for
+
+from authz_sidecar.proxy.limits import ProxyLimits
+
+GET = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST /students/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\nContent-Length: %d\r\n\r\n"
+REFUSED = b"DELETE /students/1/ HTTP/1.1\r\nHost: x\r\n\r\n"
+EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+ECHO = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+async def test_one_connection_each_way_serves_many_requests() -> None:
+    async with running(answer=ECHO) as rig:
+        client = await rig.client()
+        for number in range(5):
+            await client.send(GET % number)
+            await client.contains(ECHO)
+            assert client.take() == ECHO
+        assert len(rig.upstream.peers) == 1
+
+
+async def test_pipelined_requests_are_answered_in_order(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(GET % 1 + REFUSED + GET % 2 + GET % 3)
+    peer = await rig.upstream.accept()
+    for number in (1, 2, 3):
+        received = await peer.contains(b"\r\n\r\n")
+        assert received.startswith(b"GET /%d " % number)  # and no other with it: one at a time
+        assert received.count(b"HTTP/1.1") == 1
+        peer.take()
+        await peer.send(b"HTTP/1.1 200 Number%d\r\nContent-Length: 0\r\n\r\n" % number)
+    received = await client.contains(b"Number3")
+    places = [received.index(text) for text in (b"Number1", b"401 Unauthorized", b"Number2", b"Number3")]
+    assert places == sorted(places)
+
+
+async def test_thousands_of_pipelined_requests() -> None:
+    async with running(answer=EMPTY) as rig:
+        client = await rig.client()
+        sending = asyncio.create_task(client.send((GET % 1 + REFUSED) * 500))
+        await client.until(lambda received: received.count(b"HTTP/1.1 200 OK") == 500)
+        await client.until(lambda received: received.count(b"HTTP/1.1 401") == 500)
+        await sending
+
+
+async def test_thousands_of_pipelined_refusals() -> None:
+    async with running() as rig:
+        client = await rig.client()
+        sending = asyncio.create_task(client.send(REFUSED * 2000))
+        await client.until(lambda received: received.count(b"HTTP/1.1 401") == 2000)
+        await sending
+
+
+async def test_a_client_may_stop_sending_and_wait(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(GET % 1)
+    client.eof()
+    peer = await rig.upstream.accept()
+    await peer.contains(b"\r\n\r\n")
+    await peer.send(EMPTY)
+    assert await client.rest() == EMPTY
+
+
+async def test_half_a_request_is_not_completed_by_its_end(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(POST % 10 + b"abc")
+    peer = await rig.upstream.accept()
+    await peer.contains(b"abc")
+    client.eof()
+    await peer.closed()
+    await wait_for(lambda: rig.observer.answers == [499])
+
+
+async def test_half_a_chunked_request_is_not_completed_by_its_end(rig: Rig) -> None:
+    client = await rig.client()
+    head = POST.replace(b"Content-Length: %d", b"Transfer-Encoding: chunked")
+    await client.send(head + b"3\r\nabc\r\n")
+    peer = await rig.upstream.accept()
+    await peer.contains(b"3\r\nabc\r\n")
+    client.close()
+    await peer.closed()
+    assert not peer.received.endswith(b"0\r\n\r\n")
+
+
+async def test_a_client_that_leaves_cancels_the_upstream(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(GET % 1)
+    peer = await rig.upstream.accept()
+    await peer.contains(b"\r\n\r\n")
+    client.reset()
+    await peer.closed()
+    await wait_for(lambda: not rig.server.connections)
+
+
+async def test_a_client_that_leaves_while_the_decision_waits_sends_nothing(rig: Rig) -> None:
+    rig.permissions.gate.clear()
+    client = await rig.client()
+    await client.send(POST % 3 + b"abc")
+    await wait_for(lambda: rig.server.connections and not rig.server.connections[0].idle)
+    client.reset()
+    await wait_for(lambda: not rig.server.connections)
+    rig.permissions.gate.set()
+    await asyncio.sleep(0)
+    assert (rig.upstream.peers, rig.observer.decisions) == ([], [])
+
+
+async def test_a_decision_that_waits(rig: Rig) -> None:
+    rig.permissions.gate.clear()
+    client = await rig.client()
+    await client.send(POST % 3 + b"abc" + GET % 2)
+    await wait_for(lambda: rig.server.connections and not rig.server.connections[0].idle)
+    rig.permissions.gate.set()
+    peer = await rig.upstream.accept()
+    assert (await peer.contains(b"abc")).endswith(b"\r\n\r\nabc")
+    peer.take()
+    await peer.send(EMPTY)
+    await peer.contains(b"GET /2")
+    await peer.send(EMPTY)
+    await client.until(lambda received: received == EMPTY * 2)
+
+
+async def test_an_early_answer_ends_the_upload(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(POST % 1_000_000 + b"abc")
+    peer = await rig.upstream.accept()
+    await peer.contains(b"abc")
+    answer = b"HTTP/1.1 413 Too Much\r\nContent-Length: 1\r\n\r\n!"
+    await peer.send(answer)
+    assert await client.rest() == answer.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    await peer.closed()
+
+
+async def test_both_directions_at_once(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(POST % 6 + b"abc")
+    peer = await rig.upstream.accept()
+    await peer.contains(b"abc")
+    await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nABC")
+    await client.contains(b"ABC")
+    await client.send(b"def")
+    await peer.contains(b"abcdef")
+    await peer.send(b"DEF")
+    assert (await client.rest()).endswith(b"ABCDEF")
+
+
+async def test_a_refusal_in_mid_body_can_be_read(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send((POST % 10_000_000).replace(b"alice", b"bob") + b"x" * 100_000)
+    answer = await client.rest()
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    await client.send(b"x" * 100_000)  # still taken, and discarded
+    await wait_for(lambda: not rig.server.connections)
+    assert not rig.upstream.peers
+
+
+async def test_a_malformed_body_in_mid_upload(rig: Rig) -> None:
+    client = await rig.client()
+    head = POST.replace(b"Content-Length: %d", b"Transfer-Encoding: chunked")
+    await client.send(head + b"3\r\nabc\r\n")
+    peer = await rig.upstream.accept()
+    await peer.contains(b"abc")
+    await client.send(b"zz\r\n")
+    assert (await client.rest()).startswith(b"HTTP/1.1 400 ")
+    await peer.closed()
+
+
+async def test_a_connection_that_the_upstream_closed_is_not_reused(rig: Rig) -> None:
+    client = await rig.client()
+    for number in (1, 2):
+        await client.send(GET % number)
+        peer = await rig.upstream.accept()
+        await peer.contains(b"GET /%d " % number)
+        await peer.send(EMPTY)
+        await client.until(lambda received, number=number: received.count(EMPTY) == number)
+        peer.close()
+        assert await peer.rest()
+
+
+async def test_a_request_is_never_sent_twice(rig: Rig) -> None:
+    """Not even a safe one: the upstream may have acted on it."""
+    client = await rig.client()
+    await client.send(GET % 1)
+    peer = await rig.upstream.accept()
+    await peer.contains(b"GET /1")
+    await peer.send(EMPTY)
+    await client.contains(EMPTY)
+    await client.send(GET % 2)
+    await peer.contains(b"GET /2")
+    peer.reset()
+    await client.contains(b"HTTP/1.1 502 ")
+    assert len(rig.upstream.peers) == 1
+
+
+async def test_an_upstream_that_speaks_first_is_not_trusted(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(GET % 1)
+    peer = await rig.upstream.accept()
+    await peer.contains(b"GET /1")
+    await peer.send(EMPTY)
+    await client.contains(EMPTY)
+    await peer.send(b"HTTP/1.1 200 Poison\r\nContent-Length: 0\r\n\r\n")
+    await peer.closed()
+    await client.send(GET % 2)
+    second = await rig.upstream.accept()
+    await second.contains(b"GET /2")
+    await second.send(EMPTY)
+    assert await client.until(lambda received: received.count(EMPTY) == 2) == EMPTY * 2
+
+
+async def test_the_pool_has_a_limit_and_a_queue() -> None:
+    async with running(ProxyLimits(upstream_connections=2)) as rig:
+        clients = [await rig.client() for _ in range(6)]
+        for number, client in enumerate(clients):
+            await client.send(GET % number)
+        peers = [await rig.upstream.accept() for _ in range(2)]
+        for peer in peers * 3:
+            await peer.contains(b"\r\n\r\n")
+            peer.take()
+            await peer.send(EMPTY)
+        for client in clients:
+            await client.contains(EMPTY)
+        assert len(rig.upstream.peers) == 2
+
+
+async def test_no_upstream_is_502() -> None:
+    async with running() as rig:
+        await rig.upstream.stop()
+        assert (await rig.ask(GET % 1)).startswith(b"HTTP/1.1 502 ")
+
+
+async def test_unix_socket(tmp_path: Path) -> None:
+    async with running(answer=ECHO, unix_path=str(tmp_path / "upstream.sock")) as rig:
+        assert await rig.ask(GET % 1) == ECHO
+
+
+async def test_idle_connections_close_and_busy_ones_end_with_their_request() -> None:
+    async with running() as rig:
+        idle, busy = await rig.client(), await rig.client()
+        await busy.send(GET % 1)
+        peer = await rig.upstream.accept()
+        await peer.contains(b"\r\n\r\n")
+        await wait_for(lambda: len(rig.server.connections) == 2)
+        rig.server.pre_shutdown()
+        assert await idle.rest() == b""
+        await peer.send(EMPTY)
+        assert await busy.rest() == EMPTY.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        await rig.server.shutdown(1)
+        assert not rig.server.connections
+
+
+async def test_what_does_not_end_in_time_is_cut_off() -> None:
+    async with running() as rig:
+        client = await rig.client()
+        await client.send(GET % 1)
+        peer = await rig.upstream.accept()
+        await peer.contains(b"\r\n\r\n")
+        rig.server.pre_shutdown()
+        await rig.server.shutdown(0.01)
+        with pytest.raises(ConnectionError):
+            await client.rest()
+
+
+async def test_too_many_connections() -> None:
+    async with running(ProxyLimits(connections=1), answer=EMPTY) as rig:
+        first = await rig.client()
+        await first.send(GET % 1)
+        await first.contains(EMPTY)
+        async with await Client.connect(rig.port) as second:
+            assert (await second.rest()).startswith(b"HTTP/1.1 503 ")
+        await first.send(GET % 2)
+        await first.until(lambda received: received == EMPTY * 2)

@@ -1,0 +1,107 @@
+"""A permission that is gone ends what still goes on by it."""
+
+from __future__ import annotations
+
+import pytest
+from wire import Client, Peer, Rig, running
+
+from authz_sidecar.core.types import Code, EntityKey
+
+POST = b"POST /students/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\nContent-Length: %d\r\n\r\n"
+SOCKET = (
+    b"GET /socket/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\n"
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+)
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+ALICE = [EntityKey("user", "alice")]
+
+
+async def upload(rig: Rig) -> tuple[Client, Peer]:
+    client = await rig.client()
+    await client.send(POST % 1_000_000 + b"abc")
+    peer = await rig.upstream.accept()
+    await peer.contains(b"abc")
+    return client, peer
+
+
+async def test_an_upload_is_answered_and_cut() -> None:
+    async with running() as rig:
+        client, peer = await upload(rig)
+        rig.permissions.grants["alice"].clear()
+        rig.server.reconsider(ALICE)
+        assert (await client.rest()).startswith(b"HTTP/1.1 403 ")
+        await peer.closed()
+        assert [d.verdict.code for d in rig.observer.decisions] == [Code.GRANTED, Code.PERMISSION_DENIED]
+
+
+async def test_a_response_under_way_is_cut(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(POST % 0)
+    peer = await rig.upstream.accept()
+    await peer.contains(b"\r\n\r\n")
+    await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+    await client.contains(b"abc")
+    rig.permissions.grants["alice"].clear()
+    rig.server.reconsider(None)
+    with pytest.raises(ConnectionError):
+        await client.rest()
+    await peer.closed()
+
+
+async def test_a_tunnel_is_cut(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(SOCKET)
+    peer = await rig.upstream.accept()
+    await peer.contains(b"\r\n\r\n")
+    await peer.send(SWITCH)
+    await client.contains(SWITCH)
+    rig.permissions.grants["alice"].clear()
+    rig.server.reconsider([EntityKey("group", "3")])
+    await client.closed()
+    await peer.closed()
+
+
+async def test_a_new_decision_that_waits_cuts_too(rig: Rig) -> None:
+    client, peer = await upload(rig)
+    rig.permissions.gate.clear()
+    rig.server.reconsider(ALICE)
+    rig.permissions.grants["alice"].clear()
+    rig.permissions.gate.set()
+    assert (await client.rest()).startswith(b"HTTP/1.1 403 ")
+    await peer.closed()
+
+
+async def test_what_is_still_permitted_goes_on(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(POST % 6 + b"abc")
+    peer = await rig.upstream.accept()
+    await peer.contains(b"abc")
+    rig.server.reconsider(None)
+    rig.permissions.grants["alice"].discard("students.delete_student")
+    rig.server.reconsider(ALICE)
+    rig.permissions.grants["bob"].add("x")
+    rig.server.reconsider([EntityKey("user", "bob")])
+    await client.send(b"def")
+    await peer.contains(b"abcdef")
+    await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    await client.contains(b"200 OK")
+
+
+async def test_what_has_ended_is_forgotten(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(POST % 0)
+    peer = await rig.upstream.accept()
+    await peer.contains(b"\r\n\r\n")
+    assert len(rig.server.governed) == 1
+    await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    await client.contains(b"200 OK")
+    assert not rig.server.governed
+
+
+async def test_shadow_mode_cuts_nothing() -> None:
+    async with running(enforced=False) as rig:
+        client, peer = await upload(rig)
+        rig.permissions.grants["alice"].clear()
+        rig.server.reconsider(None)
+        await client.send(b"def")
+        await peer.contains(b"abcdef")
