@@ -38,7 +38,10 @@ class Flood:
     sent: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     wrong: int = 0
+    again: int = 0
+    """Sent after the last request of a connection whose end the proxy had announced."""
     broken: int = 0
+    """Never answered, without a word."""
     sending_seconds: float = 0.0
     drained_seconds: float = 0.0
     """From the last request to the last answer."""
@@ -53,13 +56,25 @@ class Client(asyncio.Protocol):
         self._waiting: deque[int] = deque()
         self._received = bytearray()
         self._transport: asyncio.Transport | None = None
+        self._announced = False
+        """Whether the proxy has said that it will close the connection."""
+
+    @property
+    def connected(self) -> bool:
+        return self._transport is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._announced = False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._flood.broken += len(self._waiting)
+        """What was sent after an announced end was not looked at and may be sent again (RFC 9112 §9.3.2)."""
+        if self._announced:
+            self._flood.again += len(self._waiting)
+        else:
+            self._flood.broken += len(self._waiting)
         self._waiting.clear()
+        self._received.clear()
         self._transport = None
 
     @property
@@ -68,7 +83,7 @@ class Client(asyncio.Protocol):
 
     def send(self, count: int) -> None:
         room = UNANSWERED_MOST - len(self._waiting)
-        if self._transport is None or room <= 0:
+        if self._transport is None or self._announced or room <= 0:
             return
         questions = [next(self._questions) for _ in range(min(count, room))]
         self._waiting.extend(question.right for question in questions)
@@ -83,6 +98,7 @@ class Client(asyncio.Protocol):
             end = received.find(b"\r\n\r\n", found.end() - 2) + 4
             if end < 4 or end + int(found[2]) > len(received):
                 break
+            self._announced = b"connection: close" in received[position:end].lower()
             position = end + int(found[2])
             self._answered(int(found[1]))
         del received[:position]
@@ -103,13 +119,11 @@ def run(address: tuple[str, int], questions: Iterator[Question], rate: float, se
 
 
 async def _run(address: tuple[str, int], questions: Iterator[Question], rate: float, seconds: float) -> Flood:
-    flood, loop = Flood(), asyncio.get_running_loop()
-    clients = []
-    for _ in range(CONNECTIONS):
-        _, client = await loop.create_connection(lambda: Client(questions, flood), *address)
-        clients.append(client)
+    flood = Flood()
+    clients = [Client(questions, flood) for _ in range(CONNECTIONS)]
     start = time.monotonic()
     while (elapsed := time.monotonic() - start) < seconds:
+        await _connect(clients, address)
         missing = int(elapsed * rate) - flood.due
         flood.due += missing
         for index, client in enumerate(clients):
@@ -123,6 +137,14 @@ async def _run(address: tuple[str, int], questions: Iterator[Question], rate: fl
     if not flood.statuses:
         raise StackError("a flood of requests was not answered at all")
     return flood
+
+
+async def _connect(clients: Sequence[Client], address: tuple[str, int]) -> None:
+    """Those that are not, or no longer."""
+    loop = asyncio.get_running_loop()
+    for client in clients:
+        if not client.connected:
+            await loop.create_connection(lambda client=client: client, *address)
 
 
 async def _drain(clients: Sequence[Client]) -> None:

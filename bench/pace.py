@@ -119,12 +119,12 @@ def _collect(connection: Connection, paced: Paced, idle: deque[Connection], busy
     idle.append(connection)
 
 
-def messages(host: str, tokens: Sequence[str]) -> list[bytes]:
+def messages(host: str, tokens: Sequence[str], body: str = BODY) -> list[bytes]:
     """The same request as the closed loop's, with each token."""
     return [
         (
             f"POST {TARGET} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
         ).encode()
         for token in tokens
     ]

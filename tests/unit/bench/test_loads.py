@@ -57,6 +57,18 @@ def test_a_wrong_answer_and_a_missing_one_are_counted() -> None:
     assert (flood.wrong, flood.broken) == (1, 2)
 
 
+def test_what_follows_an_announced_end_may_be_sent_again() -> None:
+    made, flood, wire = client(201)
+    made.send(3)
+    made.data_received(CREATED.replace(b"Date: now", b"Connection: close"))
+    made.send(1)
+    made.connection_lost(None)
+    assert (flood.again, flood.broken, made.connected) == (2, 0, False)
+    made.connection_made(wire)
+    made.send(1)
+    assert made.unanswered == 1
+
+
 def test_a_client_with_too_much_unanswered_gives_up() -> None:
     made, flood, _ = client(201)
     made.send(1_000)
