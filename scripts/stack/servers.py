@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import secrets
@@ -94,6 +95,14 @@ class RabbitMQ(Daemon):
         self._control("add_user", name, password)
         self._control("set_permissions", name, configure, write, read)
         return self.url_of(name, password)
+
+    def limit_queues(self, pattern: str, length: int | None) -> None:
+        """Queues of these names keep at most so many messages, and drop the oldest; `None`: as they like."""
+        if length is None:
+            self._control("clear_policy", "limit")
+        else:
+            limit = json.dumps({"max-length": length, "overflow": "drop-head"})
+            self._control("set_policy", "--apply-to", "queues", "limit", pattern, limit)
 
     def prepare(self) -> None:
         (self.directory / "home").mkdir()

@@ -67,12 +67,13 @@ class DjangoService(Service):
         ]
         return Process(argv, env=self.env, cwd=self.root, log_path=self.log_path)
 
-    def manage(self, *command: str) -> str:
-        """What `manage.py` prints."""
+    def manage(self, *command: str, database_url: str | None = None) -> str:
+        """What `manage.py` prints; on another database if one is named."""
+        elsewhere = {"DATABASE_URL": database_url} if database_url else {}
         done = subprocess.run(
             [sys.executable, "manage.py", *command],
             cwd=self.root,
-            env={**os.environ, **self.env},
+            env={**os.environ, **self.env, **elsewhere},
             capture_output=True,
             text=True,
             check=False,
