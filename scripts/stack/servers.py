@@ -9,7 +9,6 @@ import secrets
 import shutil
 import signal
 import socket
-import subprocess
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -18,7 +17,7 @@ from psycopg import sql
 
 from stack.binaries import require
 from stack.daemon import Daemon
-from stack.process import Process, StackError, free_port, wait_for
+from stack.process import Process, StackError, free_port, run, wait_for
 
 
 class HasUrl(Protocol):
@@ -135,16 +134,7 @@ class RabbitMQ(Daemon):
 
     def _control(self, *command: str) -> None:
         argv = [require("rabbitmqctl"), "--quiet", *command]
-        done = subprocess.run(
-            argv,
-            env={**os.environ, **self._environment()},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=self.start_seconds,
-        )
-        if done.returncode:
-            raise StackError(f"rabbitmqctl {command[0]}: {done.stderr.strip() or done.stdout.strip()}")
+        run(argv, f"rabbitmqctl {command[0]}", env=self._environment(), deadline=self.start_seconds)
 
     def _environment(self) -> dict[str, str]:
         here = self.directory
