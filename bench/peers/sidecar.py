@@ -70,4 +70,4 @@ class Oracle(SidecarPeer):
     name = "aiohttp"
     title = "plain aiohttp, same pipeline"
     work = Work.DECIDES
-    module = "bench.oracle"
+    module = "tests.oracle"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 
+import uvloop
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
 
 from authz_sidecar import app, policy_file, settings
@@ -39,7 +39,7 @@ class PlainSidecar(app.Sidecar):
 def main() -> int:
     loaded = settings.load({}, os.environ)
     logs.configure(loaded.log_level)
-    asyncio.run(app.serve(PlainSidecar, loaded, policy_file.load(loaded.policy_path)))
+    uvloop.run(app.serve(PlainSidecar, loaded, policy_file.load(loaded.policy_path)))
     return 0
 
 
