@@ -111,3 +111,12 @@ def plan(random: Random, kinds: tuple[Kind, ...] = CATALOGUE) -> Iterator[Kind]:
     """Every kind once, in random order, and again in another order, for ever."""
     while True:
         yield from random.sample(kinds, len(kinds))
+
+
+def markdown() -> str:
+    """The catalogue as a Markdown table (docs/faults.md)."""
+    rows = ["| fault | strikes | ends | lasts |", "|---|---|---|---|"]
+    for kind in CATALOGUE:
+        shortest, longest = kind.seconds
+        rows.append(f"| {kind.name} | {kind.how} | {kind.ends} | {shortest:g} to {longest:g} s |")
+    return "\n".join(rows) + "\n"

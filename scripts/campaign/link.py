@@ -44,14 +44,18 @@ class Link:
         self.port = free_port()
         self.lanes: dict[Direction, Lane] = {direction: Lane() for direction in DIRECTIONS}
         self.is_cut = False
-        self._sockets: set[asyncio.StreamWriter] = set()
+        self.connections: set[asyncio.StreamWriter] = set()
 
-    async def listen(self) -> asyncio.Server:
-        return await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=BUFFER)
+    async def listen(self) -> None:
+        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=BUFFER)
+
+    def close(self) -> None:
+        self._listener.close()
+        self.reset()
 
     def reset(self) -> None:
         """End every connection with RST, as a peer does that knows nothing of them."""
-        for writer in list(self._sockets):
+        for writer in list(self.connections):
             _abort(writer)
 
     def restore(self) -> None:
@@ -72,7 +76,7 @@ class Link:
             return
         for end in (writer, far_writer):
             _keep_little(end)
-        self._sockets |= {writer, far_writer}
+        self.connections |= {writer, far_writer}
         try:
             async with asyncio.TaskGroup() as pumps:
                 pumps.create_task(_pump(reader, far_writer, self.lanes["to_server"]))
@@ -80,7 +84,7 @@ class Link:
         except* OSError:
             pass  # one end is gone: so is the other, below
         finally:
-            self._sockets -= {writer, far_writer}
+            self.connections -= {writer, far_writer}
             _abort(writer)
             _abort(far_writer)
 
@@ -171,6 +175,8 @@ class Network:
 
     def close(self) -> None:
         async def stop() -> None:
+            for link in self.links.values():
+                link.close()
             others = asyncio.all_tasks() - {asyncio.current_task()}
             for task in others:
                 task.cancel()

@@ -12,7 +12,7 @@ from campaign.evidence import Line
 LEAST_AVAILABLE = 0.99
 """Share of the requests that must be decided: outside faults, and while any one dependency is away."""
 PROOF_SECONDS = 1.5
-"""How old the newest proof of freshness may be when a dependency is lost: a heartbeat a second, and its way."""
+"""How old the newest proof of freshness may be when a dependency is lost: heartbeats come every second."""
 
 
 @dataclass(slots=True)
@@ -141,8 +141,8 @@ class Report:
         ]
         return Window.of(calm, 0, float("inf"))
 
-    def failures(self) -> list[str]:
-        """Why the campaign failed; nothing when it succeeded."""
+    def wrong(self) -> list[str]:
+        """What must never be; nothing when every decision was right and every outage ended by itself."""
         found = list(self.problems)
         if self.verified is None:
             found.append("nothing was verified")
@@ -151,12 +151,21 @@ class Report:
         if self.hung:
             found.append(f"{self.hung} requests hung")
         found += [f"not LIVE again after: {s.kind} ({s.detail})" for s in self.strikes if s.live_at is None]
-        if self.outside().served < LEAST_AVAILABLE:
-            found.append(f"only {self.outside().served:.2%} of the requests outside faults were decided")
-        for dependency in self.dependencies:
-            if self.without(dependency).served < LEAST_AVAILABLE:
-                found.append(f"only {self.without(dependency).served:.2%} were decided without {dependency}")
         return found
+
+    def unavailable(self) -> list[str]:
+        """When too few requests were decided, which a busy machine alone can bring about."""
+        windows = {f"without {name}": self.without(name) for name in self.dependencies}
+        windows["outside faults"] = self.outside()
+        return [
+            f"only {window.served:.2%} were decided {when}"
+            for when, window in windows.items()
+            if window.served < LEAST_AVAILABLE
+        ]
+
+    def failures(self) -> list[str]:
+        """Why the campaign failed; nothing when it succeeded."""
+        return self.wrong() + self.unavailable()
 
 
 def text(report: Report) -> str:

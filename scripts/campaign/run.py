@@ -22,8 +22,6 @@ from campaign.system import MAX_STALENESS, System
 from campaign.writers import Writers
 from stack.process import StackError, wait_for
 
-CALM = (2.0, 4.0)
-"""Seconds between the end of one fault and the next."""
 LIVE_WITHIN = 60.0
 
 Say = Callable[[str], object]
@@ -31,13 +29,14 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is asked for. `rate`: requests a second."""
+    """What is asked for. `rate`: requests a second. `calm`: seconds from one fault to the next."""
 
     seed: int
     minutes: float
     sidecars: int = 2
     rate: float = 30.0
     kinds: Sequence[Kind] = CATALOGUE
+    calm: tuple[float, float] = (2.0, 4.0)
 
     def random(self, purpose: str) -> Random:
         """One source of randomness for each purpose: the faults do not depend on how fast others draw."""
@@ -87,7 +86,7 @@ def _strike(wanted: Plan, system: System, report: Report, say: Say) -> None:
     random = wanted.random("faults")
     ends = time.monotonic() + wanted.minutes * 60
     for kind in plan(random, wanted.kinds):
-        time.sleep(random.uniform(*CALM))
+        time.sleep(random.uniform(*wanted.calm))
         if time.monotonic() > ends:
             return
         struck = Struck(kind.name, "", kind.loses, time.time())
