@@ -7,6 +7,7 @@ import time
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import IncompleteRead
 from statistics import median
 
 from stack.client import Answer, Client, People
@@ -168,12 +169,18 @@ class Walkthrough:
         return _milliseconds(revoked, refused)
 
     def _first_refusal(self) -> tuple[Answer, int]:
+        """A revocation also cuts off the answer that is under way when it arrives; the next one tells why."""
         ends, passed = time.monotonic() + GIVE_UP_SECONDS, 0
-        while (answer := self._create()).status == 400:
+        while time.monotonic() < ends:
+            try:
+                answer = self._create()
+            except (ConnectionError, IncompleteRead):
+                self._sidecar.close()
+                continue
+            if answer.status != 400:
+                return answer.demand("the first refusal", 401, 403), passed
             passed += 1
-            if time.monotonic() > ends:
-                raise StackError(f"not refused within {GIVE_UP_SECONDS:g} s")
-        return answer.demand("the first refusal", 401, 403), passed
+        raise StackError(f"not refused within {GIVE_UP_SECONDS:g} s")
 
     def _show(self, request: str, answer: Answer, *statuses: int, remark: str = "") -> None:
         self._screen.exchange(request, answer, remark or answer.code)
