@@ -131,10 +131,13 @@ def fraction(text: str) -> float:
     return value
 
 
-def count(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
-        raise ValueError("must be a whole number from 1 to 999999999")
-    return int(text)
+def count(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < least:
+            raise ValueError(f"must be a whole number from {least} to 999999999")
+        return int(text)
+
+    return parse
 
 
 def choice(*choices: str) -> Callable[[str], str]:

@@ -189,7 +189,8 @@ TABLE: tuple[Setting, ...] = (
         "seconds without proof of freshness before mutating requests get 503",
         "30",
     ),
-    Setting("AUTHZ_NEAR_CACHE_SIZE", parsers.count, "entities kept in the process", "100000"),
+    # A user with more groups than fit could never be decided on.
+    Setting("AUTHZ_NEAR_CACHE_SIZE", parsers.count(1_000), "entities kept in the process", "100000"),
     Setting(
         "AUTHZ_TRUSTED_PROXIES",
         parsers.networks,

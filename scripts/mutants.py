@@ -100,7 +100,7 @@ MUTANTS = (
         "user_service/changelog/sequencer.py",
         "        marks.delete()",
         "        Mark.objects.filter(id__lte=max(marks.values_list('id', flat=True), default=0)).delete()",
-        ("tests/integration/changelog/test_concurrent_writers.py",),
+        ("tests/integration/changelog/test_sequencer.py",),
     ),
 )
 

@@ -103,7 +103,7 @@ def test_a_flag_wins_over_the_environment() -> None:
         ("AUTHZ_JWT_REVISION_CLAIMS", "False", "jwt.revision_claims", False),
         ("AUTHZ_TOKEN_HEADER", "X-Token", "jwt.header", "x-token"),
         ("AUTHZ_MAX_STALENESS", "1e1", "replica.max_staleness", 10.0),
-        ("AUTHZ_NEAR_CACHE_SIZE", "7", "replica.near_cache_size", 7),
+        ("AUTHZ_NEAR_CACHE_SIZE", "7000", "replica.near_cache_size", 7000),
         ("AUTHZ_REDIS_URL", "rediss://:pw@h:6380/1", "replica.redis_url", "rediss://:pw@h:6380/1"),
         ("AUTHZ_AMQP_URL", "amqps://u:pw@h/v", "replica.amqp_url", "amqps://u:pw@h/v"),
         ("AUTHZ_AMQP_URL", "", "replica.amqp_url", None),

@@ -42,7 +42,7 @@ def decide(grants: Grants | None, permission: str | None, token_generation: int 
         return False, "unknown_subject"
     if not grants.state["active"]:
         return False, "inactive"
-    if token_generation is not None and token_generation < grants.state["token_generation"]:
+    if token_generation not in (None, grants.state["token_generation"]):
         return False, "token_revoked"
     if grants.state["superuser"]:
         return True, "superuser"

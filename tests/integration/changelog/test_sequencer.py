@@ -149,6 +149,8 @@ def test_an_import_does_not_delay_a_revocation(database: str) -> None:
     head = Head.objects.get().revision
     assert sequencer.run() is False
     assert entities_of(head + 1).keys() == {f"user {ann.pk}", f"group {staff.pk}"}
+    sequencer.sequence(within=60)
+    assert reconcile() == []
 
 
 @only_postgresql
