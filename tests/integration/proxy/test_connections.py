@@ -6,10 +6,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from wire import Client, Rig, running
-from wire.peers import wait_for
 
 from authz_sidecar.proxy.limits import ProxyLimits
+from wire import Client, Rig, running
+from wire.peers import wait_for
 
 GET = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /students/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\nContent-Length: %d\r\n\r\n"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from wire import Client, Peer, Rig, running
 
 from authz_sidecar.core.types import Code, EntityKey
+from wire import Client, Peer, Rig, running
 
 POST = b"POST /students/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\nContent-Length: %d\r\n\r\n"
 SOCKET = (

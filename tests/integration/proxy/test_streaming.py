@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
+
 from wire import Peer, Rig
 from wire.peers import wait_for
 

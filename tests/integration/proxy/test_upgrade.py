@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from wire import Client, Peer, Rig, running
 from wire.peers import wait_for
 
