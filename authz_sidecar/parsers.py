@@ -84,6 +84,14 @@ def origin(text: str) -> str:
     return url
 
 
+def upstream(text: str) -> str:
+    if not text.startswith("unix:"):
+        return origin(text)
+    if not re.fullmatch(r"unix:/[!-~]+", text):
+        raise ValueError("must have an absolute path after unix:, like unix:/run/service.sock")
+    return text
+
+
 def origins(text: str) -> frozenset[str]:
     return frozenset("*" if item == "*" else origin(item) for item in _items(text))
 

@@ -67,6 +67,7 @@ class _Case:
 
     request: RequestHead
     request_id: str
+    well_formed: bool = False
     rule: Rule | None = None
     identity: Identity | None = None
 
@@ -86,7 +87,10 @@ class _Case:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Decides requests. `enforced` is false in shadow mode: decisions are made but never refuse."""
+    """Decides requests. `enforced` is false in shadow mode: decisions are made but never refuse.
+
+    What is not a well-formed request is refused in either mode: there is nothing sound to send on.
+    """
 
     policy: Policy
     authenticator: Authenticator
@@ -97,16 +101,18 @@ class Pipeline:
 
     async def decide(self, request: RequestHead, request_id: str) -> Decision:
         """The decision on a request, after all the waiting it takes."""
-        for _ in range(MAX_ROUNDS):
-            found = self.attempt(request, request_id)
-            if isinstance(found, Decision):
-                return found
+        rounds = 0
+        while not isinstance(found := self.attempt(request, request_id), Decision):
             case, pending = found
             verdict = await pending()
+            rounds += 1
+            if verdict is None and rounds == MAX_ROUNDS:
+                verdict = Verdict(
+                    Code.GRANTS_UNKNOWN, "the permissions changed faster than they could be read"
+                )
             if verdict is not None:
                 return case.conclude(verdict, enforced=self.enforced)
-        verdict = Verdict(Code.GRANTS_UNKNOWN, "the permissions changed faster than they could be read")
-        return _Case(request, request_id).conclude(verdict, enforced=self.enforced)
+        return found
 
     def attempt(self, request: RequestHead, request_id: str) -> Decision | tuple[_Case, Pending]:
         """Decide now, or say what to wait for."""
@@ -116,12 +122,13 @@ class Pipeline:
         except Refused as refusal:
             found = Verdict(refusal.code, refusal.detail)
         if isinstance(found, Verdict):
-            return case.conclude(found, enforced=self.enforced)
+            return case.conclude(found, enforced=self.enforced or not case.well_formed)
         return case, found
 
     def _steps(self, case: _Case) -> Verdict | Pending:
         request = case.request
         self._check_form(request)
+        case.well_formed = True
         if not self.policy.governs(request.method):
             return Verdict(Code.SAFE_METHOD)
         case.rule = rule = self.policy.match(request.method, target.parse(request.target).path)

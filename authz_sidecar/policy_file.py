@@ -113,7 +113,7 @@ class RuleModel(_Strict):
 class PolicyModel(_Strict):
     """Rules for the requests that may pass; every other change is refused."""
 
-    version: Literal[1]
+    version: Annotated[int, Field(ge=1, le=1)]
     rules: list[RuleModel]
     allow_method_override: bool = False
 
@@ -192,6 +192,8 @@ class _Document:
 
 def _message(error: Any) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
+    if error["loc"] == ("version",) and error["type"] != "missing":
+        return "must be 1"
     if error["type"] in {"model_type", "dict_type"}:
         return "must be a mapping (key: value)"
     if error["type"] == "string_pattern_mismatch":

@@ -118,7 +118,10 @@ TABLE: tuple[Setting, ...] = (
         secret=True,
     ),
     Setting(
-        "AUTHZ_UPSTREAM", parsers.origin, "the protected service, like http://127.0.0.1:8001", required=True
+        "AUTHZ_UPSTREAM",
+        parsers.upstream,
+        "the protected service, like http://127.0.0.1:8001 or unix:/run/service.sock",
+        required=True,
     ),
     Setting("AUTHZ_USER_SERVICE", parsers.base_url, "base URL of the User service", required=True),
     Setting(

@@ -2,9 +2,10 @@
 
 Runs under any Python from 3.11 on, with nothing installed. What is there already is left alone.
 
-    python3 scripts/bootstrap.py [--dev] [PROGRAM...]
+    python3 scripts/bootstrap.py [--dev] [--bench] [PROGRAM...]
 
-`--dev` adds what tests and checks need; a PROGRAM is `redis-server`, `rabbitmq-server` or `postgres`.
+`--dev` adds what tests and checks need, `--bench` what benchmarks compare with; a PROGRAM is one of
+`redis-server`, `rabbitmq-server`, `postgres`, `nginx`, `haproxy` and `wrk`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ DEBIAN_PACKAGES = {
     "redis-server": "redis-server",
     "rabbitmq-server": "rabbitmq-server",
     "postgres": "postgresql",
+    "nginx": "nginx",
+    "haproxy": "haproxy",
+    "wrk": "wrk",
 }
 # Debian starts what it installs, unless this file says no (invoke-rc.d(8)); we start our own.
 POLICY = Path("/usr/sbin/policy-rc.d")
@@ -39,14 +43,19 @@ DOT_SECONDS = 2.0
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--dev", action="store_true")
+    parser.add_argument("--bench", action="store_true")
     parser.add_argument("programs", nargs="*", choices=[[], *DEBIAN_PACKAGES], metavar="PROGRAM")
     arguments = parser.parse_args()
     try:
         _ensure_programs(arguments.programs)
-        _ensure_venv(["user-service", "student-service", *(["dev"] if arguments.dev else [])])
+        extras = [extra for extra in ("dev", "bench") if getattr(arguments, extra)]
+        _ensure_venv(["user-service", "student-service", *extras])
     except subprocess.CalledProcessError as error:
         print(f"{' '.join(map(str, error.cmd))} failed:\n{error.output}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted; the next run goes on from here", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -79,26 +88,32 @@ def _install_packages(packages: Sequence[str]) -> None:
 
 
 def _ensure_venv(extras: Sequence[str]) -> None:
-    if not PYTHON.exists():
-        if not _has_venv():
-            _ensure_python_venv()
-        with _step("making .venv"):
-            _run([sys.executable, "-m", "venv", VENV])
-    stamp, wanted = VENV / "installed", _wanted(extras)
-    installed = stamp.read_text().split() if stamp.exists() else []
-    if wanted[0] in installed[:1] and set(wanted) <= set(installed):
+    """The file `installed` is written last: without it, what is there may be half done."""
+    stamp, digest = VENV / "installed", _digest()
+    if not (PYTHON.exists() and stamp.exists()):
+        _make_venv()
+    installed, *having = stamp.read_text().split() if stamp.exists() else [""]
+    if installed == digest and set(extras) <= set(having):
         return
+    wanted = sorted({*extras, *having})
     with _step("installing Python packages"):
-        requirement = f"{ROOT}[{','.join(extras)}]"
+        requirement = f"{ROOT}[{','.join(wanted)}]"
         constraints = ROOT / "constraints.txt"
         _run([PYTHON, "-m", "pip", "install", "-q", "-c", constraints, "-e", requirement])
-    stamp.write_text("\n".join(wanted))
+    stamp.write_text("\n".join([digest, *wanted]))
 
 
-def _wanted(extras: Sequence[str]) -> list[str]:
-    """What `.venv` must hold: a digest of the requirements, then the extras."""
+def _make_venv() -> None:
+    if not _has_venv():
+        _ensure_python_venv()
+    with _step("making .venv"):
+        _run([sys.executable, "-m", "venv", VENV])
+
+
+def _digest() -> str:
+    """Of all that says which packages are needed."""
     content = b"".join((ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt"))
-    return [hashlib.sha256(content).hexdigest(), *extras]
+    return hashlib.sha256(content).hexdigest()
 
 
 def _has_venv() -> bool:

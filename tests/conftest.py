@@ -1,10 +1,16 @@
 """Real servers, started when the first test asks for them; each pytest worker has its own."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from stack.servers import PostgreSQL, RabbitMQ, Redis
+
+
+def pytest_configure() -> None:
+    """A SIGTERM ends a run as Ctrl-C does: fixtures end the servers that they started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

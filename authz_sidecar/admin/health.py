@@ -36,17 +36,23 @@ class Health:
 
 
 def reachable(url: str) -> Check:
-    """Whether something accepts connections at the origin `url`."""
+    """Whether something accepts connections at the origin `url`, or at `unix:/path`."""
     parts = urlsplit(url)
-    host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+    async def connect() -> None:
+        if parts.scheme == "unix":
+            _, writer = await asyncio.open_unix_connection(parts.path)
+        else:
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            _, writer = await asyncio.open_connection(parts.hostname, port)
+        writer.close()
 
     async def check() -> str | None:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                _, writer = await asyncio.open_connection(host, port)
+                await connect()
         except OSError as error:
             return error.strerror or "unreachable"
-        writer.close()
         return None
 
     return check

@@ -65,14 +65,17 @@ def _generation(claims: Claims) -> int:
     return value
 
 
-def _revision(claims: Claims) -> RevisionToken:
-    value = claims.get("authz_rev")
+def _revision(claims: Claims) -> RevisionToken | None:
+    """Left out by the User service only while its change log cannot be read."""
+    if "authz_rev" not in claims:
+        return None
+    value = claims["authz_rev"]
     try:
         if isinstance(value, str):
             return RevisionToken.parse(value)
     except ValueError:
         pass
-    raise _invalid("needs authz_rev, a revision token")
+    raise _invalid("has an authz_rev that is no revision token")
 
 
 def _invalid(message: str) -> Refused:

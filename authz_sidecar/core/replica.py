@@ -168,14 +168,16 @@ class ReplicaMachine:
         self._enter(Event.BEGAN)
         self._resync = Resync("start")
 
-    def resume(self, position: Position, now: float) -> list[Effect]:
-        """Stand where a store stands. That proves nothing: a pull must follow."""
-        return self._stand_at(position, now)
+    def restart(self, position: Position, head: int, sent_at: float, now: float) -> list[Effect]:
+        """Stand where a copy stands of which a request sent at `sent_at` said that the head was `head`.
 
-    def restart(self, position: Position, sent_at: float, now: float) -> list[Effect]:
-        """Stand where a snapshot stands that was asked for at `sent_at`."""
+        The copy is a snapshot (then its own revision is the head), or one that the User service knows.
+        """
         effects = self._stand_at(position, now)
-        self._prove(position.revision, sent_at)
+        self._prove(head, sent_at)
+        self._hear(head, now)
+        if self._position.revision < self._head:
+            self._gap_due = now
         self._succeeded()
         self.settle(now)
         return effects
@@ -326,6 +328,7 @@ class ReplicaMachine:
         self._head = position.revision
         self._proofs.clear()
         self._fresh_at = None
+        self._offset = None  # another history may live on another machine, with another clock
         self._beat_at = None
         self._close_gap()
         self._resync = None
@@ -336,11 +339,9 @@ class ReplicaMachine:
             for key, held in self._held.items()
             if key[0] == position.epoch and key[1] > position.revision
         }
-        effects = self._release()
         if self._held:
             self._hear(max(revision for _, revision in self._held), now)
-            self._gap_due = now
-        return effects
+        return self._release()
 
     def _advance(self, change: Change) -> Apply:
         self.applied = change.position

@@ -73,7 +73,7 @@ def line(decision: Decision, at: float, policy_digest: str) -> dict[str, Any]:
         "subject": identity.subject if identity else None,
         "token_generation": identity.token_generation if identity else None,
         "method": decision.method,
-        "target": decision.target,
+        "target": decision.target.partition("?")[0],  # a query may hold somebody's secret
         "rule": decision.rule,
         "quantifier": requirement.quantifier if requirement else None,
         "permissions": requirement.permissions if requirement else (),

@@ -38,6 +38,15 @@ class ChangeStream:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmation:
+    """At `sent_at` on our clock or later, `position` was on the service's history, and `head` the newest."""
+
+    position: Position
+    head: int
+    sent_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotStream:
     """All entities at `position`; iterating raises `MalformedMessage` at the end of a truncated one."""
 
@@ -73,13 +82,13 @@ class Feed:
             now = changes.parse_instant(response.headers.get("Authz-Now", ""))
             yield ChangeStream(head, now, sent_at, _changes(response))
 
-    async def knows(self, position: Position) -> bool:
-        """Whether this point is on the service's present history and the log goes on from it."""
+    async def confirm(self, position: Position) -> Confirmation | None:
+        """`None` when the service's log does not go on from this point, or belongs to another history."""
         try:
-            async with self.changes(position, limit=1):
-                return True
+            async with self.changes(position, limit=1) as stream:
+                return Confirmation(position, stream.head, stream.sent_at)
         except HistoryGone:
-            return False
+            return None
 
     @asynccontextmanager
     async def snapshot(self, bucket: int = 0, buckets: int = 1) -> AsyncIterator[SnapshotStream]:
@@ -105,6 +114,14 @@ class Feed:
     async def check(self, sub: str, permission: str | None, token_generation: int | None) -> CheckAnswer:
         """The service's own decision."""
         question = {"sub": sub, "permission": permission, "token_generation": token_generation}
+        try:
+            return await self._ask(question)
+        except Unavailable as error:
+            if not _connection_had_died(error.__cause__):
+                raise
+            return await self._ask(question)  # asking twice does no harm
+
+    async def _ask(self, question: Mapping[str, Any]) -> CheckAnswer:
         async with self._open("POST", "check", ANSWER, json=question) as response:
             return changes.parse_check(await _body(response))
 
@@ -138,6 +155,12 @@ class Feed:
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"User service: {path}: {type(error).__name__}") from error
+
+
+def _connection_had_died(cause: BaseException | None) -> bool:
+    """Kept connections end at any time; aiohttp repeats requests on a new one only for safe methods."""
+    died = isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+    return died and not isinstance(cause, aiohttp.ClientConnectorError)
 
 
 def _check_status(response: aiohttp.ClientResponse, path: str, *, missing: bool) -> None:

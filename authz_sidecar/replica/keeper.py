@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class StoreKeeper:
-    """`doubt` is called when the store proves that this process stands on a history that has ended."""
+    """`doubt` is called when the store shows that this process may stand on a history that has ended."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class StoreKeeper:
         """The generation that the User service last confirmed."""
         self._failures = 0
         self.busy = asyncio.Lock()
-        """Held while the store is written; whoever holds it may call `usable_copy`, `load` and `adopt`."""
+        """Held while the store is written; whoever holds it may call `find`, `load` and `adopt`."""
 
     @property
     def position(self) -> Position | None:
@@ -115,17 +115,15 @@ class StoreKeeper:
         """Whether this copy is known to be of our history."""
         return copy.generation == self._generation
 
-    async def usable_copy(self) -> tuple[Copy | None, str | None]:
-        """The store's copy if the User service can go on from it; else the generation to be replaced."""
+    async def find(self) -> Copy | None:
+        """The store's copy, whether or not it can be used; `None` too when the store cannot be asked."""
         try:
             copy = await self._store.current()
         except StoreUnavailable as error:
             self._dependencies.report("store", False, str(error))
-            return None, None
+            return None
         self._dependencies.report("store", True)
-        if copy is None:
-            return None, None
-        return (copy, None) if await self._feed.knows(copy.position) else (None, copy.generation)
+        return copy
 
     def adopt(self, copy: Copy | None) -> None:
         """Read from this copy from now on; it stands where this process stands."""
@@ -197,17 +195,9 @@ class StoreKeeper:
             return True
         if changes:
             await self._write(copy, changes)
-        elif not self._is_ahead(copy, self._end):
-            self._doubt()
-            return False
-        return True
-
-    @property
-    def _end(self) -> Position:
-        history = self._near.history
-        if history is None:
-            raise AssertionError("a store is compared only with a position")
-        return history.end
+            return True
+        self._doubt()  # it is at the head and not where we know it: are we on the live history ourselves?
+        return False
 
     async def _reload(self, cause: str, replaces: str | None) -> None:
         self._observer.resync(cause)

@@ -143,7 +143,8 @@ class _mapped:  # noqa: N801 (used like a function)
     async def __aenter__(self) -> None: ...
 
     async def __aexit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, RedisError | OSError | TimeoutError):
+        # uvloop raises RuntimeError where asyncio raises OSError: writing to a connection that has just died.
+        if isinstance(error, RedisError | OSError | TimeoutError | RuntimeError):
             raise StoreUnavailable(f"Redis: {type(error).__name__}") from error
 
 

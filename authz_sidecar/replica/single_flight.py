@@ -27,8 +27,3 @@ class SingleFlight(Generic[T]):
             flight = self._flights[key] = asyncio.create_task(work())
             flight.add_done_callback(lambda _flight: self._flights.pop(key))
         return await asyncio.shield(flight)
-
-    def cancel(self) -> None:
-        """End every call, for the end of the process."""
-        for flight in self._flights.values():
-            flight.cancel()

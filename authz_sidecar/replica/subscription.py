@@ -15,6 +15,7 @@ from uuid import uuid4
 import aiormq
 from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
 from aiormq.exceptions import AMQPError
+from pamqp.common import FieldTable
 from yarl import URL
 
 EXCHANGE = "authz.changes"
@@ -40,6 +41,8 @@ class Subscription:
         self._on_message = on_message
         self._on_state = on_state
         self._failures = 0
+        self.queue: str | None = None
+        """Of the latest subscription."""
 
     async def run(self) -> NoReturn:
         """Subscribe, and do it again whenever the subscription ends, until cancelled."""
@@ -63,28 +66,27 @@ class Subscription:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 channel = await connection.channel()
                 channel.on_consumer_cancel_callbacks.add(lambda _frame: cancelled.set())
-                await self._consume(channel)
+                self.queue = await open_queue(channel)
+                await channel.basic_consume(self.queue, self._receive, no_ack=True)
             self._failures = 0
             self._on_state(True)
             await _ended(connection, channel, cancelled)
         finally:
             await _close(connection)
 
-    async def _consume(self, channel: AbstractChannel) -> None:
-        # Passive: the exchange is the User service's, and our broker user may not declare it.
-        await channel.exchange_declare(EXCHANGE, exchange_type="fanout", passive=True, durable=True)
-        queue = f"{QUEUE_PREFIX}{uuid4().hex}"
-        await channel.queue_declare(
-            queue,
-            exclusive=True,
-            auto_delete=True,
-            arguments={"x-max-length": QUEUE_LENGTH, "x-overflow": "drop-head"},
-        )
-        await channel.queue_bind(queue, EXCHANGE)
-        await channel.basic_consume(queue, self._receive, no_ack=True)
-
     async def _receive(self, message: DeliveredMessage) -> None:
         self._on_message(message.body)
+
+
+async def open_queue(channel: AbstractChannel) -> str:
+    """A queue of our own that receives all messages from now on and goes with the connection."""
+    # Passive: the exchange is the User service's, and our broker user may not declare it.
+    await channel.exchange_declare(EXCHANGE, exchange_type="fanout", passive=True, durable=True)
+    queue = f"{QUEUE_PREFIX}{uuid4().hex}"
+    bounds: FieldTable = {"x-max-length": QUEUE_LENGTH, "x-overflow": "drop-head"}
+    await channel.queue_declare(queue, exclusive=True, auto_delete=True, arguments=bounds)
+    await channel.queue_bind(queue, EXCHANGE)
+    return queue
 
 
 async def _ended(connection: AbstractConnection, channel: AbstractChannel, cancelled: asyncio.Event) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
@@ -19,7 +19,8 @@ from authz_sidecar.core.events import ReplicaObserver, ReplicaStatus
 from authz_sidecar.core.replica import Apply, AskHead, Effect, Ignore, Pull, ReplicaMachine, Resync, Wait
 from authz_sidecar.core.types import Change, Clock, Entity, EntityKey, Position
 from authz_sidecar.replica.dependencies import Dependencies
-from authz_sidecar.replica.feed import Feed
+from authz_sidecar.replica.drift import DriftCheck
+from authz_sidecar.replica.feed import Confirmation, Feed
 from authz_sidecar.replica.keeper import StoreKeeper
 from authz_sidecar.replica.near_cache import NearCache
 from authz_sidecar.replica.store import Copy, Store
@@ -30,6 +31,7 @@ MAX_WAITING = 1_000
 """Requests that may wait for a revision at once; the rest are refused at once."""
 BRIEF = 0.03
 """Seconds in which a subscription usually delivers; only then is the feed asked."""
+RESTART_DELAY = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -48,26 +50,37 @@ class Replica:
         self._dependencies = Dependencies(observer)
         self.near = NearCache(settings.near_cache_size)
         self.keeper = StoreKeeper(store, feed, self.near, self._dependencies, observer, self._demand)
+        self._drift = DriftCheck(store, feed, self.keeper, self.near, observer)
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
         self._waiting = 0
         self._confirmed_at = float("-inf")
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._changed: Callable[[Collection[EntityKey] | None], None] = lambda _: None
+
+    def watch(self, changed: Callable[[Collection[EntityKey] | None], None]) -> None:
+        """Have `changed` called with the entities of each move; `None`: any may have changed."""
+        self._changed = changed
 
     async def start(self) -> None:
         """Returns at once; dependencies that are down are waited for in the background."""
         self._machine.begin()
         if self._settings.amqp_url is not None:
             subscription = Subscription(self._settings.amqp_url, self._on_message, self._on_broker)
-            self._tasks.append(asyncio.create_task(subscription.run(), name="subscription"))
-        self._tasks.append(asyncio.create_task(self._follow(), name="replica"))
-        self._tasks.append(asyncio.create_task(self.keeper.run(), name="store"))
+            self._spawn("subscription", subscription.run)
+        self._spawn("replica", self._follow)
+        self._spawn("store", self.keeper.run)
+        self._spawn("drift", self._drift.run)
+
+    def _spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        self._tasks.add(asyncio.create_task(_for_ever(name, work), name=name))
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
+        # Again and again: `asyncio.wait_for` of Python 3.11, which libraries use, can swallow a cancellation.
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            _, self._tasks = await asyncio.wait(self._tasks, timeout=0.1)
 
     # core.decision.View
 
@@ -184,20 +197,21 @@ class Replica:
 
     def _execute(self, effects: Sequence[Effect]) -> None:
         """Carry out what the state machine decided, before anything else can run."""
-        moved = False
+        changed: list[EntityKey] = []
         for effect in effects:
             if isinstance(effect, Apply):
                 self.near.apply(effect.change)
                 self._observer.applied(effect.change.position, self._propagation(effect.change))
-                moved = True
+                changed += (entity.key for entity in effect.change.entities)
             elif isinstance(effect, Ignore):
                 if effect.reason == "duplicate":
                     self._observer.duplicate()
                 else:
                     self._observer.foreign_epoch()
-        if moved:
+        if changed:
             self._announce()
             self.keeper.notify()
+            self._changed(changed)
 
     def _propagation(self, change: Change) -> float | None:
         if not self._machine.was_live or change.marked_at is None:
@@ -237,10 +251,6 @@ class Replica:
         except Unavailable as error:
             self.service_answered(False, str(error))
             self._fail()
-        except Exception:
-            # A mistake of ours must not end the task: staleness refuses meanwhile, the next try may do.
-            logger.exception("following the User service")
-            self._fail()
 
     def _fail(self) -> None:
         self._machine.failed(self.now(), random.uniform(0.5, 1.0))  # noqa: S311 (jitter)
@@ -263,24 +273,40 @@ class Replica:
     async def _take_position(self, cause: str) -> None:
         """Stand where the store stands, if the User service can go on from there; else at a snapshot."""
         async with self.keeper.busy:
-            copy, replaces = await self.keeper.usable_copy()
-            if copy is not None:
-                self._stand(copy.position, self._machine.resume(copy.position, self.now()), copy)
+            copy = await self.keeper.find()
+            known = await self._feed.confirm(copy.position) if copy is not None else None
+            if known is not None:
+                self._stand(known, copy)
                 return
             self._observer.resync(cause)
+            replaces = None if copy is None else copy.generation
             async with self._feed.snapshot() as snapshot:
                 try:
-                    copy = await self.keeper.load(snapshot, replaces)
+                    loaded = await self.keeper.load(snapshot, replaces)
                 except StoreUnavailable as error:
                     # What is missing here is then asked for one subject at a time.
                     logger.warning("the snapshot is not kept: %s", error)
-                effects = self._machine.restart(snapshot.position, snapshot.sent_at, self.now())
-                self._stand(snapshot.position, effects, copy)
-                self._confirmed_at = max(self._confirmed_at, snapshot.sent_at)
-            self._announce()
+                    loaded = None
+                position = snapshot.position
+                self._stand(Confirmation(position, position.revision, snapshot.sent_at), loaded)
 
-    def _stand(self, position: Position, effects: Sequence[Effect], copy: Copy | None) -> None:
-        self.near.restart(position)
+    def _stand(self, at: Confirmation, copy: Copy | None) -> None:
+        """Move to another position, with everything that hangs on it, in one step."""
+        effects = self._machine.restart(at.position, at.head, at.sent_at, self.now())
+        self.near.restart(at.position)
         self.keeper.adopt(copy)
         self._execute(effects)
-        logger.info("standing at %s", position.token)
+        self._confirmed_at = max(self._confirmed_at, at.sent_at)
+        self._announce()
+        self._changed(None)
+        logger.info("standing at %s", at.position.token)
+
+
+async def _for_ever(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """A mistake of ours must not end a task unnoticed: staleness refuses meanwhile, the next try may do."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            logger.exception("%s: failed, is started again", name)
+        await asyncio.sleep(RESTART_DELAY)

@@ -11,6 +11,8 @@ _DEBIAN = {
     "rabbitmqctl": "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin",
     "initdb": "/usr/lib/postgresql/*/bin",
     "postgres": "/usr/lib/postgresql/*/bin",
+    "nginx": "/usr/sbin",
+    "haproxy": "/usr/sbin",
 }
 
 

@@ -9,9 +9,10 @@ import random
 import signal
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,10 +82,14 @@ class Process:
     def exit_code(self) -> int | None:
         return self._child.poll() if self._child else None
 
+    def pids(self) -> list[int]:
+        """The program's own and those of all that it started."""
+        return [self.pid, *_descendants(self.pid)]
+
     def start(self) -> None:
         if self.alive:
             raise StackError(f"{self.argv[0]} runs already")
-        with self.log_path.open("ab") as log:
+        with self.log_path.open("ab") as log, undisturbed():
             self._child = subprocess.Popen(
                 self.argv,
                 env=self._env,
@@ -95,7 +100,7 @@ class Process:
                 start_new_session=True,
                 **_identity(self._user),
             )
-        _running.add(self)
+            _running.add(self)
 
     def stop(self, grace: float = 10) -> None:
         """Asks the program to end; after `grace` seconds ends it. Then ends all that it started."""
@@ -136,6 +141,56 @@ class Process:
         if self._child is None:
             raise StackError(f"{self.argv[0]} was not started")
         return self._child
+
+
+def run(
+    argv: Sequence[str], what: str, *, env: Mapping[str, str], cwd: Path | None = None, deadline: float
+) -> str:
+    """What a short command prints. Raises StackError with `what` and its complaint."""
+    child: subprocess.Popen[str] | None = None
+    try:
+        with undisturbed():
+            child = subprocess.Popen(
+                argv,
+                env={**os.environ, **env},
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        printed, complaint = child.communicate(timeout=deadline)
+    except BaseException as error:
+        if child is not None:
+            _signal_all(child.pid, _descendants(child.pid), signal.SIGKILL)
+            child.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise StackError(f"{what}: not within {deadline:g} s") from error
+        raise
+    if child.returncode:
+        raise StackError(f"{what} failed:\n{complaint or printed}")
+    return printed
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """SIGINT and SIGTERM wait meanwhile: raised while a child is started, they would lose sight of it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    ours = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+        for late in came:
+            signal.raise_signal(late)
 
 
 def _signal_all(group: int, family: list[int], number: signal.Signals) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import secrets
 import shutil
 import signal
 import socket
-import subprocess
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -17,7 +17,7 @@ from psycopg import sql
 
 from stack.binaries import require
 from stack.daemon import Daemon
-from stack.process import Process, StackError, free_port, wait_for
+from stack.process import Process, StackError, free_port, run, wait_for
 
 
 class HasUrl(Protocol):
@@ -83,11 +83,25 @@ class RabbitMQ(Daemon):
     def url_of(self, user: str, password: str) -> str:
         return f"amqp://{user}:{password}@{self.address}/%2F"
 
+    def add_virtual_host(self, name: str) -> str:
+        """A broker of one's own within the broker; its URL."""
+        self._control("add_vhost", name)
+        self._control("set_permissions", "--vhost", name, self.user, ".*", ".*", ".*")
+        return f"amqp://{self.user}:{self.password}@{self.address}/{name}"
+
     def add_user(self, name: str, password: str, *, configure: str, write: str, read: str) -> str:
         """Makes a user with these permissions (regular expressions of resource names); its URL."""
         self._control("add_user", name, password)
         self._control("set_permissions", name, configure, write, read)
         return self.url_of(name, password)
+
+    def limit_queues(self, pattern: str, length: int | None) -> None:
+        """Queues of these names keep at most so many messages, and drop the oldest; `None`: as they like."""
+        if length is None:
+            self._control("clear_policy", "limit")
+        else:
+            limit = json.dumps({"max-length": length, "overflow": "drop-head"})
+            self._control("set_policy", "--apply-to", "queues", "limit", pattern, limit)
 
     def prepare(self) -> None:
         (self.directory / "home").mkdir()
@@ -120,11 +134,7 @@ class RabbitMQ(Daemon):
 
     def _control(self, *command: str) -> None:
         argv = [require("rabbitmqctl"), "--quiet", *command]
-        done = subprocess.run(
-            argv, env={**os.environ, **self._environment()}, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise StackError(f"rabbitmqctl {command[0]}: {done.stderr.strip() or done.stdout.strip()}")
+        run(argv, f"rabbitmqctl {command[0]}", env=self._environment(), deadline=self.start_seconds)
 
     def _environment(self) -> dict[str, str]:
         here = self.directory

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -13,7 +11,7 @@ from typing import ClassVar, Self
 from urllib.request import urlopen
 
 from stack.daemon import Daemon
-from stack.process import Process, StackError, free_port
+from stack.process import Process, free_port, run
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = ROOT / "compose" / "policy.yaml"
@@ -62,23 +60,19 @@ class DjangoService(Service):
         argv = [
             *(sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", self.address),
             *("--worker-class", "gthread", "--threads", "4", "--keep-alive", "75", "--graceful-timeout", "2"),
+            "--no-control-socket",  # it would be one for all, in the home directory
             *("--access-logfile", str(self.access_log_path), "--access-logformat", ACCESS_LOG_FORMAT),
         ]
         return Process(argv, env=self.env, cwd=self.root, log_path=self.log_path)
 
-    def manage(self, *command: str) -> str:
-        """What `manage.py` prints."""
-        done = subprocess.run(
-            [sys.executable, "manage.py", *command],
-            cwd=self.root,
-            env={**os.environ, **self.env},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise StackError(f"{self.name}: manage.py {command[0]}:\n{done.stderr or done.stdout}")
-        return done.stdout.strip()
+    def manage(self, *command: str, database_url: str | None = None) -> str:
+        """What `manage.py` prints; on another database if one is named."""
+        elsewhere = {"DATABASE_URL": database_url} if database_url else {}
+        argv = [sys.executable, "manage.py", *command]
+        what = f"{self.name}: manage.py {command[0]}"
+        return run(
+            argv, what, env={**self.env, **elsewhere}, cwd=self.root, deadline=self.start_seconds
+        ).strip()
 
     def requests(self) -> Counter[tuple[str, str]]:
         """How often each (method, path) was answered so far; the newest may be missing for an instant."""

@@ -169,5 +169,5 @@ class Upstream:
 async def wait_for(condition: Callable[[], object]) -> None:
     """Until `condition()` holds; it has to be something that the event loop brings about."""
     async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110 (what is waited for tells nobody)
+        while not condition():
             await asyncio.sleep(0.001)

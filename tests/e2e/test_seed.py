@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -187,3 +189,39 @@ def test_request_based_validation(system: Stack, people: People) -> None:
     assert attempt().status == 403
     metrics = call(f"{sidecar.admin_url}/metrics").body.decode()
     assert 'authz_user_service_calls_total{class="2xx",endpoint="check"} 5.0' in metrics
+
+
+def test_no_log_holds_a_credential(system: Stack, people: People) -> None:
+    """Neither a token, good or bad, nor a password, nor a service's credential."""
+    people.grant(people.new_user("evil"), ADD)
+    good, bad = people.token("evil"), "eyJhbGciOiJub25lIn0.e30.c2VjcmV0"
+    assert create(system, good).status == 201
+    assert create(system, bad).status == 401
+    assert call(f"{system.sidecar.url}/students/?token={bad}").status == 200
+    services = (system.sidecar, system.user_service, system.relay, system.student_service)
+    logs = "".join(service.log_path.read_text() for service in services if service)
+    assert '"type": "decision"' in logs
+    secrets = (good, bad, good.split(".")[2], system.user_service.password, system.user_service.service_token)
+    urls = (system.sidecar.env["AUTHZ_REDIS_URL"], system.sidecar.env["AUTHZ_AMQP_URL"])
+    passwords = [url.split("@")[0].split(":")[-1] for url in urls]
+    for secret in (*secrets, *passwords):
+        assert secret not in logs
+
+
+def test_a_revocation_ends_an_upload_that_is_under_way(system: Stack, people: People) -> None:
+    user = people.new_user("slow")
+    people.grant(user, ADD)
+    token, parts = people.token("slow"), urlsplit(system.sidecar.url)
+    assert create(system, token).status == 201
+    head = (
+        f"POST /students/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+    )
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=30) as connection:
+        connection.sendall(head.encode() + b"{")
+        people.revoke(user, ADD)
+        answer = b""
+        while data := connection.recv(65536):
+            answer += data
+    assert answer.startswith(b"HTTP/1.1 403 Forbidden\r\n")
+    assert b'"code": "permission_denied"' in answer

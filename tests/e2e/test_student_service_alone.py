@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+
 from stack.services import StudentService
 
 PIECE = 64 * 1024

@@ -59,7 +59,8 @@ RULES = "version: 1\nrules:\n"
         ("", ["policy.yaml:1: must be a mapping (key: value)"]),
         ("rules: []", ["policy.yaml:1: 'version' is missing"]),
         ("version: 1", ["policy.yaml:1: 'rules' is missing"]),
-        ("version: 2\nrules: []", ["policy.yaml:1: version: input should be 1"]),
+        ("version: 2\nrules: []", ["policy.yaml:1: version: must be 1"]),
+        ("version: true\nrules: []", ["policy.yaml:1: version: must be 1"]),
         (
             "version: 1\nrules: []\nrule: []",
             ["policy.yaml:3: rule: 'rule' is not known here; remove it or mend its spelling"],

@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
-from django.db.models import Count, Min, Q
+from django.db.models import Count, Min, Q, QuerySet
 
 from changelog import clock, differences
 from changelog.errors import SequencingFailed
@@ -26,6 +26,8 @@ from changelog.transactions import refuse_inside_transaction, sequencing
 
 LIMIT = 1000
 """Entities in one run, and in one revision."""
+PART = 250
+"""Entities taken at a time from a transaction that has more: the lock is held only briefly."""
 
 
 def sequence(within: float = 5.0) -> Head:
@@ -58,15 +60,25 @@ def run(within: float = 5.0) -> bool:
 
 def _pending() -> tuple[list[Key], bool]:
     """The entities of this run, and whether they are all that are marked."""
-    everything = Mark.objects.order_by("kind", "key").values_list("kind", "key").distinct()
-    entities = list(everything[: LIMIT + 1])
+    entities = _entities(Mark.objects.all())
     if len(entities) <= LIMIT:
-        return [Key(*entity) for entity in entities], True
-    return _smallest_transactions(), False
+        return entities, True
+    entities = _entities(Mark.objects.filter(tx__in=_smallest_transactions()))
+    return entities if len(entities) <= LIMIT else entities[:PART], False
 
 
-def _smallest_transactions() -> list[Key]:
-    """The entities of the transactions with the fewest marks, as many as fit, or of a part of one."""
+def _entities(marks: QuerySet[Mark]) -> list[Key]:
+    """What is marked, in the order of the marks; only so many that more than `LIMIT` can be told."""
+    entities: dict[Key, None] = {}
+    for kind, key in marks.order_by("id").values_list("kind", "key").iterator(chunk_size=LIMIT):
+        entities[Key(kind, key)] = None
+        if len(entities) > LIMIT:
+            break
+    return list(entities)
+
+
+def _smallest_transactions() -> list[int]:
+    """Those with the fewest marks, as many as surely fit into one run; at least one."""
     chosen: list[int] = []
     total = 0
     sizes = Mark.objects.values_list("tx").annotate(size=Count("id")).order_by("size", "tx")
@@ -75,8 +87,7 @@ def _smallest_transactions() -> list[Key]:
         if chosen and total > LIMIT:
             break
         chosen.append(tx)
-    marks = Mark.objects.filter(tx__in=chosen).order_by("id").values_list("kind", "key")
-    return [Key(*entity) for entity in dict.fromkeys(marks[:LIMIT])]
+    return chosen
 
 
 def _any_of(entities: list[Key]) -> Q:

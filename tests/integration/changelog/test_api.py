@@ -3,15 +3,16 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.contrib.auth.models import Group, Permission
-from django.db import connection
+from django.db import connection, connections
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from changelog import service_tokens
+from changelog import service_tokens, snapshot
 from changelog.epochs import new_epoch, prune
 from changelog.models import Entity, Head, Revision, ServiceToken
 from changelog.sequencer import sequence
@@ -104,8 +105,8 @@ def test_a_new_epoch_begins_where_the_old_one_was(head: Head, sidecar: Client) -
     begun = new_epoch()
     assert begun.revision == head.revision
     assert sidecar.get(f"{API}/changes", {"epoch": head.epoch, "after": 1}).status_code == 410
-    snapshot = lines(sidecar.get(f"{API}/snapshot"))[0]
-    query = {"epoch": snapshot["epoch"], "after": snapshot["revision"], "at": snapshot["at"]}
+    first = lines(sidecar.get(f"{API}/snapshot"))[0]
+    query = {"epoch": first["epoch"], "after": first["revision"], "at": first["at"]}
     User.objects.create(username="bob")
     (change,) = lines(sidecar.get(f"{API}/changes", query))
     assert change["revision"] == head.revision + 1
@@ -127,6 +128,35 @@ def test_the_snapshot_is_the_whole_state_without_tombstones(ann: User, head: Hea
     assert last == {"type": "end", "entities": 2}
     assert {entity["kind"] for entity in entities} == {"user", "group"}
     assert all(entity.keys() == {"kind", "key", "revision", "state"} for entity in entities)
+
+
+def test_a_snapshot_shows_one_state_whatever_is_written_meanwhile(database: str, sidecar: Client) -> None:
+    count = 3 * snapshot.CHUNK
+    Entity.objects.bulk_create(
+        Entity(kind="user", key=str(key), revision=0, slot=0, state="{}") for key in range(count)
+    )
+    begun = iter(sidecar.get(f"{API}/snapshot"))
+    first = json.loads(next(begun))
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(forget_everyone).result()
+    *entities, last = lines(begun)
+    assert len(entities) == first["entities"] == last["entities"] == count
+
+
+def forget_everyone() -> None:
+    try:
+        Entity.objects.all().delete()
+    finally:
+        connections["default"].close()
+
+
+def test_a_reader_that_goes_away_leaves_nothing_behind(database: str, sidecar: Client) -> None:
+    User.objects.create(username="ann")
+    response = sidecar.get(f"{API}/snapshot")
+    next(iter(response))
+    response.close()
+    User.objects.create(username="bob")
+    assert len(lines(sidecar.get(f"{API}/snapshot"))) == 4
 
 
 def test_buckets_are_a_partition_and_their_digests_are_as_specified(database: str, sidecar: Client) -> None:
@@ -163,8 +193,8 @@ def test_a_subject_with_the_entities_it_is_made_of(ann: User, head: Head, sideca
         "permissions": ["students.add_student", "students.change_student"],
         "token_generation": 0,
     }
-    snapshot = lines(sidecar.get(f"{API}/snapshot"))[1:-1]
-    assert sorted(entities, key=str) == sorted(snapshot, key=str)
+    everything = lines(sidecar.get(f"{API}/snapshot"))[1:-1]
+    assert sorted(entities, key=str) == sorted(everything, key=str)
 
 
 @pytest.mark.parametrize("sub", ["999999", "01", "a/b", "%C3%BC", "%00"])

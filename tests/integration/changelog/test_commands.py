@@ -43,7 +43,7 @@ def test_a_token_that_is_too_short_is_refused(
     database: str, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("TOKEN", value)
-    with pytest.raises(CommandError, match="TOKEN: .* at least 20 characters"):
+    with pytest.raises(CommandError, match=r"TOKEN: .* at least 20 characters"):
         run("new_service_token", "sidecar", "--token-from-env", "TOKEN")
 
 

@@ -138,12 +138,32 @@ def test_two_administrators_at_once_lose_nothing(database: str) -> None:
 
 @only_postgresql
 def test_an_import_does_not_delay_a_revocation(database: str) -> None:
-    ann = User.objects.create(username="ann", is_superuser=True)
+    ann, staff = User.objects.create(username="ann", is_superuser=True), Group.objects.create(name="staff")
     quietly(lambda: User.objects.bulk_create(User(username=f"u{n}") for n in range(2500)))
-    quietly(lambda: User.objects.filter(pk=ann.pk).update(is_superuser=False))
+
+    def revoke() -> None:
+        User.objects.filter(pk=ann.pk).update(is_superuser=False)
+        staff.permissions.add(permission("view_student"))
+
+    quietly(revoke)
     head = Head.objects.get().revision
     assert sequencer.run() is False
-    assert f"user {ann.pk}" in entities_of(head + 1)
+    assert entities_of(head + 1).keys() == {f"user {ann.pk}", f"group {staff.pk}"}
+
+
+@only_postgresql
+def test_many_marks_of_one_transaction_are_split_only_if_they_are_of_many_entities(database: str) -> None:
+    quietly(lambda: User.objects.bulk_create(User(username=f"u{n}") for n in range(2500)))
+    few = Group.objects.bulk_create(Group(name=f"g{n}") for n in range(600))
+    head = Head.objects.get().revision
+
+    def grant_twice() -> None:
+        for codename in ("view_student", "add_student", "change_student", "delete_student"):
+            permission(codename).group_set.add(*few)
+
+    quietly(grant_twice)
+    sequencer.run()
+    assert len(entities_of(head + 1)) == 600
 
 
 def test_a_large_transaction_is_split_into_bounded_revisions(database: str) -> None:
@@ -157,16 +177,15 @@ def test_a_large_transaction_is_split_into_bounded_revisions(database: str) -> N
 
 
 def test_many_marks_of_few_entities_are_one_revision(database: str) -> None:
-    user = User.objects.create(username="ann")
+    User.objects.bulk_create(User(username=f"u{n}") for n in range(400))
     before = sequence().revision
 
     def busy() -> None:
-        for _ in range(sequencer.LIMIT + 10):
-            User.objects.filter(pk=user.pk).update(is_active=connection.ops is None)
-            User.objects.filter(pk=user.pk).update(is_active=True)
-        User.objects.filter(pk=user.pk).update(is_active=False)
+        for active in (False, True, False):
+            User.objects.update(is_active=active)
 
     quietly(busy)
+    assert Mark.objects.count() == 1200 > sequencer.LIMIT
     assert sequence().revision == before + 1
 
 

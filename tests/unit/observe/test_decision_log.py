@@ -20,7 +20,7 @@ def decision(code: Code, request_id: str = "r1") -> Decision:
     return Decision(
         request_id=request_id,
         method="POST",
-        target="/students/",
+        target="/students/?token=secret",
         verdict=Verdict(code, "why", POSITION, 0.25),
         status=0 if code is Code.GRANTED else 403,
         rule="POST /students/",

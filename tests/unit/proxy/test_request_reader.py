@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import itertools
 
 import pytest
 from hypothesis import given
@@ -31,7 +31,7 @@ def read(data: bytes, limits: ProxyLimits | None = None, cuts: tuple[int, ...] =
             found.append(reader.requests.popleft())
 
     edges = [0, *sorted(cuts), len(data)]
-    for start, end in pairwise(edges):
+    for start, end in itertools.pairwise(edges):
         reader.feed(data[start:end])
         take()
     return found

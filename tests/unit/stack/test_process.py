@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.process import Process, StackError, free_port, wait_for
+from stack.process import Process, StackError, free_port, run, undisturbed, wait_for
 
 PARENT = """
     import subprocess, sys
@@ -113,6 +113,41 @@ def test_waiting_names_what_did_not_happen_and_the_last_problem() -> None:
 def test_wait_for_hands_on_the_first_true_result() -> None:
     results = iter([None, 0, "third"])
     assert wait_for(lambda: next(results), 20, "a result") == "third"
+
+
+COMMANDS = [
+    ("print('done')", None),
+    ("raise SystemExit('no such table')", r"(?s)the command failed:.*no such table"),
+    ("import time; time.sleep(600)", "the command: not within 1 s"),
+]
+
+
+@pytest.mark.parametrize(("code", "message"), COMMANDS)
+def test_a_short_command_is_done_or_says_why_not(code: str, message: str | None) -> None:
+    argv = [sys.executable, "-c", code]
+    if message is None:
+        assert run(argv, "the command", env={}, deadline=20) == "done\n"
+        return
+    with pytest.raises(StackError, match=message):
+        run(argv, "the command", env={}, deadline=1 if "600" in code else 20)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_until_a_started_child_is_known(number: signal.Signals) -> None:
+    reached = []
+
+    @undisturbed()
+    def start() -> None:
+        signal.raise_signal(number)
+        reached.append("the end")
+
+    previous = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start()
+    finally:
+        signal.signal(number, previous)
+    assert reached == ["the end"]
 
 
 def test_ports_are_not_given_twice() -> None:

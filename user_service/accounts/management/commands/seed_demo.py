@@ -38,8 +38,8 @@ class Command(BaseCommand):
 
 
 def _user(username: str, password: str, **rights: bool) -> User:
-    user, _ = User.objects.update_or_create(username=username, defaults={"is_active": True, **rights})
-    if not user.check_password(password):  # a new password ends tokens: not on every run
+    user, created = User.objects.update_or_create(username=username, defaults={"is_active": True, **rights})
+    if created or not user.check_password(password):  # a new password ends tokens: not on every run
         user.set_password(password)
         user.save(update_fields=["password"])
     return user

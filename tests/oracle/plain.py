@@ -1,4 +1,4 @@
-"""The byte path on plain aiohttp: one handler, streaming both ways."""
+"""The byte path on plain aiohttp: slow and simple, what the engine is compared with."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The proxies that are compared: one module each."""

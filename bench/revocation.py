@@ -1,0 +1,119 @@
+"""How long a permission outlives its revocation, under load, on PostgreSQL, RabbitMQ and Redis."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from bench import background, pace, probing
+from bench.figures import Bar
+from bench.host import Cores
+from bench.pace import Connection
+from bench.peers.sidecar import Cached
+from bench.probing import Revocation
+from bench.result import Result
+from bench.seed import PERMISSION
+from bench.world import World
+from stack.client import People
+from stack.process import StackError
+
+BACKGROUND_RATE = 500
+BACKGROUND_USERS = 500
+P99_LIMIT_MS = 25.0
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Who is revoked what, where, and by whom."""
+
+    sidecar: tuple[str, int]
+    user_service: tuple[str, int]
+    admin_token: str
+    world: World
+
+    def revoking(self, user: int) -> bytes:
+        """The administrator's request."""
+        path = f"/api/users/{self.world.tokens.subjects[user]}/permissions/{PERMISSION}/"
+        return (
+            f"DELETE {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {self.admin_token}\r\n\r\n"
+        ).encode()
+
+    def asking(self, user: int, revision: str | None = None) -> bytes:
+        """The user's request, which names a revision when one is given."""
+        (message,) = pace.messages("127.0.0.1", [self.world.tokens.allowed[user]])
+        line = f"Authz-Min-Revision: {revision}\r\n".encode() if revision else b""
+        start, separator, rest = message.partition(b"\r\n")
+        return start + separator + line + rest
+
+
+def run(cores: Cores, *, quick: bool, progress: Callable[[str], object]) -> Result:
+    plain, bound = (20, 20) if quick else (550, 500)
+    users = plain + bound + BACKGROUND_USERS
+    with World(cores, users=users, embedded=False, starting=progress) as world:
+        sidecar = world.enter(Cached(world.site, world.user_service, world.sidecar_env))
+        service = world.user_service
+        bench = Bench(
+            ("127.0.0.1", sidecar.port),
+            ("127.0.0.1", service.port),
+            People(service.url, service.password).token("admin", audience="user-service"),
+            world,
+        )
+        tokens = world.echo.directory / "background"
+        tokens.write_text("\n".join(world.tokens.allowed[plain + bound :]))
+        with background.running(bench.sidecar, BACKGROUND_RATE, tokens) as statuses:
+            progress(f"{plain} revocations")
+            found = list(_revoke(bench, range(plain), named=False))
+            progress(f"{bound} revocations named by Authz-Min-Revision")
+            named = list(_revoke(bench, range(plain, plain + bound), named=True))
+    if set(statuses) != {HTTPStatus.CREATED}:
+        raise StackError(f"the load in the background was answered {dict(statuses)}")
+    return Result("Revocation", _bars(found, named), _facts(found, named), raw=[vars(each) for each in found])
+
+
+def _revoke(bench: Bench, users: Sequence[int], *, named: bool) -> Iterator[Revocation]:
+    admin = Connection(*bench.user_service)
+    connections = [Connection(*bench.sidecar) for _ in range(probing.CONNECTIONS)]
+    for user in users:
+
+        def after(revision: str, user: int = user) -> bytes:
+            return bench.asking(user, revision if named else None)
+
+        lead = random.uniform(*probing.LEAD_SECONDS)  # noqa: S311 (no secret)
+        yield probing.revoke(admin, bench.revoking(user), connections, bench.asking(user), after, lead)
+    for connection in (admin, *connections):
+        connection.close()
+
+
+def _bars(found: Sequence[Revocation], named: Sequence[Revocation]) -> list[Bar]:
+    late = sorted(revocation.late_ms for revocation in found)
+    return [
+        Bar(
+            "last allowed request after a revocation's answer, p99", P99_LIMIT_MS, _percentile(late, 99), "ms"
+        ),
+        Bar("late allows with Authz-Min-Revision", 0, sum(each.late_allows for each in named), "requests"),
+    ]
+
+
+def _facts(found: Sequence[Revocation], named: Sequence[Revocation]) -> dict[str, Any]:
+    late = sorted(revocation.late_ms for revocation in found)
+    refused = sorted(revocation.refused_ms for revocation in found)
+    gaps = sorted(revocation.gap_ms for revocation in found)
+    return {
+        "revocations": f"{len(found)}, and {len(named)} named by Authz-Min-Revision",
+        "last allowed request sent after the answer, ms: p50, p99, most": _three(late),
+        "first refused request sent after the answer, ms: p50, p99, most": _three(refused),
+        "longest time between two requests of the subject, ms: p50, p99, most": _three(gaps),
+        "revocations without any late allow": sum(not each.late_allows for each in found),
+        "answers neither allowed nor refused (503)": sum(each.unknown for each in (*found, *named)),
+    }
+
+
+def _three(ordered: Sequence[float]) -> str:
+    return f"{_percentile(ordered, 50):.1f}, {_percentile(ordered, 99):.1f}, {ordered[-1]:.1f}"
+
+
+def _percentile(ordered: Sequence[float], percentile: int) -> float:
+    return ordered[min(len(ordered) - 1, len(ordered) * percentile // 100)]

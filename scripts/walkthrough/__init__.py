@@ -1,0 +1,1 @@
+"""What scripts/demo shows: the system at work, each request and answer printed."""

@@ -1,0 +1,96 @@
+"""The golden messages as the sidecar reads them; the User service's own tests check that it sends them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from authz_sidecar.core import changes
+from authz_sidecar.core.changes import (
+    Bucket,
+    CheckAnswer,
+    Digest,
+    Head,
+    SnapshotEnd,
+    SnapshotHead,
+    SubjectAnswer,
+)
+from authz_sidecar.core.digest import Digests
+from authz_sidecar.core.types import Change, Entity, EntityKey, GroupState, Heartbeat, Position, UserState
+
+MESSAGES = Path(__file__).parent / "messages"
+EPOCH = "3f2a9c1b-5d44-4b0e-9c07-6a1f7f0e8d21"
+AT = "2026-11-22T09:00:00.123456Z"
+MARKED_AT = "2026-11-22T09:00:00.120000Z"
+user = Entity(
+    EntityKey("user", "17"),
+    42,
+    UserState(True, False, frozenset({"students.change_student"}), frozenset({"3"}), 2),
+)
+group = Entity(EntityKey("group", "3"), 42, GroupState(frozenset({"students.add_student"})))
+change = Change(EPOCH, 42, AT, MARKED_AT, (user, group))
+
+
+def read_changes(body: bytes) -> list[Change]:
+    return [changes.parse_change(line) for line in body.splitlines()]
+
+
+def read_snapshot(body: bytes) -> list[object]:
+    head, *lines = body.splitlines()
+    return [changes.parse_snapshot_head(head), *(changes.parse_snapshot_line(line, 42) for line in lines)]
+
+
+def read_digest(body: bytes) -> Digest:
+    digest = changes.parse_digest(body)
+    for bucket in digest.buckets:
+        assert len(bytes.fromhex(bucket.digest)) == 32
+    return Digest(digest.epoch, digest.revision, tuple(Bucket("", b.revision) for b in digest.buckets))
+
+
+READERS: dict[str, tuple[Callable[[bytes], object], object]] = {
+    "change.json": (changes.parse_message, change),
+    "changes.ndjson": (read_changes, [change]),
+    "check.json": (changes.parse_check, CheckAnswer(True, "granted", EPOCH, 42)),
+    "deletion.json": (
+        changes.parse_message,
+        Change(EPOCH, 43, AT, MARKED_AT, (Entity(EntityKey("user", "17"), 43, None),)),
+    ),
+    "digest.json": (read_digest, Digest(EPOCH, 42, (Bucket("", 42), Bucket("", 42)))),
+    "head.json": (
+        changes.parse_head,
+        Head(EPOCH, 42, changes.parse_instant("2026-11-22T09:00:01.000000Z")),
+    ),
+    "heartbeat.json": (changes.parse_message, Heartbeat(EPOCH, 42, AT)),
+    "snapshot.ndjson": (
+        read_snapshot,
+        [SnapshotHead(Position(EPOCH, 42, AT), 2), user, group, SnapshotEnd(2)],
+    ),
+    "subject.json": (
+        lambda body: changes.parse_subject(body, "17"),
+        SubjectAnswer(EPOCH, 42, (user, group)),
+    ),
+    "unknown-subject.json": (
+        lambda body: changes.parse_no_subject(body, "18"),
+        SubjectAnswer(EPOCH, 42, (Entity(EntityKey("user", "18"), 42, None),)),
+    ),
+}
+BODY_IS_NOT_READ = {"gone.json"}
+"""Answers of which the sidecar looks at the status only."""
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_golden_message_is_understood(name: str) -> None:
+    read, expected = READERS[name]
+    assert read((MESSAGES / name).read_bytes()) == expected
+
+
+def test_both_sides_compute_the_same_digests() -> None:
+    golden = changes.parse_digest((MESSAGES / "digest.json").read_bytes())
+    ours = Digests(len(golden.buckets))
+    ours.add([group, user])
+    assert [ours[bucket] for bucket in range(len(golden.buckets))] == [b.digest for b in golden.buckets]
+    assert ours.revisions == [bucket.revision for bucket in golden.buckets]
+
+
+def test_no_golden_message_is_overlooked() -> None:
+    assert {path.name for path in MESSAGES.iterdir()} == READERS.keys() | BODY_IS_NOT_READ

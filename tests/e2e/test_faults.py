@@ -1,0 +1,35 @@
+"""A short fault campaign: whatever is struck, no decision is wrong and nothing hangs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from campaign.faults import CATALOGUE
+from campaign.run import Plan, run
+
+KINDS = {
+    "kill redis",
+    "kill sidecar",
+    "freeze postgresql",
+    "cut a link",
+    "fail redis over",
+    "replay messages",
+    "restore a backup",
+    "restore, new epoch",
+    "truncate the log",
+}
+
+
+@pytest.mark.timeout(300)
+def test_no_decision_is_wrong_under_faults(tmp_path: Path) -> None:
+    """Availability is not asserted: it depends on how busy the machine is."""
+    kinds = [kind for kind in CATALOGUE if kind.name in KINDS]
+    said: list[str] = []
+    report = run(Plan(seed=1, minutes=0.75, kinds=kinds, calm=(0.3, 0.8)), tmp_path, said.append)
+    assert report.wrong() == [], "\n".join(said)
+    assert report.verified is not None
+    assert report.verified.decisions > 100
+    assert {strike.kind for strike in report.strikes} <= KINDS
+    assert len(report.strikes) >= 3

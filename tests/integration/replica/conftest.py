@@ -1,0 +1,206 @@
+"""A User service whose faults can be told, for what the real one does only in disasters."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from authz_sidecar.core.changes import encode_state
+from authz_sidecar.core.digest import Digests
+from authz_sidecar.core.types import Entity, EntityKey, EntityState, GroupState, UserState
+from authz_sidecar.replica.feed import Feed
+
+TOKEN = "the-service-token"
+
+
+class Clock:
+    """The machine's clocks, and a knob to turn the monotonic one forward."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def wall(self) -> float:
+        return time.time()
+
+
+class ScriptedService:
+    """Answers as the wire contract says, from a log in memory."""
+
+    def __init__(self) -> None:
+        self.log: list[dict] = []
+        self.epochs = 0
+        self.commits = 0
+        self.oldest = 1
+        self.down = False
+        self.broken_snapshots = 0
+        self.calls: Counter[str] = Counter()
+        self.checked: list[dict] = []
+        self.said: dict = {}
+        self.new_epoch()
+
+    # What happens to it
+
+    def new_epoch(self) -> None:
+        self.epochs += 1
+        self.epoch = str(UUID(int=self.epochs << 96))
+        for change in self.log:
+            change["epoch"] = self.epoch
+
+    def restore(self, revision: int) -> None:
+        """An older database, and nobody said so."""
+        del self.log[revision:]
+
+    def truncate(self) -> None:
+        self.oldest = self.head + 1
+
+    def commit(self, *changed: tuple[str, str, EntityState]) -> dict:
+        self.commits += 1
+        at = f"2026-11-22T09:00:{self.commits / 1e6:09.6f}Z"
+        entities = [{"kind": k, "key": key, "state": json.loads(encode_state(s))} for k, key, s in changed]
+        change = {"v": 1, "type": "change", "epoch": self.epoch, "revision": self.head + 1, "marked_at": at}
+        self.log.append({**change, "at": at, "entities": entities})
+        return self.log[-1]
+
+    def user(self, key: str, *permissions: str, groups: tuple[str, ...] = (), active: bool = True) -> dict:
+        state = UserState(active, False, frozenset(permissions), frozenset(groups), 0)
+        return self.commit(("user", key, state))
+
+    def group(self, key: str, *permissions: str) -> dict:
+        return self.commit(("group", key, GroupState(frozenset(permissions))))
+
+    @property
+    def head(self) -> int:
+        return len(self.log)
+
+    def entities(self) -> dict[tuple[str, str], dict]:
+        """What exists, as lines of a snapshot."""
+        found = {}
+        for change in self.log:
+            for entity in change["entities"]:
+                found[entity["kind"], entity["key"]] = {**entity, "revision": change["revision"]}
+        return {key: line for key, line in found.items() if line["state"] is not None}
+
+    # What it answers
+
+    def app(self) -> web.Application:
+        app = web.Application(middlewares=[self._admit])
+        for name in ("head", "changes", "snapshot", "digest"):
+            app.router.add_get(f"/authz/v1/{name}", getattr(self, f"_{name}"))
+        app.router.add_get("/authz/v1/subjects/{sub:.+}", self._subjects)
+        app.router.add_post("/authz/v1/check", self._check)
+        return app
+
+    @web.middleware
+    async def _admit(self, request: web.Request, handler) -> web.StreamResponse:
+        self.calls[request.path.split("/")[3]] += 1
+        if self.down:
+            raise web.HTTPServiceUnavailable
+        assert request.headers["Authorization"] == f"Bearer {TOKEN}"
+        return await handler(request)
+
+    @property
+    def _position(self) -> dict:
+        return {"epoch": self.epoch, "revision": self.head}
+
+    async def _head(self, _request: web.Request) -> web.Response:
+        return web.json_response({**self._position, "oldest": self.oldest, "now": _now()})
+
+    async def _changes(self, request: web.Request) -> web.Response:
+        after, at = int(request.query["after"]), request.query.get("at")
+        here = self.log[after - 1] if 0 < after <= self.head else {"at": None}
+        if (
+            request.query["epoch"] != self.epoch
+            or not self.oldest - 1 <= after <= self.head
+            or (at is not None and here["at"] != at)
+        ):
+            raise web.HTTPGone
+        limit = int(request.query.get("limit", 1000))
+        body = "".join(json.dumps(change) + "\n" for change in self.log[after : after + limit])
+        return web.Response(text=body, headers={"Authz-Head": str(self.head), "Authz-Now": _now()})
+
+    async def _snapshot(self, request: web.Request) -> web.Response:
+        buckets, bucket = int(request.query["buckets"]), int(request.query["bucket"])
+        lines = [line for line in self.entities().values() if _bucket(line, buckets) == bucket]
+        at = self.log[-1]["at"] if self.log else None
+        first = {"type": "snapshot", "v": 1, **self._position, "at": at, "entities": len(lines)}
+        lines = [first, *lines, {"type": "end", "entities": len(lines)}]
+        if self.broken_snapshots:
+            self.broken_snapshots -= 1
+            lines = lines[:-2]
+        return web.Response(text="".join(json.dumps(line) + "\n" for line in lines))
+
+    async def _digest(self, request: web.Request) -> web.Response:
+        count = int(request.query["buckets"])
+        digests = Digests(count)
+        digests.add(_entity(line) for line in self.entities().values())
+        buckets = [{"digest": digests[i], "revision": digests.revisions[i]} for i in range(count)]
+        return web.json_response({**self._position, "buckets": buckets})
+
+    async def _subjects(self, request: web.Request) -> web.Response:
+        sub, existing = request.match_info["sub"], self.entities()
+        user = existing.get(("user", sub))
+        if user is None:
+            return web.json_response({**self._position, "sub": sub}, status=404)
+        groups = [existing["group", key] for key in user["state"]["groups"] if ("group", key) in existing]
+        return web.json_response({**self._position, "sub": sub, "entities": [user, *groups]})
+
+    async def _check(self, request: web.Request) -> web.Response:
+        """Only what direct permissions grant; `said` overrides it."""
+        question = await request.json()
+        self.checked.append(question)
+        user = self.entities().get(("user", question["sub"]))
+        granted = user is not None and question["permission"] in [None, *user["state"]["permissions"]]
+        answer = {"allowed": granted, "reason": "granted" if granted else "denied"}
+        return web.json_response({**self._position, **answer, **self.said})
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() // 1000 % 1000000:06}Z"
+
+
+def _bucket(line: dict, buckets: int) -> int:
+    digests = Digests(buckets)
+    digests.add([_entity({**line, "revision": 1})])
+    return digests.revisions.index(1)
+
+
+def _entity(line: dict) -> Entity:
+    state = line["state"]
+    permissions = frozenset(state["permissions"])
+    made: EntityState = GroupState(permissions)
+    if line["kind"] == "user":
+        groups = frozenset(state["groups"])
+        made = UserState(state["active"], state["superuser"], permissions, groups, state["token_generation"])
+    return Entity(EntityKey(line["kind"], line["key"]), line["revision"], made)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def service() -> ScriptedService:
+    made = ScriptedService()
+    made.group("staff", "students.add_student")
+    made.user("alice", "students.change_student")
+    made.user("bob", groups=("staff",))
+    return made
+
+
+@pytest.fixture
+async def feed(service: ScriptedService, clock: Clock) -> AsyncIterator[Feed]:
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    async with TestServer(service.app()) as server, aiohttp.ClientSession() as session:
+        yield Feed(session, str(server.make_url("")), TOKEN, clock)

@@ -1,0 +1,85 @@
+"""Request-based validation: the User service decides, and what it does not say is unknown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from authz_sidecar.core.types import Code, Identity, Question, Requirement, RevisionToken, Verdict
+from authz_sidecar.replica.check import RequestAuthorizer
+from authz_sidecar.replica.feed import Feed
+
+ADD, CHANGE = "students.add_student", "students.change_student"
+
+
+async def ask(feed: Feed, requirement: Requirement, sub: str = "alice", **tokens: RevisionToken) -> Verdict:
+    identity = Identity(sub, "key", 9e9, None, 7, tokens.get("claim"))
+    question = Question(identity, requirement, tokens.get("header"))
+    pending = RequestAuthorizer(feed).authorize(question, 0.0)
+    assert not isinstance(pending, Verdict)
+    verdict = await pending()
+    assert verdict is not None
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("requirement", "code", "asked"),
+    [
+        (Requirement("any", (CHANGE,)), Code.GRANTED, [CHANGE]),
+        (Requirement("any", (ADD,)), Code.PERMISSION_DENIED, [ADD]),
+        (Requirement("any", (ADD, CHANGE, "x.y")), Code.GRANTED, [ADD, CHANGE]),
+        (Requirement("all", (CHANGE, ADD, "x.y")), Code.PERMISSION_DENIED, [CHANGE, ADD]),
+        (Requirement("all", (CHANGE, CHANGE)), Code.GRANTED, [CHANGE, CHANGE]),
+        (Requirement("authenticated"), Code.AUTHENTICATED, [None]),
+        (Requirement("any"), Code.PERMISSION_DENIED, []),
+    ],
+    ids=str,
+)
+async def test_one_call_for_each_permission_until_it_is_decided(
+    feed: Feed, service: Any, requirement: Requirement, code: Code, asked: list[str | None]
+) -> None:
+    assert (await ask(feed, requirement)).code is code
+    assert [question["permission"] for question in service.checked] == asked
+    assert all((q["sub"], q["token_generation"]) == ("alice", 7) for q in service.checked)
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ({"allowed": True, "reason": "superuser"}, Code.SUPERUSER),
+        ({"allowed": False, "reason": "inactive"}, Code.SUBJECT_INACTIVE),
+        ({"allowed": False, "reason": "unknown_subject"}, Code.SUBJECT_UNKNOWN),
+        ({"allowed": False, "reason": "token_revoked"}, Code.TOKEN_REVOKED),
+        ({"allowed": True, "reason": "denied"}, Code.GRANTS_UNKNOWN),
+        ({"allowed": False, "reason": "granted"}, Code.GRANTS_UNKNOWN),
+        ({"allowed": True, "reason": "whatever"}, Code.GRANTS_UNKNOWN),
+        ({"allowed": "yes"}, Code.GRANTS_UNKNOWN),
+    ],
+)
+async def test_reasons(feed: Feed, service: Any, said: dict[str, object], code: Code) -> None:
+    service.said = said
+    assert (await ask(feed, Requirement("any", (CHANGE,)))).code is code
+
+
+async def test_unreachable_is_unknown(feed: Feed, service: Any) -> None:
+    service.down = True
+    assert (await ask(feed, Requirement("any", (CHANGE,)))).code is Code.GRANTS_UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("epoch8", "ahead", "where", "code"),
+    [
+        (None, 0, "header", Code.GRANTED),
+        (None, 0, "claim", Code.GRANTED),
+        (None, 1, "header", Code.REVISION_BEYOND_HEAD),
+        (None, 1, "claim", Code.TOKEN_EPOCH),
+        ("deadbeef", 0, "header", Code.EPOCH_MISMATCH),
+        ("deadbeef", 0, "claim", Code.TOKEN_EPOCH),
+    ],
+)
+async def test_consistency_tokens_are_obeyed(
+    feed: Feed, service: Any, epoch8: str | None, ahead: int, where: str, code: Code
+) -> None:
+    token = RevisionToken(epoch8 or service.epoch[:8], service.head + ahead)
+    assert (await ask(feed, Requirement("any", (CHANGE,)), **{where: token})).code is code

@@ -1,0 +1,1 @@
+"""The whole sidecar on another byte path: both must answer alike."""
