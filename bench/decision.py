@@ -14,7 +14,7 @@ from bench.result import Result
 from stack.services import ROOT
 
 LIMIT = 15.0
-BENCHMARKS = Path(__file__).with_name("test_decision.py")
+BENCHMARKS = ROOT / "tests" / "unit" / "bench" / "test_decision.py"
 
 
 def run(cores: Cores, *, quick: bool) -> Result:

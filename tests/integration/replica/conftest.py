@@ -1,25 +1,62 @@
-"""A User service whose faults can be told, for what the real one does only in disasters."""
+"""A User service whose faults can be told, and sidecars' replicas that follow it."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from uuid import UUID
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID, uuid4
 
 import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from redis.asyncio import Redis as Client
 
 from authz_sidecar.core.changes import encode_state
 from authz_sidecar.core.digest import Digests
-from authz_sidecar.core.types import Entity, EntityKey, EntityState, GroupState, UserState
+from authz_sidecar.core.events import Phase, SilentObserver
+from authz_sidecar.core.types import (
+    Code,
+    Entity,
+    EntityKey,
+    EntityState,
+    GroupState,
+    Identity,
+    Pending,
+    Position,
+    Question,
+    Requirement,
+    RevisionToken,
+    UserState,
+    Verdict,
+)
+from authz_sidecar.replica.authorizer import CachedAuthorizer
 from authz_sidecar.replica.feed import Feed
+from authz_sidecar.replica.memory_store import MemoryStore
+from authz_sidecar.replica.redis_store import RedisStore
+from authz_sidecar.replica.store import Store
+from authz_sidecar.replica.sync import Replica
+from authz_sidecar.settings import ReplicaSettings
+from stack.servers import Redis
 
 TOKEN = "the-service-token"
+DEADLINE = 30.0
+MAX_STALENESS = 30.0
+SETTINGS = ReplicaSettings(
+    redis_url=None,
+    redis_prefix="unused",
+    amqp_url=None,
+    feed_interval=0.05,
+    max_staleness=MAX_STALENESS,
+    near_cache_size=1_000,
+)
 
 
 class Clock:
@@ -204,3 +241,131 @@ async def feed(service: ScriptedService, clock: Clock) -> AsyncIterator[Feed]:
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     async with TestServer(service.app()) as server, aiohttp.ClientSession() as session:
         yield Feed(session, str(server.make_url("")), TOKEN, clock)
+
+
+class Observer(SilentObserver):
+    """Counts what happened."""
+
+    def __init__(self) -> None:
+        self.seen: Counter[str] = Counter()
+
+    def applied(self, position: Position, propagation: float | None) -> None:
+        self.seen["applied"] += 1
+
+    def duplicate(self) -> None:
+        self.seen["duplicate"] += 1
+
+    def gap(self) -> None:
+        self.seen["gap"] += 1
+
+    def resync(self, cause: str) -> None:
+        self.seen[f"resync {cause}"] += 1
+
+    def rejected(self, reason: str) -> None:
+        self.seen["rejected"] += 1
+
+    def foreign_epoch(self) -> None:
+        self.seen["foreign_epoch"] += 1
+
+    def drift(self, entities: int) -> None:
+        self.seen["drift"] += entities
+
+
+@dataclass
+class Sidecar:
+    """One process's replica with what decides from it."""
+
+    replica: Replica
+    authorizer: CachedAuthorizer
+    observer: Observer
+    service: ScriptedService
+    clock: Clock
+
+    @property
+    def phase(self) -> Phase:
+        return self.replica.status(self.clock.monotonic()).phase
+
+    @property
+    def at_head(self) -> bool:
+        position = self.replica.position
+        return position is not None and (position.epoch, position.revision) == (
+            self.service.epoch,
+            self.service.head,
+        )
+
+    @property
+    def store_at_head(self) -> bool:
+        store = self.replica.status(self.clock.monotonic()).store
+        return store is not None and (store.epoch, store.revision) == (self.service.epoch, self.service.head)
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait for what happens in this process or in another program."""
+        async with asyncio.timeout(DEADLINE):
+            while not condition():  # noqa: ASYNC110 (conditions of many kinds)
+                await asyncio.sleep(0.005)
+
+    async def until_decided(self, sub: str, permission: str, code: Code) -> None:
+        async with asyncio.timeout(DEADLINE):
+            while (await self.decide(sub, permission)).code is not code:  # noqa: ASYNC110 (as above)
+                await asyncio.sleep(0.005)
+
+    async def decide(
+        self,
+        sub: str,
+        permission: str,
+        header: RevisionToken | None = None,
+        claim: RevisionToken | None = None,
+    ) -> Verdict:
+        """As the pipeline does it."""
+        identity = Identity(sub, "key", 9e9, None, None, claim)
+        question = Question(identity, Requirement("any", (permission,)), header)
+        for _ in range(8):
+            found: Verdict | Pending = self.authorizer.authorize(question, self.clock.monotonic())
+            if isinstance(found, Verdict):
+                return found
+            verdict = await found()
+            if verdict is not None:
+                return verdict
+        return Verdict(Code.GRANTS_UNKNOWN)
+
+
+Start = Callable[..., Awaitable[Sidecar]]
+
+
+@pytest.fixture
+async def start(service: ScriptedService, feed: Feed, clock: Clock) -> AsyncIterator[Start]:
+    """Starts sidecars that follow the scripted service."""
+    async with AsyncExitStack() as stack:
+
+        async def begin(store: Store, *, live: bool = True, **changed: Any) -> Sidecar:
+            settings = replace(SETTINGS, **changed)
+            observer = Observer()
+            replica = Replica(settings, feed, store, clock, observer)
+            await replica.start()
+            stack.push_async_callback(store.close)
+            stack.push_async_callback(replica.stop)
+            authorizer = CachedAuthorizer(replica, feed, settings.max_staleness)
+            sidecar = Sidecar(replica, authorizer, observer, service, clock)
+            if live:
+                await sidecar.until(lambda: sidecar.phase is Phase.LIVE and sidecar.store_at_head)
+            return sidecar
+
+        yield begin
+
+
+@pytest.fixture
+def redis_store(redis_server: Redis) -> Callable[[], RedisStore]:
+    prefix = uuid4().hex
+    return lambda: RedisStore(redis_server.url, prefix)
+
+
+@pytest.fixture(params=["memory", "redis"])
+def store(request: pytest.FixtureRequest) -> Store:
+    return MemoryStore() if request.param == "memory" else request.getfixturevalue("redis_store")()
+
+
+@pytest.fixture
+async def client(redis_server: Redis) -> AsyncIterator[Client]:
+    made = Client.from_url(redis_server.url)
+    yield made
+    await made.aclose()

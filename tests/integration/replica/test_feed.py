@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -128,11 +130,11 @@ async def test_lines_may_arrive_in_any_pieces(feed: Feed, player: Player, size: 
 
 @pytest.mark.parametrize("sub", ["17", "a/b", "..", "a b?c#d", "ключ", "%2e"])
 async def test_a_subject_is_one_path_segment(feed: Feed, player: Player, sub: str) -> None:
-    answer = golden("unknown-subject.json").replace(b'"18"', feed_module.changes.json.dumps(sub).encode())
+    answer = golden("unknown-subject.json").replace(b'"18"', json.dumps(sub).encode())
     player.plays(answer, status="404 Not Found")
     assert (await feed.subject(sub)).entities == (Entity(EntityKey("user", sub), 42, None),)
     path = player.requests[0].split(b" ")[1]
-    assert path == b"/authz/v1/subjects/" + feed_module.quote(sub, safe="").encode()
+    assert path == b"/authz/v1/subjects/" + quote(sub, safe="").encode()
 
 
 Call = Callable[[Feed], Awaitable[object]]

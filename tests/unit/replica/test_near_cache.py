@@ -47,6 +47,12 @@ def test_what_is_at_hand_follows_the_changes(near: NearCache) -> None:
     assert near.entity(EntityKey("group", "a")) == group("a", 13)
 
 
+def test_a_revision_is_taken_over_whole(near: NearCache) -> None:
+    near.admit([group("a", 12), group("b", 11)], position(12))
+    near.apply(change(13, "a", "b"))
+    assert [near.entity(EntityKey("group", name)) for name in "ab"] == [group("a", 13), group("b", 13)]
+
+
 def test_what_is_not_at_hand_is_not_taken_in(near: NearCache) -> None:
     near.apply(change(13, "a"))
     assert near.entity(EntityKey("group", "a")) is None
