@@ -6,11 +6,13 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from authz_sidecar.core.types import Decision
+from authz_sidecar.observe.tallies import Distribution, Tally
 
 FAST_SECONDS = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0)
 """From a decision out of the near cache to one that waits for a dependency."""
 SLOW_SECONDS = (1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """From a change enforced at once to one that waited out an outage; and whole requests."""
+_CLASSES = tuple(f"{hundreds}xx" for hundreds in range(10))
 
 
 class Metrics:
@@ -22,24 +24,16 @@ class Metrics:
         self._replica_metrics()
 
     def _request_metrics(self) -> None:
-        self._decisions = Counter(
-            "authz_decisions", "Decisions by stable code.", ["code", "enforced"], registry=self.registry
+        self._decisions = Tally("authz_decisions", "Decisions by stable code.", ["code", "enforced"])
+        self._decision_seconds = Distribution(
+            "authz_decision_seconds", "From a request's head to its decision, waiting included.", FAST_SECONDS
         )
-        self._decision_seconds = Histogram(
-            "authz_decision_seconds",
-            "From a request's head to its decision, waiting included.",
-            buckets=FAST_SECONDS,
-            registry=self.registry,
+        self._responses = Tally("authz_responses", "Responses by status class.", ["class"])
+        self._response_seconds = Distribution(
+            "authz_response_seconds", "From a request's head to the end of its response.", SLOW_SECONDS
         )
-        self._responses = Counter(
-            "authz_responses", "Responses by status class.", ["class"], registry=self.registry
-        )
-        self._response_seconds = Histogram(
-            "authz_response_seconds",
-            "From a request's head to the end of its response.",
-            buckets=SLOW_SECONDS,
-            registry=self.registry,
-        )
+        for each in (self._decisions, self._decision_seconds, self._responses, self._response_seconds):
+            self.registry.register(each)
         self._calls = Counter(
             "authz_user_service_calls",
             "Calls made to the User service, by endpoint and status class.",
@@ -71,11 +65,11 @@ class Metrics:
 
     def decided(self, decision: Decision, seconds: float) -> None:
         enforced = "true" if decision.enforced else "false"
-        self._decisions.labels(decision.verdict.code.value, enforced).inc()
+        self._decisions.counts[decision.verdict.code, enforced] += 1
         self._decision_seconds.observe(seconds)
 
     def answered(self, status: int, seconds: float) -> None:
-        self._responses.labels(f"{status // 100}xx").inc()
+        self._responses.counts[_CLASSES[status // 100],] += 1
         self._response_seconds.observe(seconds)
 
     def called(self, endpoint: str, status: int | None) -> None:

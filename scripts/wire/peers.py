@@ -125,8 +125,8 @@ class Upstream:
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        assert self._server is not None
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
         for peer in self.peers:
             peer.reset()
         await asyncio.sleep(0)
@@ -157,8 +157,7 @@ class Upstream:
             if isinstance(event, h11.ConnectionClosed):
                 return
             if isinstance(event, h11.EndOfMessage):
-                assert self.answer is not None
-                await peer.send(self.answer)
+                await peer.send(self.answer or b"")
                 parser.send(h11.Response(status_code=204, headers=[]))
                 parser.send(h11.EndOfMessage())
                 if parser.our_state is not h11.DONE:

@@ -1,0 +1,50 @@
+"""What every request counts, without locks: only the event loop counts and scrapes.
+
+The client library's own counters take a lock, look their labels up and check them on each call: more
+than the decision they would count.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+
+class Tally(Collector):
+    """A counter; each different tuple of label values is counted by itself."""
+
+    def __init__(self, name: str, documentation: str, labels: Sequence[str]) -> None:
+        self.counts: Counter[tuple[str, ...]] = Counter()
+        self._description = name, documentation
+        self._labels = labels
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        family = CounterMetricFamily(*self._description, labels=self._labels)
+        for values, count in self.counts.items():
+            family.add_metric(values, count)
+        yield family
+
+
+class Distribution(Collector):
+    """A histogram. `bounds` are the buckets' upper bounds, ascending, without infinity."""
+
+    def __init__(self, name: str, documentation: str, bounds: Sequence[float]) -> None:
+        self._description = name, documentation
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        bounds = [*map(floatToGoString, self._bounds), "+Inf"]
+        buckets = list(zip(bounds, accumulate(map(float, self._counts)), strict=True))
+        yield HistogramMetricFamily(*self._description, buckets=buckets, sum_value=self._sum)
