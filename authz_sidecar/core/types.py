@@ -257,6 +257,8 @@ class Decision:
     identity: Identity | None = None
     enforced: bool = True
     """False in shadow mode: the request is forwarded whatever the verdict."""
+    revoking: bool = False
+    """It ends a request that an earlier decision had let through."""
 
     @property
     def forward(self) -> bool:
@@ -271,3 +273,6 @@ class RequestObserver(Protocol):
 
     def answered(self, decision: Decision, status: int, seconds: float) -> None:
         """The client was sent `status`, `seconds` after its request arrived."""
+
+    def revoked(self, decision: Decision, verdict: Verdict) -> None:
+        """What had been allowed by `decision` is ended while it is under way: now it is `verdict`."""

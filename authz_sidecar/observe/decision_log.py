@@ -80,6 +80,7 @@ def line(decision: Decision, at: float, policy_digest: str) -> dict[str, Any]:
         "policy": policy_digest,
         "outcome": "allowed" if verdict.allowed else "refused",
         "enforced": decision.enforced,
+        "revoking": decision.revoking,
         "status": decision.status,
         "code": verdict.code,
         "epoch": position.epoch if position else None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from authz_sidecar.core import headers
 from authz_sidecar.core.errors import UpstreamError, UpstreamUnreachable
-from authz_sidecar.core.types import Decision, Pending, Question, RequestHead, Verdict
+from authz_sidecar.core.types import Code, Decision, Pending, Question, RequestHead, Verdict
 from authz_sidecar.pipeline import STATUS
 from authz_sidecar.proxy import framing, refusals
 from authz_sidecar.proxy.messages import Fault, Framing, IncomingRequest, IncomingResponse
@@ -27,6 +27,9 @@ logger = logging.getLogger("authz.proxy")
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Methods that a client may send again when the answer was lost (RFC 9110 §9.2.2)."""
 
+ANSWER_GRACE_SECONDS: Final = 0.05
+"""What an answer that has begun may still take when its permission is gone."""
+
 
 class Exchange:
     """The life of one request. Its client, its server and the upstream call it; it never blocks."""
@@ -40,6 +43,7 @@ class Exchange:
         "_head_sent",
         "_request",
         "_request_sent",
+        "_revoked",
         "_server",
         "_started",
         "_task",
@@ -59,6 +63,7 @@ class Exchange:
         self._tunnel: Tunnel | None = None
         self._request_sent = False
         self._head_sent = False
+        self._revoked = False
         self._chunked = False
         self._done = False
 
@@ -198,7 +203,8 @@ class Exchange:
     def _relay(self, response: IncomingResponse) -> None:
         """Send on what has arrived, head and body in one write where possible."""
         parts = []
-        if not self._head_sent:
+        begins = not self._head_sent
+        if begins:
             parts.append(self._response_head(response))
         body = response.take_body()
         if self._chunked:
@@ -210,6 +216,8 @@ class Exchange:
         self._client.write(b"".join(parts))
         if response.complete:
             self._finish(response.status)
+        elif self._revoked and begins:
+            self._limit_answer()
 
     def _response_head(self, response: IncomingResponse) -> bytes:
         self._head_sent = True
@@ -270,7 +278,7 @@ class Exchange:
     def _apply(self, verdict: Verdict, decision: Decision) -> None:
         if self._done or verdict.allowed or not decision.enforced:
             return
-        self._decision = replace(decision, verdict=verdict, status=STATUS[verdict.code])
+        self._decision = replace(decision, verdict=verdict, status=STATUS[verdict.code], revoking=True)
         self._server.observer.decided(self._decision, 0.0)
         self._answer(refusals.refusal(self._decision))
 

@@ -48,13 +48,19 @@ def check(evidence: Evidence, history: Iterable[Moment], max_staleness: float) -
     received = Counter(line["request_id"] for line in evidence.received)
     by_node: dict[Node, list[Record]] = defaultdict(list)
     seen: Counter[str] = Counter()
+    revoked: set[str] = set()
     for decision in evidence.decisions:
-        seen[decision["request_id"]] += 1
         report.codes[decision["code"]] += 1
-        _check_ends(decision, answers.get(decision["request_id"]), received, report)
-        _check_minimum(decision, answers.get(decision["request_id"]), report)
+        if decision["revoking"]:
+            revoked.add(decision["request_id"])
+        else:
+            seen[decision["request_id"]] += 1
+            _check_ends(decision, answers.get(decision["request_id"]), received, report)
+            _check_minimum(decision, answers.get(decision["request_id"]), report)
         if decision["revision"] is not None and decision["code"] in _RIGHT_WHEN:
             by_node[_node(decision)].append(decision)
+    for request_id in revoked - seen.keys():
+        report.violation(request_id, "was revoked but never let through")
     _check_missing(seen, answers, received, report)
     until = _check_states(by_node, history, report)
     _check_ages(by_node, answers, until, max_staleness, report)

@@ -31,7 +31,8 @@ async def test_an_upload_is_answered_and_cut() -> None:
         rig.server.reconsider(ALICE)
         assert (await client.rest()).startswith(b"HTTP/1.1 403 ")
         await peer.closed()
-        assert [d.verdict.code for d in rig.observer.decisions] == [Code.GRANTED, Code.PERMISSION_DENIED]
+        decisions = [(d.verdict.code, d.revoking) for d in rig.observer.decisions]
+        assert decisions == [(Code.GRANTED, False), (Code.PERMISSION_DENIED, True)]
 
 
 async def test_a_response_under_way_is_cut(rig: Rig) -> None:

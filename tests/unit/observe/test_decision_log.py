@@ -55,6 +55,7 @@ def test_a_line_names_everything_the_decision_was_made_from() -> None:
         "policy": "abc",
         "outcome": "refused",
         "enforced": True,
+        "revoking": False,
         "status": 403,
         "code": "permission_denied",
         "epoch": POSITION.epoch,

@@ -46,6 +46,7 @@ def decision(revision: int | None, code: str, request_id: str = "r", **changes: 
         "permissions": ["s.add"],
         "outcome": "allowed" if allowed else "refused",
         "enforced": True,
+        "revoking": False,
         "status": 0 if allowed else 403,
         "code": code,
         "epoch": EPOCH,
@@ -84,6 +85,27 @@ def violations(
             [decision(3, "granted")], [answer(201)], RECEIVED, "right is permission_denied", id="late"
         ),
         pytest.param([decision(2, "permission_denied")], [answer(403)], [], "right is granted", id="early"),
+        pytest.param(
+            [decision(2, "granted"), decision(3, "permission_denied", revoking=True)],
+            [answer(403)],
+            RECEIVED,
+            None,
+            id="revoked-under-way",
+        ),
+        pytest.param(
+            [decision(2, "granted"), decision(2, "permission_denied", revoking=True)],
+            [answer(403)],
+            RECEIVED,
+            "right is granted",
+            id="revoked-for-nothing",
+        ),
+        pytest.param(
+            [decision(3, "permission_denied", revoking=True)],
+            [answer(403)],
+            [],
+            "never let through",
+            id="revoked-alone",
+        ),
         pytest.param(
             [decision(9, "granted")], [answer(201)], RECEIVED, "the archive lacks", id="no-such-state"
         ),
