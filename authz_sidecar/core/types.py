@@ -273,6 +273,3 @@ class RequestObserver(Protocol):
 
     def answered(self, decision: Decision, status: int, seconds: float) -> None:
         """The client was sent `status`, `seconds` after its request arrived."""
-
-    def revoked(self, decision: Decision, verdict: Verdict) -> None:
-        """What had been allowed by `decision` is ended while it is under way: now it is `verdict`."""

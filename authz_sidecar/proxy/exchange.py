@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from authz_sidecar.core import headers
@@ -276,11 +277,23 @@ class Exchange:
             self.reconsider()
 
     def _apply(self, verdict: Verdict, decision: Decision) -> None:
-        if self._done or verdict.allowed or not decision.enforced:
+        if self._done or self._revoked or verdict.allowed or not decision.enforced:
             return
-        self._decision = replace(decision, verdict=verdict, status=STATUS[verdict.code], revoking=True)
-        self._server.observer.decided(self._decision, 0.0)
-        self._answer(refusals.refusal(self._decision))
+        self._revoked = True
+        self._decision = revoked = replace(
+            decision, verdict=verdict, status=STATUS[verdict.code], revoking=True
+        )
+        self._server.observer.decided(revoked, 0.0)
+        if self._tunnel is None and self._request_sent:
+            self._limit_answer()
+        else:
+            self._answer(refusals.refusal(revoked))
+
+    def _limit_answer(self) -> None:
+        """The service has the whole request, so only its own answer is true; but a long one ends soon."""
+        if self._head_sent:
+            cut = partial(self._finish, STATUS[Code.PERMISSION_DENIED], broken=True)
+            asyncio.get_running_loop().call_later(ANSWER_GRACE_SECONDS, cut)
 
     # the end
 

@@ -49,6 +49,35 @@ async def test_a_response_under_way_is_cut(rig: Rig) -> None:
     await peer.closed()
 
 
+async def test_what_the_service_has_in_full_is_answered_by_the_service(rig: Rig) -> None:
+    """A refusal would be a lie: the change was permitted, and is made."""
+    client = await rig.client()
+    await client.send(POST % 3 + b"abc")
+    peer = await rig.upstream.accept()
+    await peer.contains(b"\r\n\r\nabc")
+    rig.permissions.grants["alice"].clear()
+    rig.server.reconsider(ALICE)
+    await peer.send(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n")
+    await client.contains(b"201 Created")
+    await peer.send(b"ok")
+    await client.contains(b"ok")
+    await client.send(POST % 0)
+    await client.contains(b" 403 ")
+
+
+async def test_a_long_answer_that_begins_afterwards_is_cut(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(POST % 0)
+    peer = await rig.upstream.accept()
+    await peer.contains(b"\r\n\r\n")
+    rig.permissions.grants["alice"].clear()
+    rig.server.reconsider(ALICE)
+    await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+    with pytest.raises(ConnectionError):
+        await client.rest()
+    await peer.closed()
+
+
 async def test_a_tunnel_is_cut(rig: Rig) -> None:
     client = await rig.client()
     await client.send(SOCKET)
