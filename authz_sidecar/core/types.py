@@ -110,8 +110,7 @@ class Heartbeat:
     at: str
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(NamedTuple):
     """A request as it arrived, before anything was believed about it."""
 
     method: str
@@ -150,8 +149,7 @@ class Requirement:
         return f"{self.quantifier}({', '.join(self.permissions)})"
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """Everything the authorize step decides on; nothing else may influence the answer."""
 
     identity: Identity
@@ -161,6 +159,8 @@ class Question:
 
 class Code(StrEnum):
     """The stable codes of decisions; `pipeline.STATUS` maps each refusal to its HTTP status."""
+
+    __hash__ = str.__hash__  # an enumeration's own is written in Python, and every decision looks codes up
 
     # forwarded
     SAFE_METHOD = "safe_method"
@@ -200,8 +200,7 @@ class Code(StrEnum):
 FORWARDED = frozenset({Code.SAFE_METHOD, Code.ANYONE, Code.AUTHENTICATED, Code.GRANTED, Code.SUPERUSER})
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The answer of the authorize step: `code`, the position it is exactly right at, and its age.
 
     `position` and `staleness` (seconds, on the monotonic clock) are `None` where no replica was asked.
@@ -242,8 +241,7 @@ class Clock(Protocol):
     def wall(self) -> float: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What was decided about one request, in full: answered from, logged from, counted from."""
 
     request_id: str

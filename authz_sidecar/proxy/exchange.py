@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -280,8 +279,8 @@ class Exchange:
         if self._done or self._revoked or verdict.allowed or not decision.enforced:
             return
         self._revoked = True
-        self._decision = revoked = replace(
-            decision, verdict=verdict, status=STATUS[verdict.code], revoking=True
+        self._decision = revoked = decision._replace(
+            verdict=verdict, status=STATUS[verdict.code], revoking=True
         )
         self._server.observer.decided(revoked, 0.0)
         if self._tunnel is None and self._request_sent:
