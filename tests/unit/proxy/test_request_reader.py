@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from authz_sidecar.proxy.limits import ProxyLimits
@@ -252,6 +252,7 @@ def summary(requests: list[IncomingRequest]) -> list[tuple[object, ...]]:
     return [(r.method, r.target, r.fields, r.trailers, r.take_body(), r.complete, r.fault) for r in requests]
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(1, len(b"".join(STREAM)) - 1)))
 def test_splits_change_nothing(cuts: set[int]) -> None:
     data = b"".join(STREAM)
