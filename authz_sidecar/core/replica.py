@@ -279,6 +279,7 @@ class ReplicaMachine:
 
     def failed(self, now: float, jitter: float = 1.0) -> None:
         """The step could not be done; the next waits longer, times `jitter` (0 to 1)."""
+        self._demanded = True  # whoever asked for this still waits, and what it was for is still true
         delay = min(FIRST_RETRY * 2**self._failures, LAST_RETRY)
         self._failures = min(self._failures + 1, 10)
         self._retry_at = now + delay * jitter
