@@ -81,10 +81,11 @@ class Archiver:
             self._take_snapshot(connection)
 
     def drain(self) -> None:
-        """Take down everything that is committed, and let go of the database."""
+        """Take down everything that is committed, and let go of the database, if that is still to be done."""
         with self._lock:
-            self._poll()
-            self._leave()
+            if self._url is not None:
+                self._poll()
+                self._leave()
             self._url = None
 
     def resume(self, url: str) -> None:
