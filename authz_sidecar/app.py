@@ -121,7 +121,7 @@ class Sidecar:
 
     async def _start_authorizer(self, session: ClientSession) -> tuple[Authorizer, StatusReader | None]:
         source, settings, clock = self.settings.user_service, self.settings.replica, self.clock
-        feed = Feed(session, source.url, source.token, clock)
+        feed = Feed(session, source.url, source.token, clock, answer_seconds=source.timeout)
         self._warn_of_unknown_labels(feed)
         if self.settings.validation == "request":
             return RequestAuthorizer(feed), None
@@ -173,6 +173,7 @@ class Sidecar:
             sample_allows=self.settings.decision_log_sample,
         )
         decision_log.start()
+        self._metrics.watch_decision_log(lambda: decision_log.dropped)
         self.stack.callback(decision_log.stop)
         return RequestHooks(self._metrics, decision_log)
 
@@ -187,6 +188,7 @@ class Sidecar:
             self.clock,
             limits,
             self.settings.trusts,
+            self.settings.cors_origins,
         )
         if self._replica is not None:
             self._replica.watch(server.reconsider)

@@ -5,7 +5,7 @@ Runs under any Python from 3.11 on, with nothing installed. What is there alread
     python3 scripts/bootstrap.py [--dev] [--bench] [PROGRAM...]
 
 `--dev` adds what tests and checks need, `--bench` what benchmarks compare with; a PROGRAM is one of
-`redis-server`, `rabbitmq-server`, `postgres`, `nginx`, `haproxy` and `wrk`.
+`redis-server`, `rabbitmq-server`, `postgres`, `libfaketime.so.1`, `nginx`, `haproxy` and `wrk`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ DEBIAN_PACKAGES = {
     "redis-server": "redis-server",
     "rabbitmq-server": "rabbitmq-server",
     "postgres": "postgresql",
+    "libfaketime.so.1": "libfaketime",
     "nginx": "nginx",
     "haproxy": "haproxy",
     "wrk": "wrk",

@@ -243,8 +243,11 @@ def _change(document: Document) -> Change:
         raise MalformedMessage("change: needs a revision of at least 1 and at least one entity")
     if len({entity.key for entity in entities}) != len(entities):
         raise MalformedMessage("entities: one entity has two states")
-    marked_at = None if document.get("marked_at") is None else _instant_text(document, "marked_at")
-    return Change(_epoch(document), revision, _instant_text(document, "at"), marked_at, entities)
+    marked_at, previous_at = (
+        None if document.get(field) is None else _instant_text(document, field)
+        for field in ("marked_at", "previous_at")
+    )
+    return Change(_epoch(document), revision, _instant_text(document, "at"), marked_at, entities, previous_at)
 
 
 def _entity_line(document: Document, newest: int) -> Entity:

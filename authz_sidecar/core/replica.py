@@ -81,7 +81,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Ignore:
-    reason: Literal["duplicate", "foreign_epoch"]
+    reason: Literal["duplicate", "foreign_epoch", "forked"]
 
 
 Effect = Apply | Hold | Ignore
@@ -199,6 +199,9 @@ class ReplicaMachine:
             held = self._hold(change, now)
             self.settle(now)
             return held
+        if not change.follows(applied):
+            self._demanded = True  # of another branch: is ours the live one?
+            return [Ignore("forked")]
         effects: list[Effect] = [self._advance(change), *self._release()]
         self.settle(now)
         return effects
@@ -276,6 +279,7 @@ class ReplicaMachine:
 
     def failed(self, now: float, jitter: float = 1.0) -> None:
         """The step could not be done; the next waits longer, times `jitter` (0 to 1)."""
+        self._demanded = True  # whoever asked for this still waits, and what it was for is still true
         delay = min(FIRST_RETRY * 2**self._failures, LAST_RETRY)
         self._failures = min(self._failures + 1, 10)
         self._retry_at = now + delay * jitter
@@ -360,6 +364,9 @@ class ReplicaMachine:
         """Apply what was held back for exactly the position reached."""
         effects: list[Effect] = []
         while (held := self._held.pop(self._next_key(), None)) is not None:
+            if not held[0].follows(self._position):
+                self._demanded = True
+                break
             effects.append(self._advance(held[0]))
         return effects
 

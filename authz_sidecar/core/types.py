@@ -95,6 +95,13 @@ class Change:
     at: str
     marked_at: str | None
     entities: tuple[Entity, ...]
+    previous_at: str | None = None
+    """`at` of the revision before: numbers alone do not tell two branches of one epoch apart."""
+
+    def follows(self, position: Position) -> bool:
+        """Whether this is the next revision of the very history that `position` is on."""
+        same_branch = None in (self.previous_at, position.at) or self.previous_at == position.at
+        return (self.epoch, self.revision) == (position.epoch, position.revision + 1) and same_branch
 
     @property
     def position(self) -> Position:

@@ -6,6 +6,7 @@ import json
 import random
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Full, Queue
 from threading import Thread
 from typing import Any, TextIO
@@ -13,6 +14,7 @@ from typing import Any, TextIO
 from authz_sidecar.core.types import Decision
 
 QUEUE_LINES = 10_000
+STOP_SECONDS = 5.0
 
 
 class DecisionLog:
@@ -38,9 +40,10 @@ class DecisionLog:
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what is queued, then end."""
-        self._queue.put(None)
-        self._thread.join()
+        """Write what is queued, then end; a stream that takes nothing any more is given up."""
+        with suppress(Full):
+            self._queue.put(None, timeout=STOP_SECONDS)
+        self._thread.join(timeout=STOP_SECONDS)
 
     def record(self, decision: Decision) -> None:
         """Queue a decision; never blocks."""
@@ -57,9 +60,12 @@ class DecisionLog:
     def _write(self) -> None:
         while (item := self._queue.get()) is not None:
             at, decision = item
-            self._stream.write(json.dumps(line(decision, at, self._policy_digest)) + "\n")
-            if self._queue.empty():
-                self._stream.flush()
+            try:
+                self._stream.write(json.dumps(line(decision, at, self._policy_digest)) + "\n")
+                if self._queue.empty():
+                    self._stream.flush()
+            except OSError:  # a full disk, a closed pipe: it may be mended, and the next line written
+                self.dropped += 1
 
 
 def line(decision: Decision, at: float, policy_digest: str) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from authz_sidecar.core.types import Decision
@@ -75,6 +77,11 @@ class Metrics:
     def called(self, endpoint: str, status: int | None) -> None:
         """A call to the User service ended; `None` when there was no answer."""
         self._calls.labels(endpoint, f"{status // 100}xx" if status else "none").inc()
+
+    def watch_decision_log(self, dropped: Callable[[], int]) -> None:
+        """Export how many lines the decision log has lost."""
+        gauge = Gauge("authz_decision_log_dropped", "Decision log lines lost.", registry=self.registry)
+        gauge.set_function(dropped)
 
     def exposition(self) -> tuple[bytes, str]:
         """All metrics in the text format, and its content type."""

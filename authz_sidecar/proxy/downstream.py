@@ -54,8 +54,9 @@ class Downstream(asyncio.Protocol):
         self.trusted = self._server.trusts(self.peer)
         if transport.get_extra_info("sslcontext") is not None:
             self.scheme = "https"
+        accepted = self._server.connected(self)
         self.deadline = self._server.deadline(self._limits.head_seconds)
-        if not self._server.connected(self):
+        if not accepted:
             self.keep_alive = False
             self.write(self._server.overloaded)
             self.close()
@@ -163,8 +164,9 @@ class Downstream(asyncio.Protocol):
 
     def expire(self) -> None:
         """The deadline has passed: say so where someone may still listen."""
-        exchange = self._exchange
-        if self._lingering or not self._writable or self._tunnel is not None:
+        exchange, transport = self._exchange, self._transport
+        closing = transport is not None and transport.is_closing()
+        if closing or self._lingering or not self._writable or self._tunnel is not None:
             self._abort()
         elif exchange is not None:
             exchange.fail(REQUEST_TIMEOUT)
@@ -184,7 +186,8 @@ class Downstream(asyncio.Protocol):
         elif exchange is not None and exchange.receiving:
             reading = exchange.takes_body and self._upstream_writable
         else:
-            reading = self._upstream_writable and not self._reader.stalled
+            # One request ahead at most, and none of its body: whoever only sends must not fill memory.
+            reading = self._upstream_writable and not self._reader.stalled and not self._reader.requests
         if reading is not self.reading:
             self.reading = reading
             if reading:

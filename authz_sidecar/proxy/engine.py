@@ -28,6 +28,7 @@ class ProxyServer:
         clock: Clock,
         limits: ProxyLimits,
         trusts: Callable[[str], bool],
+        cors_origins: frozenset[str] = frozenset(),
     ) -> None:
         self.pipeline = pipeline
         self.pool = pool
@@ -35,6 +36,7 @@ class ProxyServer:
         self.clock = clock
         self.limits = limits
         self.trusts = trusts
+        self.cors_origins = cors_origins
         self.governed: set[Exchange] = set()
         """Those on their way to the upstream and back by virtue of a permission."""
         self.draining = False

@@ -307,8 +307,9 @@ class Exchange:
         if self._head_sent:
             self._finish(answer.status, broken=True)
             return
+        fields = [*answer.headers, *refusals.cross_origin(self._server.cors_origins, self._request.fields)]
         head = framing.response_head(
-            answer.status, answer.reason.encode("ascii"), list(answer.headers), self._connection_line()
+            answer.status, answer.reason.encode("ascii"), fields, self._connection_line()
         )
         self._client.write(head if self._request.method == "HEAD" else head + answer.body)
         self._finish(answer.status)

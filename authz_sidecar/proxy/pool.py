@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections import deque
 from typing import Final, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from authz_sidecar.core.errors import UpstreamTimeout, UpstreamUnreachable
 from authz_sidecar.core.types import Clock
@@ -28,27 +28,18 @@ class UpstreamAddress(NamedTuple):
 
     @classmethod
     def parse(cls, url: str) -> UpstreamAddress:
-        """From `http://host[:port]`, `https://host[:port]`, `unix:/path` or `http+unix://%2Fpath`.
-
-        Raises ValueError.
-        """
+        """From `http://host[:port]`, `https://host[:port]` or `unix:/path`; settings check it."""
         parts = urlsplit(url)
-        if parts.scheme == "unix" and parts.path.startswith("/"):
+        if parts.scheme == "unix":
             return cls("localhost", 0, path=parts.path)
-        if parts.scheme == "http+unix" and parts.netloc:
-            return cls("localhost", 0, path=unquote(parts.netloc))
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("an upstream is http://host:port, https://host:port or unix:/path")
         tls = parts.scheme == "https"
-        return cls(parts.hostname, parts.port or (443 if tls else 80), tls=tls)
+        return cls(parts.hostname or "", parts.port or (443 if tls else 80), tls=tls)
 
     @property
     def authority(self) -> bytes:
         """The Host of a request that came without one."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host.encode("idna" if not host.isascii() else "ascii") + (
-            b":%d" % self.port if self.port else b""
-        )
+        return host.encode("ascii") + (b":%d" % self.port if self.port else b"")
 
 
 class UpstreamPool:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from authz_sidecar.core.errors import UpstreamError, UpstreamTimeout
 from authz_sidecar.core.policy import MUTATING_METHODS, SAFE_METHODS
-from authz_sidecar.core.types import Code, Decision
+from authz_sidecar.core.types import Code, Decision, Headers
 
 RETRY_AFTER_SECONDS = 1
 
@@ -64,6 +64,22 @@ def problem(
         *extra,
     )
     return Answer(status, phrase, headers, body)
+
+
+def cross_origin(origins: frozenset[str], request: Headers) -> tuple[tuple[bytes, bytes], ...]:
+    """What lets a browser's script from one of `origins` (`*`: any) read an answer (Fetch standard, CORS)."""
+    if not origins:
+        return ()
+    sent = next((value for name, value in request if name.lower() == b"origin"), b"")
+    vary = (b"Vary", b"Origin")
+    if "*" not in origins and sent.decode("latin-1") not in origins:
+        return (vary,)
+    exposed = b"Retry-After, WWW-Authenticate, X-Request-Id"
+    return (
+        (b"Access-Control-Allow-Origin", sent or b"*"),
+        (b"Access-Control-Expose-Headers", exposed),
+        vary,
+    )
 
 
 def _challenge(decision: Decision) -> tuple[tuple[bytes, bytes], ...]:

@@ -72,6 +72,10 @@ class ResponseReader:
 
     # llhttp calls these
 
+    def on_message_begin(self) -> None:
+        if not self._awaiting:
+            self.broken = True  # the start of an answer to nothing: it must not become the next one's
+
     def on_status(self, part: bytes) -> None:
         self._reason += part
 

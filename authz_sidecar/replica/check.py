@@ -36,14 +36,19 @@ class RequestAuthorizer:
         except (Unavailable, MalformedMessage):
             return Verdict(Code.GRANTS_UNKNOWN, "the User service cannot be asked now")
 
-    async def _decide(self, question: Question) -> Verdict:
+    async def _decide(self, question: Question) -> Verdict | None:
+        """Every answer must be of one revision; `None`: it moved in between, ask again."""
         requirement, identity = question.requirement, question.identity
         verdict = Verdict(Code.PERMISSION_DENIED, f"this needs {requirement}")
         permissions: tuple[str | None, ...] = requirement.permissions
         if requirement.quantifier == "authenticated":
             permissions = (None,)
+        asked_at: tuple[str, int] | None = None
         for permission in permissions:
             answer = await self._feed.check(identity.subject, permission, identity.token_generation)
+            if asked_at not in (None, (answer.epoch, answer.revision)):
+                return None
+            asked_at = answer.epoch, answer.revision
             verdict = _too_old(question, answer) or _verdict(question, answer)
             decided = verdict.code not in (Code.GRANTED, Code.PERMISSION_DENIED)
             if decided or verdict.allowed is (requirement.quantifier != "all"):

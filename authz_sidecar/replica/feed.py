@@ -20,7 +20,6 @@ from authz_sidecar.core.changes import CheckAnswer, Digest, Head, SnapshotEnd, S
 from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable
 from authz_sidecar.core.types import Change, Clock, Entity, Position
 
-ANSWER = aiohttp.ClientTimeout(total=3, sock_connect=1)
 PULL = aiohttp.ClientTimeout(total=10, sock_connect=1, sock_read=5)
 WHOLE = aiohttp.ClientTimeout(total=1800, sock_connect=2, sock_read=30)
 MAX_LINE = 16 * 1024 * 1024
@@ -58,14 +57,24 @@ class SnapshotStream:
 class Feed:
     """`base_url` of the User service, `token` the service credential. The session stays the caller's."""
 
-    def __init__(self, session: aiohttp.ClientSession, base_url: str, token: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        token: str,
+        clock: Clock,
+        *,
+        answer_seconds: float = 2.0,
+    ) -> None:
+        """`answer_seconds`: what a short answer may take; pulls and snapshots have limits of their own."""
         self._session = session
+        self._answer = aiohttp.ClientTimeout(total=answer_seconds, sock_connect=1)
         self._base = f"{base_url.rstrip('/')}/authz/v1"
         self._headers = {"Authorization": f"Bearer {token}"}
         self._clock = clock
 
     async def head(self) -> Head:
-        async with self._open("GET", "head", ANSWER) as response:
+        async with self._open("GET", "head", self._answer) as response:
             return changes.parse_head(await _body(response))
 
     @asynccontextmanager
@@ -107,7 +116,7 @@ class Feed:
     async def subject(self, sub: str) -> SubjectAnswer:
         """The user `sub` and its groups, or the certainty that there is none."""
         path = f"subjects/{quote(sub, safe='')}"
-        async with self._open("GET", path, ANSWER, missing=True) as response:
+        async with self._open("GET", path, self._answer, missing=True) as response:
             body = await _body(response)
             return (changes.parse_no_subject if response.status == 404 else changes.parse_subject)(body, sub)
 
@@ -122,12 +131,12 @@ class Feed:
             return await self._ask(question)  # asking twice does no harm
 
     async def _ask(self, question: Mapping[str, Any]) -> CheckAnswer:
-        async with self._open("POST", "check", ANSWER, json=question) as response:
+        async with self._open("POST", "check", self._answer, json=question) as response:
             return changes.parse_check(await _body(response))
 
     async def permissions(self) -> frozenset[str]:
         """The permission labels that exist."""
-        async with self._open("GET", "permissions", ANSWER) as response:
+        async with self._open("GET", "permissions", self._answer) as response:
             return changes.parse_labels(await _body(response))
 
     @asynccontextmanager

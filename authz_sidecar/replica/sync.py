@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from authz_sidecar.core.changes import parse_instant, parse_message
 from authz_sidecar.core.errors import HistoryGone, MalformedMessage, StoreUnavailable, Unavailable
-from authz_sidecar.core.events import ReplicaObserver, ReplicaStatus
+from authz_sidecar.core.events import Phase, ReplicaObserver, ReplicaStatus
 from authz_sidecar.core.replica import Apply, AskHead, Effect, Ignore, Pull, ReplicaMachine, Resync, Wait
 from authz_sidecar.core.types import Change, Clock, Entity, EntityKey, Position
 from authz_sidecar.replica.dependencies import Dependencies
@@ -56,6 +56,7 @@ class Replica:
         self._waiting = 0
         self._confirmed_at = float("-inf")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stale = False
         self._changed: Callable[[Collection[EntityKey] | None], None] = lambda _: None
 
     def watch(self, changed: Callable[[Collection[EntityKey] | None], None]) -> None:
@@ -225,12 +226,19 @@ class Replica:
             self._wake.clear()
             now = self._clock.monotonic()
             step = self._machine.step(now)
+            self._note_staleness()
             if isinstance(step, Wait):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, step.until - now)):
                         await self._wake.wait()
             else:
                 await self._attempt(step)
+
+    def _note_staleness(self) -> None:
+        """What is under way when proof runs out was decided by what can no longer be proved."""
+        was_stale, self._stale = self._stale, self._machine.phase is Phase.STALE
+        if self._stale and not was_stale:
+            self._changed(None)
 
     async def _attempt(self, step: Pull | Resync | AskHead) -> None:
         try:

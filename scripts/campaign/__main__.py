@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from campaign.faults import CATALOGUE
+from campaign.faults import CATALOGUE, available
 from campaign.report import as_json, text
 from campaign.run import Plan, run
 
@@ -17,7 +17,7 @@ from campaign.run import Plan, run
 def main(argv: list[str] | None = None) -> int:
     given = _parser().parse_args(argv)
     sys.setswitchinterval(0.001)  # several event loops share this process: none shall wait for another
-    kinds = [kind for kind in CATALOGUE if not given.only or kind.name in given.only]
+    kinds = [kind for kind in available() if not given.only or kind.name in given.only]
     wanted = Plan(given.seed, given.minutes, given.sidecars, given.rate, tuple(kinds))
     with nullcontext(given.keep) if given.keep else TemporaryDirectory(prefix="faults-") as directory:
         Path(directory).mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ KEPT = 500
 
 _NEWS = """
 SELECT head.epoch, head.revision, extract(epoch FROM clock_timestamp())::float8,
-       log.revision, log.at, log.marked_at, log.entities
+       log.revision, log.at, log.marked_at, log.previous_at, log.entities
 FROM changelog_head AS head LEFT JOIN changelog_revision AS log ON log.revision > %s
 ORDER BY log.revision
 """
@@ -81,10 +81,11 @@ class Archiver:
             self._take_snapshot(connection)
 
     def drain(self) -> None:
-        """Take down everything that is committed, and let go of the database."""
+        """Take down everything that is committed, and let go of the database, if that is still to be done."""
         with self._lock:
-            self._poll()
-            self._leave()
+            if self._url is not None:
+                self._poll()
+                self._leave()
             self._url = None
 
     def resume(self, url: str) -> None:
@@ -125,7 +126,7 @@ class Archiver:
     def _poll(self) -> None:
         asked_at = time.time()
         rows = self._connected().execute(_NEWS, [self.position.revision]).fetchall()
-        for epoch, head, database_now, revision, at, marked_at, entities in rows:
+        for epoch, head, database_now, revision, at, marked_at, previous_at, entities in rows:
             if str(epoch) != self.position.epoch or head < self.position.revision:
                 raise MissedRevision(f"the history jumped to {epoch} {head} from {self.position}")
             if revision is None:
@@ -134,20 +135,21 @@ class Archiver:
                 raise MissedRevision(f"revision {revision} came after {self.position.revision}")
             offset = time.time() - database_now
             replaced_at = min(max(at.timestamp() + offset, self._seen_at), time.time())
-            self._write_change(Position(str(epoch), revision), at, marked_at, entities, replaced_at)
+            position = Position(str(epoch), revision)
+            instants = {"marked_at": marked_at, "previous_at": previous_at, "at": at}
+            self._write_change(position, instants, entities, replaced_at)
         self._seen_at = asked_at
         self._file.flush()
 
     def _write_change(
-        self, position: Position, at: datetime, marked_at: datetime | None, entities: str, replaced_at: float
+        self, position: Position, instants: Mapping[str, datetime | None], entities: str, replaced_at: float
     ) -> None:
         message = {
             "v": 1,
             "type": "change",
             "epoch": position.epoch,
             "revision": position.revision,
-            "marked_at": marked_at and _rfc3339(marked_at),
-            "at": _rfc3339(at),
+            **{name: instant and _rfc3339(instant) for name, instant in instants.items()},
             "entities": json.loads(entities),
         }
         self.recent.append(json.dumps(message))

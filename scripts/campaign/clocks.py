@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stack.binaries import find
 from stack.process import Process
 
-_LIBRARIES = ("/usr/lib/*/faketime/libfaketime.so.1", "/usr/lib/faketime/libfaketime.so.1")
+LIBRARY = "libfaketime.so.1"
 CACHED_SECONDS = 1
 """A program notices within this time that its clock was set."""
 
@@ -34,7 +35,7 @@ class Clock:
         del process.argv[: len(self._prefix())]
 
     def _prefix(self) -> list[str]:
-        library = find_library()
+        library = find(LIBRARY)
         if library is None:
             return []
         return [
@@ -53,11 +54,3 @@ def sweep() -> None:
         for path in Path("/dev/shm").glob(pattern):  # noqa: S108 (where POSIX shared memory is)
             if not Path("/proc", path.name.rpartition("_")[2]).exists():
                 path.unlink(missing_ok=True)
-
-
-def find_library() -> Path | None:
-    """`libfaketime`, where Debian puts it."""
-    for pattern in _LIBRARIES:
-        if found := next(Path("/").glob(pattern.lstrip("/")), None):
-            return found
-    return None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from random import Random
 
+from campaign.clocks import LIBRARY
 from campaign.strikes import clock, database, links, messages, processes, stores
 from campaign.system import System
+from stack.binaries import find
 from stack.daemon import Daemon
 
 Strike = Callable[[System, Random], AbstractContextManager[str]]
@@ -107,7 +109,13 @@ CATALOGUE: tuple[Kind, ...] = (
 )
 
 
-def plan(random: Random, kinds: tuple[Kind, ...] = CATALOGUE) -> Iterator[Kind]:
+def available() -> tuple[Kind, ...]:
+    """The kinds that can strike on this machine: without libfaketime nobody's clock can be set."""
+    clocks = (clock.jumped, clock.sidecar_jumped)
+    return tuple(kind for kind in CATALOGUE if kind.strike not in clocks or find(LIBRARY))
+
+
+def plan(random: Random, kinds: Sequence[Kind] = CATALOGUE) -> Iterator[Kind]:
     """Every kind once, in random order, and again in another order, for ever."""
     while True:
         yield from random.sample(kinds, len(kinds))

@@ -11,6 +11,7 @@ _DEBIAN = {
     "rabbitmqctl": "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin",
     "initdb": "/usr/lib/postgresql/*/bin",
     "postgres": "/usr/lib/postgresql/*/bin",
+    "libfaketime.so.1": "/usr/lib/*/faketime",
     "nginx": "/usr/sbin",
     "haproxy": "/usr/sbin",
 }

@@ -18,6 +18,7 @@ from changelog.models import Head, Revision
 
 GOLDEN = Path(__file__).parent / "messages"
 EPOCH = "3f2a9c1b-5d44-4b0e-9c07-6a1f7f0e8d21"
+BEGAN_AT = datetime(2026, 11, 22, 8, 0, 0, tzinfo=UTC)
 MARKED_AT = datetime(2026, 11, 22, 9, 0, 0, 120000, tzinfo=UTC)
 AT = datetime(2026, 11, 22, 9, 0, 0, 123456, tzinfo=UTC)
 
@@ -29,7 +30,7 @@ def history(settings: Settings, tmp_path: Path) -> None:
     """Revision 41 begins the epoch; revision 42 makes user 17 a member of group 3."""
     settings.STATIC_ROOT = tmp_path
     Head.objects.update(epoch=EPOCH, revision=41)
-    Revision.objects.update(revision=41)
+    Revision.objects.update(revision=41, at=BEGAN_AT)
     Revision.objects.exclude(revision=41).delete()
     with transaction.atomic():
         group = Group.objects.create(pk=3, name="staff")

@@ -28,7 +28,7 @@ user = Entity(
     UserState(True, False, frozenset({"students.change_student"}), frozenset({"3"}), 2),
 )
 group = Entity(EntityKey("group", "3"), 42, GroupState(frozenset({"students.add_student"})))
-change = Change(EPOCH, 42, AT, MARKED_AT, (user, group))
+change = Change(EPOCH, 42, AT, MARKED_AT, (user, group), previous_at="2026-11-22T08:00:00.000000Z")
 
 
 def read_changes(body: bytes) -> list[Change]:
@@ -53,7 +53,7 @@ READERS: dict[str, tuple[Callable[[bytes], object], object]] = {
     "check.json": (changes.parse_check, CheckAnswer(True, "granted", EPOCH, 42)),
     "deletion.json": (
         changes.parse_message,
-        Change(EPOCH, 43, AT, MARKED_AT, (Entity(EntityKey("user", "17"), 43, None),)),
+        Change(EPOCH, 43, AT, MARKED_AT, (Entity(EntityKey("user", "17"), 43, None),), previous_at=AT),
     ),
     "digest.json": (read_digest, Digest(EPOCH, 42, (Bucket("", 42), Bucket("", 42)))),
     "head.json": (

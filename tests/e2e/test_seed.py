@@ -101,6 +101,18 @@ def test_event_fed_validation(system: Stack, people: People) -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/admin/login/"), ("DELETE", "/students/"), ("POST", "/students"), ("PUT", "/")],
+)
+def test_what_no_rule_allows_reaches_nobody(system: Stack, people: People, method: str, path: str) -> None:
+    """Not even an administrator's change."""
+    before = system.student_service.requests()
+    refused = call(f"{system.sidecar.url}{path}", method, token=people.token("admin"), data={})
+    assert (refused.status, refused.json()["code"]) == (403, "no_rule")
+    assert system.student_service.requests()[method, path] == before[method, path]
+
+
+@pytest.mark.parametrize(
     ("action", "code"), [("deactivate", "subject_inactive"), ("sign-out-everywhere", "token_revoked")]
 )
 def test_a_token_that_is_still_valid_dies(system: Stack, people: People, action: str, code: str) -> None:

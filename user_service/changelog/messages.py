@@ -12,11 +12,15 @@ from changelog.models import Revision
 
 def change(epoch: UUID, revision: Revision) -> str:
     """One revision. Its entities are JSON already, and go out as they are kept."""
-    marked_at = f'"{rfc3339(revision.marked_at)}"' if revision.marked_at else "null"
     return (
-        f'{{"v":1,"type":"change","epoch":"{epoch}","revision":{revision.pk},"marked_at":{marked_at},'
-        f'"at":"{rfc3339(revision.at)}","entities":{revision.entities}}}'
+        f'{{"v":1,"type":"change","epoch":"{epoch}","revision":{revision.pk},'
+        f'"marked_at":{_instant(revision.marked_at)},"previous_at":{_instant(revision.previous_at)},'
+        f'"at":{_instant(revision.at)},"entities":{revision.entities}}}'
     )
+
+
+def _instant(value: datetime | None) -> str:
+    return "null" if value is None else f'"{rfc3339(value)}"'
 
 
 def heartbeat(epoch: UUID, revision: int, at: datetime) -> str:

@@ -37,6 +37,9 @@ class Revision(models.Model):
     )
     marked_at = models.DateTimeField(null=True, help_text="When the earliest of these changes was written.")
     at = models.DateTimeField(db_index=True)
+    previous_at = models.DateTimeField(
+        null=True, help_text="When the revision before it was made; none for the first one of an epoch."
+    )
 
     def __str__(self) -> str:
         return str(self.revision)

@@ -101,7 +101,7 @@ def _any_of(entities: list[Key]) -> Q:
 def _log(changes: list[differences.Difference], marked_at: datetime) -> None:
     """Write the differences as the next revision, or as several when there are too many for one."""
     head = Head.objects.get()
-    at = clock.now()
+    previous_at, at = Revision.objects.get(pk=head.revision).at, clock.now()
     for start in range(0, len(changes), LIMIT):
         part = changes[start : start + LIMIT]
         head.revision += 1
@@ -110,7 +110,9 @@ def _log(changes: list[differences.Difference], marked_at: datetime) -> None:
             entities=f"[{','.join(change.json() for change in part)}]",
             marked_at=marked_at,
             at=at,
+            previous_at=previous_at,
         )
+        previous_at = at
         Entity.objects.bulk_create(
             [change.entity(head.revision) for change in part],
             update_conflicts=True,

@@ -278,3 +278,41 @@ async def test_too_many_connections() -> None:
             assert (await second.rest()).startswith(b"HTTP/1.1 503 ")
         await first.send(GET % 2)
         await first.until(lambda received: received == EMPTY * 2)
+
+
+async def test_the_body_of_a_request_that_waits_is_not_read(rig: Rig) -> None:
+    """Whoever only sends, and waits for nothing, must not fill memory."""
+    client = await rig.client()
+    await client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+    peer = await rig.upstream.accept()
+    await peer.contains(b"\r\n\r\n")
+    await client.send(
+        b"POST /open/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n" + bytes(2**16)
+    )
+    await wait_for(rig.paused)
+    await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    await client.contains(b"200 OK")
+    await peer.contains(b"POST /open/x")
+
+
+async def test_the_start_of_a_second_answer_is_nobodys(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(GET % 1)
+    first = await rig.upstream.accept()
+    await first.contains(b"\r\n\r\n")
+    await first.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 2")
+    await client.contains(b"ok")
+    await client.send(GET % 2)
+    second = await rig.upstream.accept()
+    await second.contains(b"GET /2 ")
+    await second.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nown")
+    await client.contains(b"own")
+    await first.closed()
+
+
+async def test_a_first_connection_has_as_long_as_the_next() -> None:
+    async with running(ProxyLimits(head_seconds=30)) as rig:
+        await rig.client()
+        await wait_for(lambda: len(rig.server.connections) == 1)
+        (connection,) = rig.server.connections
+        assert connection.deadline >= rig.server.clock.monotonic() + 29

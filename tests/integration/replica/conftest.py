@@ -84,6 +84,8 @@ class ScriptedService:
         self.calls: Counter[str] = Counter()
         self.checked: list[dict] = []
         self.said: dict = {}
+        self.before_check: Callable[[], object] = lambda: None
+        """What happens while a check is on its way."""
         self.new_epoch()
 
     # What happens to it
@@ -196,6 +198,7 @@ class ScriptedService:
         """Only what direct permissions grant; `said` overrides it."""
         question = await request.json()
         self.checked.append(question)
+        self.before_check()
         user = self.entities().get(("user", question["sub"]))
         granted = user is not None and question["permission"] in [None, *user["state"]["permissions"]]
         answer = {"allowed": granted, "reason": "granted" if granted else "denied"}

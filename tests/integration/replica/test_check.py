@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from authz_sidecar.core.types import Code, Identity, Question, Requirement, RevisionToken, Verdict
+from authz_sidecar.core.types import Code, Identity, Question, Requirement, RevisionToken, UserState, Verdict
 from authz_sidecar.replica.check import RequestAuthorizer
 from authz_sidecar.replica.feed import Feed
 
@@ -83,3 +83,18 @@ async def test_consistency_tokens_are_obeyed(
 ) -> None:
     token = RevisionToken(epoch8 or service.epoch[:8], service.head + ahead)
     assert (await ask(feed, Requirement("any", (CHANGE,)), **{where: token})).code is code
+
+
+async def test_answers_of_different_revisions_are_never_joined(feed: Feed, service: Any) -> None:
+    """Held one after the other, never together: "all of them" must not be granted."""
+
+    def swap() -> None:
+        held = frozenset({ADD}) if service.checked[1:] else frozenset({CHANGE})
+        service.commit(("user", "alice", UserState(True, False, held, frozenset(), 7)))
+
+    service.before_check = swap
+    question = Question(Identity("alice", "key", 9e9, None, 7, None), Requirement("all", (CHANGE, ADD)), None)
+    pending = RequestAuthorizer(feed).authorize(question, 0.0)
+    assert not isinstance(pending, Verdict)
+    assert await pending() is None
+    assert len(service.checked) == 2

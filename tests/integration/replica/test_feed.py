@@ -185,7 +185,8 @@ async def test_a_cut_off_answer_is_unavailable(feed: Feed, player: Player, call:
 async def test_no_answer_is_unavailable(
     feed: Feed, player: Player, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("ANSWER", "PULL", "WHOLE"):
+    monkeypatch.setattr(feed, "_answer", aiohttp.ClientTimeout(total=0.2))
+    for name in ("PULL", "WHOLE"):
         monkeypatch.setattr(feed_module, name, aiohttp.ClientTimeout(total=0.2))
     player.keeps_open = True
     with pytest.raises(Unavailable):

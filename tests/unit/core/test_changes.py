@@ -99,6 +99,7 @@ MALFORMED_CHANGES = {
     "at: no offset": ("at", {"at": "2026-11-22T09:00:00"}),
     "at: not a time": ("at", {"at": "yesterday"}),
     "marked_at: number": ("marked_at", {"marked_at": 5}),
+    "previous_at: not an instant": ("previous_at", {"previous_at": "before"}),
     "entities: missing": ("entities", {"entities": ...}),
     "entities: empty": ("entity", {"entities": []}),
     "entities: object": ("entities", {"entities": {}}),

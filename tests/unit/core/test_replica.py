@@ -41,9 +41,9 @@ def service_time(now: float) -> str:
     return datetime.fromtimestamp(now + SERVICE_AHEAD, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def change(revision: int, epoch: str = OURS, at: str | None = None) -> Change:
+def change(revision: int, epoch: str = OURS, at: str | None = None, after: str | None = None) -> Change:
     entity = Entity(EntityKey("group", "1"), revision, GroupState(frozenset({f"p.{revision}"})))
-    return Change(epoch, revision, at or service_time(revision), None, (entity,))
+    return Change(epoch, revision, at or service_time(revision), None, (entity,), previous_at=after)
 
 
 def beat(revision: int, made_at: float, epoch: str = OURS) -> Heartbeat:
@@ -192,6 +192,22 @@ class TestGaps:
         machine = live(10)
         machine.malformed()
         assert machine.step(101.0) == Pull(change(10).position, "demand")
+
+    def test_the_next_number_of_another_branch_is_not_the_next_revision(self) -> None:
+        """A backup was restored without a new epoch: what the lost branch had sent may still arrive."""
+        machine = live(10)
+        assert machine.receive(change(11, after=service_time(77)), 101.0) == [Ignore("forked")]
+        assert revision(machine) == 10
+        assert machine.step(101.0) == Pull(change(10).position, "demand")
+        (apply,) = machine.receive(change(11, after=service_time(10)), 101.0)
+        assert isinstance(apply, Apply)
+
+    def test_what_was_held_back_of_another_branch_is_dropped(self) -> None:
+        machine = live(10)
+        assert machine.receive(change(12, after=service_time(77)), 101.0) == [Hold()]
+        assert len(machine.receive(change(11, after=service_time(10)), 101.0)) == 1
+        assert revision(machine) == 11
+        assert isinstance(machine.step(101.0), Pull)
 
     def test_the_same_revision_at_another_time_makes_us_ask(self) -> None:
         machine = live(10)

@@ -94,3 +94,28 @@ def test_a_stuck_stream_costs_lines_that_are_counted(monkeypatch: pytest.MonkeyP
     log.stop()
     assert dropped >= 6  # three queued, and at most one in the writer's hands
     assert len(stream.getvalue().splitlines()) == 10 - dropped
+
+
+class FullDisk(io.StringIO):
+    """A stream that fails until there is room again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full = True
+
+    def write(self, text: str) -> int:
+        if self.full:
+            self.full = False
+            raise OSError("no space left on device")
+        return super().write(text)
+
+
+def test_a_line_that_cannot_be_written_is_counted_and_the_next_one_is_tried() -> None:
+    stream = FullDisk()
+    log = DecisionLog(policy_digest="abc", wall=lambda: 0.0, stream=stream)
+    log.start()
+    log.record(decision(Code.GRANTED, "lost"))
+    log.record(decision(Code.GRANTED, "kept"))
+    log.stop()
+    assert log.dropped == 1
+    assert [json.loads(text)["request_id"] for text in stream.getvalue().splitlines()] == ["kept"]

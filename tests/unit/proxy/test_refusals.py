@@ -83,3 +83,26 @@ def test_an_upstream_failure_is_told_apart(error: Exception, status: int, code: 
 def test_a_method_that_is_not_proxied_is_answered_with_those_that_are() -> None:
     headers = dict(refusals.refusal(refused(Code.METHOD_REFUSED)).headers)
     assert headers[b"Allow"] == b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+
+
+ALLOWED = frozenset({"https://app.example"})
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "allowed"),
+    [
+        (frozenset(), b"https://app.example", None),
+        (ALLOWED, b"https://app.example", b"https://app.example"),
+        (ALLOWED, b"https://evil.example", None),
+        (ALLOWED, b"https://app.example.evil", None),
+        (ALLOWED, None, None),
+        (frozenset({"*"}), b"https://any.example", b"https://any.example"),
+    ],
+)
+def test_a_browser_may_read_an_answer_only_from_a_configured_origin(
+    origins: frozenset[str], origin: bytes | None, allowed: bytes | None
+) -> None:
+    sent = [] if origin is None else [(b"Origin", origin)]
+    answered = dict(refusals.cross_origin(origins, sent))
+    assert answered.get(b"Access-Control-Allow-Origin") == allowed
+    assert (b"Vary" in answered) == bool(origins)
