@@ -212,6 +212,7 @@ class PostgreSQL(Daemon):
             "fsync": "off",
             "full_page_writes": "off",
             "max_connections": 200,
+            "dynamic_shared_memory_type": "mmap",  # a killed server leaves nothing behind in /dev/shm
         }
         return Process(
             [require("postgres"), "-D", self._data, *(f"--{key}={value}" for key, value in settings.items())],
