@@ -12,9 +12,12 @@ from stack.system import Stack
 
 
 @pytest.fixture(scope="session")
-def system(redis_server: Redis, rabbitmq: RabbitMQ) -> Iterator[Stack]:
-    """Everything: Redis, RabbitMQ, relay, both services, one sidecar."""
-    with Stack(redis=redis_server, rabbitmq=rabbitmq) as stack:
+def system(redis_server: Redis) -> Iterator[Stack]:
+    """Everything: Redis, RabbitMQ, relay, both services, one sidecar.
+
+    The broker is its own: the relay goes on publishing while other tests count what they receive.
+    """
+    with RabbitMQ() as broker, Stack(redis=redis_server, rabbitmq=broker) as stack:
         yield stack
 
 

@@ -158,10 +158,11 @@ def test_ports_are_not_given_twice() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_nothing_outlives_an_owner_that_is_asked_to_end(tmp_path: Path, number: signal.Signals) -> None:
     owner_code = """
-        import sys
+        import signal, sys
         from pathlib import Path
         from stack.process import Process, exit_on_sigterm
         exit_on_sigterm()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
         child = Process([sys.executable, "-c", "import time; time.sleep(600)"], log_path=Path(sys.argv[1]))
         child.start()
         print(child.pid, flush=True)
