@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -62,6 +63,23 @@ def stolen_seconds() -> float:
     """CPU time that the hypervisor gave to somebody else, on all cores since boot."""
     fields = Path("/proc/stat").read_text().splitlines()[0].split()
     return int(fields[8]) / os.sysconf("SC_CLK_TCK")
+
+
+def busy_share(seconds: float = 1.0) -> float:
+    """How much of all cores is in use right now, from 0 to 1."""
+    used, total = _ticks()
+    time.sleep(seconds)
+    used_later, total_later = _ticks()
+    return (used_later - used) / max(1, total_later - total)
+
+
+def _ticks() -> tuple[int, int]:
+    """Ticks in use and all ticks, on all cores since boot."""
+    user, nice, system, idle, waiting, *rest = map(
+        int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9]
+    )
+    used = user + nice + system + sum(rest)
+    return used, used + idle + waiting
 
 
 def description() -> dict[str, str]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bench import host, report
 from bench.result import Result
@@ -28,19 +29,35 @@ def markdown(result: Result) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def write(results: Mapping[str, Result], *, publish: bool) -> Path:
-    """The directory of the JSON files. `publish` also renews the document and its chart."""
+def write(results: Mapping[str, Result], busy: float, *, publish: bool) -> Path:
+    """The directory of the JSON files. `publish` also renews the document and its chart.
+
+    `busy`: the share of the machine that others used before the bench began.
+    """
     directory = PUBLISHED if publish else SCRATCH
     directory.mkdir(parents=True, exist_ok=True)
-    run = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": host.description()}
+    run = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": host.description(),
+        "busy with other programs": f"{busy:.0%}",
+    }
     for name, result in results.items():
         text = json.dumps({**run, **result.as_json()}, indent=1)
         (directory / f"{name}.json").write_text(text + "\n")
         if result.chart:
             ((DOCUMENT.parent if publish else directory) / CHART).write_text(result.chart)
         if publish:
-            DOCUMENT.write_text(replaced(DOCUMENT.read_text(), name, markdown(result)))
+            text = f"{_conditions(run)}\n{markdown(result)}"
+            DOCUMENT.write_text(replaced(DOCUMENT.read_text(), name, text))
     return directory
+
+
+def _conditions(run: Mapping[str, Any]) -> str:
+    machine = run["machine"]
+    return (
+        f"{run['at'][:10]}, {machine['cores']} cores of {machine['cpu']}, Linux {machine['kernel']}, "
+        f"Python {machine['python']}; other programs used {run['busy with other programs']} at the start.\n"
+    )
 
 
 def replaced(document: str, name: str, text: str) -> str:

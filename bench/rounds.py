@@ -30,7 +30,7 @@ class Plan:
     paced_seconds: float = 2
     fast_rate: float = 1_000
     """Below what every contender carries that does not ask per request."""
-    slow_rate: float = 50
+    slow_rate: float = 25
     """Below what those carry that ask the User service."""
 
     def rates(self, contender: Contender) -> list[float]:
