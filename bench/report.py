@@ -63,9 +63,9 @@ def comparisons(field: Sequence[Contender], rounds: Rounds, plan: Plan) -> str:
     for other in field:
         if other.process is None or other.name == Cached.name:
             continue
-        measures = [(cpu, 2), (_rate, 2), *([(latency, 2)] if other.work is Work.ASKS else [])]
-        ratios = [ratio(rounds, Cached.name, other.name, of) for of, _ in measures]
-        texts = [each.text(2) if each else "" for each in ratios]
+        measures = [(cpu, 2), (_rate, 2), *([(latency, 3)] if other.work is Work.ASKS else [])]
+        ratios = [(ratio(rounds, Cached.name, other.name, of), digits) for of, digits in measures]
+        texts = [each.text(digits) if each else "" for each, digits in ratios]
         rows.append([other.title, *texts, *[""] * (3 - len(texts))])
     return table([f"{Cached.title} against", "CPU", "requests/s", f"median latency at {slow}/s"], rows)
 
