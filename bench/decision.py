@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from bench.figures import Bar
 from bench.host import Cores, pinned
 from bench.result import Result
+from stack.process import StackError
 from stack.services import ROOT
 
 LIMIT = 15.0
@@ -36,10 +37,13 @@ def _medians(cores: Cores, *, seconds: float) -> dict[str, float]:
         options = [
             *("-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--benchmark-json={path}"),
             *(f"--benchmark-max-time={seconds}", "--benchmark-warmup=on", "--benchmark-disable-gc"),
+            *("--benchmark-warmup-iterations=1000", "--timeout=0", "--tb=line", "--show-capture=no"),
         ]
         argv = pinned(cores, [sys.executable, "-m", "pytest", BENCHMARKS, *options])
         done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise SystemExit(done.stdout + done.stderr)
+            raise StackError(
+                f"the decision's benchmarks failed:\n{done.stdout[-2_000:]}{done.stderr[-2_000:]}"
+            )
         measured = json.loads(path.read_text())["benchmarks"]
     return {each["name"]: each["stats"]["median"] * 1e6 for each in measured}
