@@ -40,6 +40,8 @@ class TestBroker:
     async def sidecar(self, start: Start, rabbitmq: RabbitMQ, publish: object, service: Any) -> Any:
         sidecar = await start(MemoryStore(), amqp_url=rabbitmq.url, feed_interval=1_000.0)
         await sidecar.until(lambda: sidecar.replica.status(0.0).dependencies.get("broker"))
+        # Its arrival asks for a pull, which must not bring what a test means the broker to bring.
+        assert await sidecar.replica.confirmed(sidecar.replica.now(), 10.0)
         return sidecar
 
     async def test_changes_are_applied_as_they_come(
