@@ -270,11 +270,25 @@ class Decision(NamedTuple):
         return self.verdict.allowed or not self.enforced
 
 
+class Failure(NamedTuple):
+    """Why a client was answered without a decision, or in spite of one: a fault of the request, of the
+    service behind, or our own."""
+
+    request_id: str
+    status: int
+    """0 when the connection was closed without an answer."""
+    code: str
+    peer: str
+
+
 class RequestObserver(Protocol):
     """Hooks of the request path: the core knows no metrics and no logs."""
 
     def decided(self, decision: Decision, seconds: float) -> None:
         """A decision was reached after `seconds`, waiting included."""
 
-    def answered(self, decision: Decision, status: int, seconds: float) -> None:
-        """The client was sent `status`, `seconds` after its request arrived."""
+    def failed(self, failure: Failure) -> None:
+        """The byte path ended a request by itself."""
+
+    def answered(self, status: int, seconds: float) -> None:
+        """The client was sent `status` (499: it left before), `seconds` after its request arrived."""

@@ -1,4 +1,4 @@
-"""The decision log: one JSON line a decision, written by a thread so that no request ever waits."""
+"""The decision log: one JSON line a decision or a failure, written by a thread so that no request ever waits."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from queue import Full, Queue
 from threading import Thread
 from typing import Any, TextIO
 
-from authz_sidecar.core.types import Decision
+from authz_sidecar.core.types import Decision, Failure
 
 QUEUE_LINES = 10_000
 STOP_SECONDS = 5.0
 
 
 class DecisionLog:
-    """Writes refusals always and allowed requests at `sample_allows` (0 to 1); counts what it drops."""
+    """Writes refusals and failures always, allowed requests at `sample_allows` (0 to 1); counts what it drops."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class DecisionLog:
         self._wall = wall
         self._sample_allows = sample_allows
         self._stream = stream
-        self._queue: Queue[tuple[float, Decision] | None] = Queue(QUEUE_LINES)
+        self._queue: Queue[tuple[float, Decision | Failure] | None] = Queue(QUEUE_LINES)
         self._thread = Thread(target=self._write, name="decision-log", daemon=True)
 
     def start(self) -> None:
@@ -47,10 +47,16 @@ class DecisionLog:
 
     def record(self, decision: Decision) -> None:
         """Queue a decision; never blocks."""
-        if decision.verdict.allowed and not self._sampled():
-            return
+        if not decision.verdict.allowed or self._sampled():
+            self._put(decision)
+
+    def record_failure(self, failure: Failure) -> None:
+        """Queue a failure; never blocks."""
+        self._put(failure)
+
+    def _put(self, record: Decision | Failure) -> None:
         try:
-            self._queue.put_nowait((self._wall(), decision))
+            self._queue.put_nowait((self._wall(), record))
         except Full:
             self.dropped += 1
 
@@ -59,9 +65,13 @@ class DecisionLog:
 
     def _write(self) -> None:
         while (item := self._queue.get()) is not None:
-            at, decision = item
+            at, record = item
+            if isinstance(record, Decision):
+                fields = line(record, at, self._policy_digest)
+            else:
+                fields = failure_line(record, at)
             try:
-                self._stream.write(json.dumps(line(decision, at, self._policy_digest)) + "\n")
+                self._stream.write(json.dumps(fields) + "\n")
                 if self._queue.empty():
                     self._stream.flush()
             except OSError:  # a full disk, a closed pipe: it may be mended, and the next line written
@@ -94,3 +104,8 @@ def line(decision: Decision, at: float, policy_digest: str) -> dict[str, Any]:
         "revision_at": position.at if position else None,
         "staleness": verdict.staleness,
     }
+
+
+def failure_line(failure: Failure, at: float) -> dict[str, Any]:
+    """What is logged of a failure. `at` in Unix seconds."""
+    return {"type": "failure", "at": at, **failure._asdict()}

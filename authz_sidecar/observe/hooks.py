@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from authz_sidecar.core.events import Dependency
-from authz_sidecar.core.types import Decision, Position
+from authz_sidecar.core.types import Decision, Failure, Position
 from authz_sidecar.observe.decision_log import DecisionLog
 from authz_sidecar.observe.metrics import Metrics
 
@@ -19,7 +19,11 @@ class RequestHooks:
         self._metrics.decided(decision, seconds)
         self._decision_log.record(decision)
 
-    def answered(self, _decision: Decision, status: int, seconds: float) -> None:
+    def failed(self, failure: Failure) -> None:
+        self._metrics.failed(failure)
+        self._decision_log.record_failure(failure)
+
+    def answered(self, status: int, seconds: float) -> None:
         self._metrics.answered(status, seconds)
 
 

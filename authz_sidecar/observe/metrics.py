@@ -7,7 +7,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from authz_sidecar.core.types import Decision
+from authz_sidecar.core.types import Decision, Failure
 from authz_sidecar.observe.tallies import Distribution, Tally
 
 FAST_SECONDS = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0)
@@ -30,11 +30,13 @@ class Metrics:
         self._decision_seconds = Distribution(
             "authz_decision_seconds", "From a request's head to its decision, waiting included.", FAST_SECONDS
         )
+        self._failures = Tally("authz_failures", "Requests ended by the byte path itself, by code.", ["code"])
         self._responses = Tally("authz_responses", "Responses by status class.", ["class"])
         self._response_seconds = Distribution(
             "authz_response_seconds", "From a request's head to the end of its response.", SLOW_SECONDS
         )
-        for each in (self._decisions, self._decision_seconds, self._responses, self._response_seconds):
+        tallies = (self._decisions, self._failures, self._responses)
+        for each in (*tallies, self._decision_seconds, self._response_seconds):
             self.registry.register(each)
         self._calls = Counter(
             "authz_user_service_calls",
@@ -69,6 +71,9 @@ class Metrics:
         enforced = "true" if decision.enforced else "false"
         self._decisions.counts[decision.verdict.code, enforced] += 1
         self._decision_seconds.observe(seconds)
+
+    def failed(self, failure: Failure) -> None:
+        self._failures.counts[failure.code,] += 1
 
     def answered(self, status: int, seconds: float) -> None:
         self._responses.counts[_CLASSES[status // 100],] += 1

@@ -58,7 +58,7 @@ class Downstream(asyncio.Protocol):
         self.deadline = self._server.deadline(self._limits.head_seconds)
         if not accepted:
             self.keep_alive = False
-            self.write(self._server.overloaded)
+            self.write(self._server.overload(self.peer))
             self.close()
 
     def data_received(self, data: bytes) -> None:

@@ -6,15 +6,19 @@ import asyncio
 import secrets
 from collections.abc import Callable, Collection, Coroutine
 from itertools import count
+from typing import Final
 
-from authz_sidecar.core.types import Clock, EntityKey, RequestObserver
+from authz_sidecar.core.types import Clock, EntityKey, Failure, RequestObserver
 from authz_sidecar.pipeline import Pipeline
 from authz_sidecar.proxy import framing, refusals
 from authz_sidecar.proxy.deadlines import Sweep
 from authz_sidecar.proxy.downstream import Downstream
 from authz_sidecar.proxy.exchange import Exchange
 from authz_sidecar.proxy.limits import ProxyLimits
+from authz_sidecar.proxy.messages import Fault
 from authz_sidecar.proxy.pool import UpstreamPool
+
+TOO_MANY_CONNECTIONS: Final = Fault(503, "too_many_connections", "there are too many connections")
 
 
 class ProxyServer:
@@ -85,12 +89,12 @@ class ProxyServer:
         self._sweep.start()
         return not self.draining and len(self._connections) <= self.limits.connections
 
-    @property
-    def overloaded(self) -> bytes:
+    def overload(self, peer: str) -> bytes:
         """The answer to a connection beyond the limit."""
-        answer = refusals.problem(
-            503, "too_many_connections", "there are too many connections", self.new_request_id()
-        )
+        fault, request_id = TOO_MANY_CONNECTIONS, self.new_request_id()
+        self.observer.failed(Failure(request_id, fault.status, fault.code, peer))
+        self.observer.answered(fault.status, 0.0)
+        answer = refusals.failure(fault, request_id)
         hop = (b"Connection: close",)
         head = framing.response_head(answer.status, answer.reason.encode(), list(answer.headers), hop)
         return head + answer.body

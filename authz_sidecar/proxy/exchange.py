@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from authz_sidecar.core import headers
 from authz_sidecar.core.errors import UpstreamError, UpstreamUnreachable
-from authz_sidecar.core.types import Code, Decision, Pending, Question, RequestHead, Verdict
+from authz_sidecar.core.types import Code, Decision, Failure, Pending, Question, RequestHead, Verdict
 from authz_sidecar.pipeline import STATUS
 from authz_sidecar.proxy import framing, refusals
 from authz_sidecar.proxy.messages import Fault, Framing, IncomingRequest, IncomingResponse
@@ -190,7 +190,7 @@ class Exchange:
         self._client.set_reading(writable)
 
     def upstream_failed(self, error: UpstreamError) -> None:
-        self._answer(refusals.upstream_failure(error, self.request_id))
+        self.fail(refusals.upstream_fault(error))
 
     def _relay_interims(self, connection: UpstreamConnection) -> None:
         interims, connection.reader.interims = connection.reader.interims, []
@@ -297,8 +297,11 @@ class Exchange:
     # the end
 
     def fail(self, fault: Fault) -> None:
-        """Answer a request that cannot be one, or not in time."""
-        self._answer(refusals.problem(fault.status, fault.code, fault.detail, self.request_id))
+        """Answer a request that cannot be one, or cannot be served."""
+        if not self._done:
+            failure = Failure(self.request_id, fault.status, fault.code, self._client.peer)
+            self._server.observer.failed(failure)
+            self._answer(refusals.failure(fault, self.request_id))
 
     def _answer(self, answer: Answer) -> None:
         """Answer in the upstream's stead; where it has begun to answer, leave the client no doubt."""
@@ -324,9 +327,7 @@ class Exchange:
         connection, self._connection = self._connection, None
         if connection is not None:
             self._return(connection)
-        if self._decision is not None:
-            seconds = self._server.clock.monotonic() - self._started
-            self._server.observer.answered(self._decision, status, seconds)
+        self._server.observer.answered(status, self._server.clock.monotonic() - self._started)
         if self._tunnel is not None:
             self._tunnel.end()
         elif broken:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Final
 
 from authz_sidecar.core.errors import UpstreamError, UpstreamTimeout
 from authz_sidecar.core.policy import MUTATING_METHODS, SAFE_METHODS
 from authz_sidecar.core.types import Code, Decision, Headers
+from authz_sidecar.proxy.messages import Fault
 
 RETRY_AFTER_SECONDS = 1
+
+UPSTREAM_TIMEOUT: Final = Fault(504, "upstream_timeout", "the service did not answer in time")
+UPSTREAM_UNREACHABLE: Final = Fault(502, "upstream_unreachable", "the service could not be reached")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +39,14 @@ def refusal(decision: Decision) -> Answer:
     return problem(decision.status, verdict.code, verdict.detail, decision.request_id, extra)
 
 
-def upstream_failure(error: UpstreamError, request_id: str) -> Answer:
-    """The answer when the protected service gave none."""
-    if isinstance(error, UpstreamTimeout):
-        return problem(504, "upstream_timeout", "the service did not answer in time", request_id)
-    return problem(502, "upstream_unreachable", "the service could not be reached", request_id)
+def failure(fault: Fault, request_id: str) -> Answer:
+    """The answer to a request that ends without the service's."""
+    return problem(fault.status, fault.code, fault.detail, request_id)
+
+
+def upstream_fault(error: UpstreamError) -> Fault:
+    """What it is to the client that the protected service gave no answer."""
+    return UPSTREAM_TIMEOUT if isinstance(error, UpstreamTimeout) else UPSTREAM_UNREACHABLE
 
 
 def problem(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,11 +21,13 @@ class Evidence:
     `answers`: what the client saw: `request_id`, `status`, `sent_at` (Unix seconds on the archiver's
     clock), and `min_revision` where the request carried `Authz-Min-Revision`.
     `received`: what reached the upstream: `request_id`.
+    `failures`: what the sidecars answered by themselves, of which some never came to be decided on.
     """
 
     decisions: Iterable[Record]
     answers: Iterable[Record]
     received: Iterable[Record]
+    failures: Iterable[Record] = ()
 
 
 @dataclass(slots=True)
@@ -61,7 +63,8 @@ def check(evidence: Evidence, history: Iterable[Moment], max_staleness: float) -
             by_node[_node(decision)].append(decision)
     for request_id in revoked - seen.keys():
         report.violation(request_id, "was revoked but never let through")
-    _check_missing(seen, answers, received, report)
+    failures = {(line["request_id"], line["status"]) for line in evidence.failures}
+    _check_missing(seen, answers, received, failures, report)
     until = _check_states(by_node, history, report)
     _check_ages(by_node, answers, until, max_staleness, report)
     return report
@@ -96,7 +99,11 @@ def _check_minimum(decision: Record, answer: Record | None, report: Report) -> N
 
 
 def _check_missing(
-    seen: Mapping[str, int], answers: Mapping[str, Record], received: Mapping[str, int], report: Report
+    seen: Mapping[str, int],
+    answers: Mapping[str, Record],
+    received: Mapping[str, int],
+    failures: Container[tuple[str, int]],
+    report: Report,
 ) -> None:
     for request_id, count in seen.items():
         if count > 1:
@@ -105,7 +112,8 @@ def _check_missing(
         report.violation(request_id, "reached the upstream without a decision line")
     for request_id, answer in answers.items():
         # No status: the connection broke, so the sidecar may never have seen the request.
-        if answer["status"] is not None and request_id not in seen:
+        explained = request_id in seen or (request_id, answer["status"]) in failures
+        if answer["status"] is not None and not explained:
             report.violation(request_id, f"was answered {answer['status']} without a decision line")
         if _succeeded(answer) and request_id not in received:
             report.violation(request_id, f"was answered {answer['status']} but never reached the upstream")

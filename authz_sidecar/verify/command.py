@@ -34,6 +34,7 @@ def verify(files: Files, max_staleness: float) -> int:
                 decisions=_lines(files.decisions, stack, only="decision"),
                 answers=_lines(files.answers, stack),
                 received=_lines(files.received, stack),
+                failures=_lines(files.decisions, stack, only="failure"),
             )
             report = check(evidence, replay(archive), max_staleness)
     except (OSError, ValueError, KeyError, ArchiveError) as error:

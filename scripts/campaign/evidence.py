@@ -33,10 +33,12 @@ def collect(
     decisions: Sequence[Path], answers: Path, received: Path, kills: Sequence[Kill]
 ) -> tuple[Evidence, set[str]]:
     """The evidence without the requests that are excused, and their ids."""
-    decided = [line for path in decisions for line in _lines(path) if line["type"] == "decision"]
+    logged = [line for path in decisions for line in _lines(path)]
+    decided = [line for line in logged if line["type"] == "decision"]
+    failures = [line for line in logged if line["type"] == "failure"]
     answered, arrived = list(_lines(answers)), list(_lines(received))
     arrived_at = {line["request_id"]: line["at"] for line in arrived}
-    known = {line["request_id"] for line in decided}
+    known = {line["request_id"] for line in (*decided, *failures)}
     lost = {
         line["request_id"]
         for line in answered
@@ -46,6 +48,7 @@ def collect(
         decisions=decided,
         answers=[line for line in answered if line["request_id"] not in lost],
         received=[line for line in arrived if line["request_id"] not in lost],
+        failures=failures,
     )
     return evidence, lost
 

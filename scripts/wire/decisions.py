@@ -10,6 +10,7 @@ from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.types import (
     Code,
     Decision,
+    Failure,
     Identity,
     Pending,
     Question,
@@ -70,12 +71,16 @@ class Observer:
 
     def __init__(self) -> None:
         self.decisions: list[Decision] = []
+        self.failures: list[Failure] = []
         self.answers: list[int] = []
 
     def decided(self, decision: Decision, _seconds: float) -> None:
         self.decisions.append(decision)
 
-    def answered(self, _decision: Decision, status: int, _seconds: float) -> None:
+    def failed(self, failure: Failure) -> None:
+        self.failures.append(failure)
+
+    def answered(self, status: int, _seconds: float) -> None:
         self.answers.append(status)
 
 

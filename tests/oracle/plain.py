@@ -52,7 +52,7 @@ class Proxy:
         decision = await self._pipeline.decide(head, request_id)
         self._observer.decided(decision, self._clock.monotonic() - started)
         response = await self._answer(request, head, decision)
-        self._observer.answered(decision, response.status, self._clock.monotonic() - started)
+        self._observer.answered(response.status, self._clock.monotonic() - started)
         return response
 
     async def _answer(
@@ -63,7 +63,7 @@ class Proxy:
         try:
             upstream = await self._send(request, head, decision.request_id)
         except UpstreamError as error:
-            return _response(refusals.upstream_failure(error, decision.request_id))
+            return _response(refusals.failure(refusals.upstream_fault(error), decision.request_id))
         async with upstream:
             return await _relay(request, upstream)
 

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from authz_sidecar.core.types import Code, Decision, Identity, Position, Requirement, Verdict
+from authz_sidecar.core.types import Code, Decision, Failure, Identity, Position, Requirement, Verdict
 from authz_sidecar.observe import decision_log
 from authz_sidecar.observe.decision_log import DecisionLog
 
@@ -93,6 +93,20 @@ def test_a_stuck_stream_costs_lines_that_are_counted(monkeypatch: pytest.MonkeyP
     stream.go.set()
     log.stop()
     assert dropped >= 6  # three queued, and at most one in the writer's hands
+    assert len(stream.getvalue().splitlines()) == 10 - dropped
+
+
+def test_failures_share_the_queue_and_never_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decision_log, "QUEUE_LINES", 3)
+    stream = StuckStream()
+    log = DecisionLog(policy_digest="abc", wall=lambda: 0.0, stream=stream)
+    log.start()
+    for _ in range(10):
+        log.record_failure(Failure("r", 400, "malformed_request", ""))
+    dropped = log.dropped
+    stream.go.set()
+    log.stop()
+    assert dropped >= 6
     assert len(stream.getvalue().splitlines()) == 10 - dropped
 
 

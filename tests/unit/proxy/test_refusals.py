@@ -75,7 +75,7 @@ def test_a_challenge_cannot_be_broken_out_of() -> None:
     [(UpstreamUnreachable(), 502, "upstream_unreachable"), (UpstreamTimeout(), 504, "upstream_timeout")],
 )
 def test_an_upstream_failure_is_told_apart(error: Exception, status: int, code: str) -> None:
-    answer = refusals.upstream_failure(error, "req-1")
+    answer = refusals.failure(refusals.upstream_fault(error), "req-1")
     assert answer.status == status
     assert json.loads(answer.body)["code"] == code
 

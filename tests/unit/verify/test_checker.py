@@ -158,6 +158,24 @@ def test_what_is_a_violation(
         assert any(found in violation for violation in result), result
 
 
+@pytest.mark.parametrize(
+    ("failed_with", "received", "found"),
+    [
+        (400, [], None),
+        (408, [], "was answered 400 without a decision line"),
+        (400, RECEIVED, "reached the upstream without a decision line"),
+    ],
+)
+def test_only_its_own_failure_excuses_an_answer_without_a_decision(
+    failed_with: int, received: list[dict[str, Any]], found: str | None
+) -> None:
+    failures = [{"request_id": "r", "status": failed_with}]
+    evidence = Evidence([], [answer(400)], received, failures)
+    assert check(evidence, replay(HISTORY), max_staleness=5.0).violations == (
+        [f"r: {found}"] if found else []
+    )
+
+
 USER = ("user", "17")
 GROUP = ("group", "3")
 
@@ -214,8 +232,11 @@ def test_the_command_reads_files_and_says_what_it_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], code: str, status: int, exit_code: int, printed: str
 ) -> None:
     contents = {
-        "decisions": [{**decision(2, code), "type": "decision"}, {"type": "other"}],
-        "answers": [answer(status)],
+        "decisions": [
+            {**decision(2, code), "type": "decision"},
+            {"type": "failure", "request_id": "f", "status": 400},
+        ],
+        "answers": [answer(status), answer(400, "f")],
         "received": RECEIVED if status == 201 else [],
     }
     for name, lines in contents.items():

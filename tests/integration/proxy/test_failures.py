@@ -1,0 +1,88 @@
+"""What the byte path answers by itself is reported: each answer once, each failure by its code."""
+
+from __future__ import annotations
+
+import pytest
+
+from authz_sidecar.core.types import Failure
+from authz_sidecar.proxy.limits import ProxyLimits
+from wire import Client, Rig, running
+from wire.peers import wait_for
+
+LIMITS = ProxyLimits(
+    head_bytes=8192, head_fields=5, target_bytes=100, body_bytes=10, head_seconds=0.1, response_seconds=0.1
+)
+GET = b"GET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\n"
+END = b"Connection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code"),
+    [
+        (b"GET / HTTP/1.1\n\0", 400, "malformed_request"),
+        (b"GET / HTTP/1.1\r\n\r\n", 400, "malformed_request"),
+        (b"GET / HTTP/1.1\r\nHo", 408, "request_timeout"),
+        (b"POST /open/ HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n", 413, "body_too_large"),
+        (b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * 100), 414, "target_too_long"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n%b\r\n" % (b"A: b\r\n" * 5), 431, "head_too_large"),
+        (b"BREW / HTTP/1.1\r\nHost: x\r\n\r\n", 501, "method_unknown"),
+        (b"GET / HTTP/2.0\r\nHost: x\r\n\r\n", 505, "version_unsupported"),
+    ],
+)
+async def test_what_is_no_request_is_counted_and_never_decided(
+    request_: bytes, status: int, code: str
+) -> None:
+    async with running(LIMITS) as rig:
+        client = await rig.client()
+        await client.send(request_)
+        answer = await client.rest()
+        assert answer.startswith(b"HTTP/1.1 %d " % status)
+        (failure,) = rig.observer.failures
+        assert failure == Failure(failure.request_id, status, code, "127.0.0.1")
+        assert failure.request_id.encode() in answer
+        assert (rig.observer.answers, rig.observer.decisions) == ([status], [])
+        assert not rig.upstream.peers
+
+
+@pytest.mark.parametrize(("status", "code"), [(502, "upstream_unreachable"), (504, "upstream_timeout")])
+async def test_a_service_that_gives_no_answer_is_counted_besides_the_decision(status: int, code: str) -> None:
+    async with running(LIMITS) as rig:
+        if status == 502:
+            await rig.upstream.stop()
+        assert (await rig.ask(GET + END)).startswith(b"HTTP/1.1 %d " % status)
+        assert rig.observer.failures == [Failure("mine", status, code, "127.0.0.1")]
+        assert (rig.observer.answers, len(rig.observer.decisions)) == ([status], 1)
+
+
+async def test_a_connection_too_many_is_counted() -> None:
+    async with running(ProxyLimits(connections=1)) as rig:
+        await rig.client()
+        async with await Client.connect(rig.port) as second:
+            assert b"too_many_connections" in await second.rest()
+        (failure,) = rig.observer.failures
+        assert (failure.status, failure.code, rig.observer.answers) == (503, "too_many_connections", [503])
+
+
+async def test_our_own_fault_is_counted(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failure of a part that is passed in."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(rig.permissions, "_wait", broken)
+    rig.permissions.gate.clear()
+    request = GET.replace(b"GET /", b"DELETE /students/1/") + b"Authorization: Bearer alice\r\n" + END
+    assert (await rig.ask(request)).startswith(b"HTTP/1.1 500 ")
+    assert rig.observer.failures == [Failure("mine", 500, "internal_error", "127.0.0.1")]
+    assert (rig.observer.answers, rig.observer.decisions) == ([500], [])
+    assert not rig.upstream.peers
+
+
+async def test_who_leaves_before_the_decision_is_counted(rig: Rig) -> None:
+    rig.permissions.gate.clear()
+    client = await rig.client()
+    await client.send(b"DELETE /students/1/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\n\r\n")
+    await wait_for(lambda: rig.server.connections and not rig.server.connections[0].idle)
+    client.reset()
+    await wait_for(lambda: rig.observer.answers == [499])
+    assert (rig.observer.failures, rig.observer.decisions) == ([], [])
