@@ -63,13 +63,12 @@ class SnapshotEnd:
 
 @dataclass(frozen=True, slots=True)
 class SubjectAnswer:
-    """One user with its groups, as of `revision`.
+    """One user with its groups, as of `position`.
 
-    What does not exist is there too, with `revision` for its own: since when is not known.
+    What does not exist is there too, with the revision of the whole for its own: since when is not known.
     """
 
-    epoch: str
-    revision: int
+    position: Position
     entities: tuple[Entity, ...]
 
 
@@ -107,7 +106,8 @@ def parse_message(body: bytes) -> Change | Heartbeat:
     if kind == "change":
         return _change(document)
     if kind == "heartbeat":
-        return Heartbeat(_epoch(document), _integer(document, "revision"), _instant_text(document, "at"))
+        at, revision_at = _instant_text(document, "at"), _optional_instant(document, "revision_at")
+        return Heartbeat(_epoch(document), _integer(document, "revision"), at, revision_at)
     raise MalformedMessage(f"type: expected change or heartbeat, got {_shown(kind)}")
 
 
@@ -130,9 +130,7 @@ def parse_snapshot_head(line: bytes) -> SnapshotHead:
     document = _versioned(line)
     if document.get("type") != "snapshot":
         raise MalformedMessage(f"type: expected snapshot, got {_shown(document.get('type'))}")
-    at = None if document.get("at") is None else _instant_text(document, "at")
-    position = Position(_epoch(document), _integer(document, "revision"), at)
-    return SnapshotHead(position, _integer(document, "entities"))
+    return SnapshotHead(_position(document), _integer(document, "entities"))
 
 
 def parse_snapshot_line(line: bytes, newest: int) -> Entity | SnapshotEnd:
@@ -146,25 +144,23 @@ def parse_snapshot_line(line: bytes, newest: int) -> Entity | SnapshotEnd:
 def parse_subject(body: bytes, sub: str) -> SubjectAnswer:
     """The answer about the user `sub`, who exists."""
     document = _about(body, sub)
-    revision = _integer(document, "revision")
-    lines = _list(document, "entities")
-    found = {
-        entity.key: entity for entity in (_entity_line(_object(line, "entities"), revision) for line in lines)
-    }
+    position = _position(document)
+    lines = (_object(line, "entities") for line in _list(document, "entities"))
+    found = {entity.key: entity for entity in (_entity_line(line, position.revision) for line in lines)}
     user = found.get(EntityKey("user", sub))
     if user is None or not isinstance(user.state, UserState):
         raise MalformedMessage("entities: the user itself is missing")
     for group in user.state.groups:
         key = EntityKey("group", group)
-        found.setdefault(key, Entity(key, revision, None))
-    return SubjectAnswer(_epoch(document), revision, tuple(found.values()))
+        found.setdefault(key, Entity(key, position.revision, None))
+    return SubjectAnswer(position, tuple(found.values()))
 
 
 def parse_no_subject(body: bytes, sub: str) -> SubjectAnswer:
     """The answer that there is no user `sub`."""
     document = _about(body, sub)
-    revision = _integer(document, "revision")
-    return SubjectAnswer(_epoch(document), revision, (Entity(EntityKey("user", sub), revision, None),))
+    position = _position(document)
+    return SubjectAnswer(position, (Entity(EntityKey("user", sub), position.revision, None),))
 
 
 def parse_check(body: bytes) -> CheckAnswer:
@@ -243,11 +239,12 @@ def _change(document: Document) -> Change:
         raise MalformedMessage("change: needs a revision of at least 1 and at least one entity")
     if len({entity.key for entity in entities}) != len(entities):
         raise MalformedMessage("entities: one entity has two states")
-    marked_at, previous_at = (
-        None if document.get(field) is None else _instant_text(document, field)
-        for field in ("marked_at", "previous_at")
-    )
+    marked_at, previous_at = (_optional_instant(document, field) for field in ("marked_at", "previous_at"))
     return Change(_epoch(document), revision, _instant_text(document, "at"), marked_at, entities, previous_at)
+
+
+def _position(document: Document) -> Position:
+    return Position(_epoch(document), _integer(document, "revision"), _optional_instant(document, "at"))
 
 
 def _entity_line(document: Document, newest: int) -> Entity:
@@ -359,6 +356,10 @@ def _instant_text(document: Document, field: str) -> str:
     except MalformedMessage as error:
         raise MalformedMessage(f"{field}: {error}") from None
     return value
+
+
+def _optional_instant(document: Document, field: str) -> str | None:
+    return None if document.get(field) is None else _instant_text(document, field)
 
 
 def _shown(value: Any) -> str:

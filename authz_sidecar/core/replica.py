@@ -130,7 +130,8 @@ class ReplicaMachine:
         self._heard_at = 0.0
         """When a message last raised `_head`."""
         self._held: dict[tuple[str, int], tuple[Change, float]] = {}
-        self._proofs: deque[tuple[int, float]] = deque(maxlen=MAX_PROOFS)
+        self._proofs: deque[tuple[int, str | None, float]] = deque(maxlen=MAX_PROOFS)
+        """Those still to hold: the revision, when it was made (if that is known), and the instant proved."""
         self._fresh_at: float | None = None
         self._offset: float | None = None
         """Our clock minus the service's."""
@@ -213,8 +214,8 @@ class ReplicaMachine:
             return []
         if beat.epoch != applied.epoch:
             return [self._foreign(beat.epoch, now)]
-        if beat.revision < applied.revision:
-            self._demanded = True  # an old message, or a database restored to an older revision
+        if beat.revision < applied.revision or beat.contradicts(applied):
+            self._demanded = True  # an old message, or a database that was restored
             return []
         self._hear(beat.revision, now)
         if beat.revision > applied.revision and self._gap_due is None:
@@ -350,7 +351,11 @@ class ReplicaMachine:
     def _advance(self, change: Change) -> Apply:
         self.applied = change.position
         while self._proofs and self._proofs[0][0] <= change.revision:
-            self._renew(self._proofs.popleft()[1])
+            revision, at, instant = self._proofs.popleft()
+            if at is None or (revision, at) == (change.revision, change.at):
+                self._renew(instant)
+            else:
+                self._demanded = True  # it was of another branch: is ours the live one?
         if change.revision >= self._head:
             self._head = change.revision
             self._close_gap()
@@ -401,13 +406,13 @@ class ReplicaMachine:
             return
         made_at = min(made_at, now)
         self._beat_at = max(made_at, self._beat_at or made_at)
-        self._prove(beat.revision, made_at)
+        self._prove(beat.revision, made_at, beat.revision_at)
 
-    def _prove(self, revision: int, instant: float) -> None:
+    def _prove(self, revision: int, instant: float, revision_at: str | None = None) -> None:
         if self._position.revision >= revision:
             self._renew(instant)
         else:
-            self._proofs.append((revision, instant))
+            self._proofs.append((revision, revision_at, instant))
 
     def _renew(self, instant: float) -> None:
         self._fresh_at = instant if self._fresh_at is None else max(instant, self._fresh_at)

@@ -110,11 +110,17 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The relay's word that at `at` the head was `revision`."""
+    """The relay's word that at `at` the head was `revision`, which is the one made at `revision_at`."""
 
     epoch: str
     revision: int
     at: str
+    revision_at: str | None = None
+
+    def contradicts(self, position: Position) -> bool:
+        """Whether `position` has this revision's number and is on another branch of the epoch."""
+        known = None not in (self.revision_at, position.at)
+        return known and self.revision == position.revision and self.revision_at != position.at
 
 
 class RequestHead(NamedTuple):

@@ -85,9 +85,12 @@ class CachedAuthorizer:
             self._replica.service_answered(False, str(error))
             return False
         self._replica.service_answered(True)
-        if not await self._replica.reached(self._near.wants(answer.entities), FILL_TIMEOUT):
+        # Only an answer that lies on our own history shows that both are of the same branch of the epoch.
+        if not await self._replica.reached(answer.position.revision, FILL_TIMEOUT):
             return False
-        return self._admit(answer.entities, Position(answer.epoch, answer.revision, None))
+        if self._admit(answer.entities, answer.position):
+            return True
+        return await self._replica.confirmed(self._replica.now(), FILL_TIMEOUT)
 
     def _admit(self, found: Sequence[Entity], read_at: Position) -> bool:
         if self._near.admit(found, read_at):

@@ -21,6 +21,7 @@ EPOCH = "3f2a9c1b-5d44-4b0e-9c07-6a1f7f0e8d21"
 BEGAN_AT = datetime(2026, 11, 22, 8, 0, 0, tzinfo=UTC)
 MARKED_AT = datetime(2026, 11, 22, 9, 0, 0, 120000, tzinfo=UTC)
 AT = datetime(2026, 11, 22, 9, 0, 0, 123456, tzinfo=UTC)
+HEARD_AT = datetime(2026, 11, 22, 9, 0, 1, tzinfo=UTC)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -62,6 +63,10 @@ def change() -> str:
     return messages.change(Head.objects.get().epoch, Revision.objects.get(revision=42))
 
 
+def heartbeat() -> str:
+    return messages.heartbeat(Head.objects.get().epoch, Revision.objects.get(revision=42), HEARD_AT)
+
+
 def deletion() -> str:
     with transaction.atomic():
         User.objects.filter(pk=17).delete()
@@ -72,7 +77,7 @@ def deletion() -> str:
 PRODUCERS: dict[str, Callable[[], str]] = {
     "change.json": change,
     "deletion.json": deletion,
-    "heartbeat.json": lambda: messages.heartbeat(Head.objects.get().epoch, 42, AT),
+    "heartbeat.json": heartbeat,
     "head.json": get("head"),
     "changes.ndjson": get(f"changes?epoch={EPOCH}&after=41"),
     "gone.json": get(f"changes?epoch={EPOCH}&after=43"),

@@ -21,6 +21,7 @@ from authz_sidecar.core.types import Change, Entity, EntityKey, GroupState, Hear
 MESSAGES = Path(__file__).parent / "messages"
 EPOCH = "3f2a9c1b-5d44-4b0e-9c07-6a1f7f0e8d21"
 AT = "2026-11-22T09:00:00.123456Z"
+HEARD_AT = "2026-11-22T09:00:01.000000Z"
 MARKED_AT = "2026-11-22T09:00:00.120000Z"
 user = Entity(
     EntityKey("user", "17"),
@@ -60,18 +61,18 @@ READERS: dict[str, tuple[Callable[[bytes], object], object]] = {
         changes.parse_head,
         Head(EPOCH, 42, changes.parse_instant("2026-11-22T09:00:01.000000Z")),
     ),
-    "heartbeat.json": (changes.parse_message, Heartbeat(EPOCH, 42, AT)),
+    "heartbeat.json": (changes.parse_message, Heartbeat(EPOCH, 42, HEARD_AT, AT)),
     "snapshot.ndjson": (
         read_snapshot,
         [SnapshotHead(Position(EPOCH, 42, AT), 2), user, group, SnapshotEnd(2)],
     ),
     "subject.json": (
         lambda body: changes.parse_subject(body, "17"),
-        SubjectAnswer(EPOCH, 42, (user, group)),
+        SubjectAnswer(Position(EPOCH, 42, AT), (user, group)),
     ),
     "unknown-subject.json": (
         lambda body: changes.parse_no_subject(body, "18"),
-        SubjectAnswer(EPOCH, 42, (Entity(EntityKey("user", "18"), 42, None),)),
+        SubjectAnswer(Position(EPOCH, 42, AT), (Entity(EntityKey("user", "18"), 42, None),)),
     ),
 }
 BODY_IS_NOT_READ = {"gone.json"}

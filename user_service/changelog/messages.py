@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from uuid import UUID
 
@@ -23,7 +22,9 @@ def _instant(value: datetime | None) -> str:
     return "null" if value is None else f'"{rfc3339(value)}"'
 
 
-def heartbeat(epoch: UUID, revision: int, at: datetime) -> str:
-    """At `at` the head was `revision`."""
-    body = {"v": 1, "type": "heartbeat", "epoch": str(epoch), "revision": revision, "at": rfc3339(at)}
-    return json.dumps(body, separators=(",", ":"))
+def heartbeat(epoch: UUID, newest: Revision, at: datetime) -> str:
+    """At `at` the head was `newest`."""
+    return (
+        f'{{"v":1,"type":"heartbeat","epoch":"{epoch}","revision":{newest.pk},'
+        f'"revision_at":{_instant(newest.at)},"at":{_instant(at)}}}'
+    )

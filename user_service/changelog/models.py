@@ -79,6 +79,11 @@ class Head(models.Model):
         """How a revision travels outside the wire contract: `epoch8.revision`."""
         return f"{str(self.epoch)[:8]}.{self.revision}"
 
+    @property
+    def newest(self) -> Revision:
+        """Read it in the snapshot of the database that showed this head."""
+        return Revision.objects.get(pk=self.revision)
+
 
 class Cursor(models.Model):
     """How far the relay has published, in a single row."""

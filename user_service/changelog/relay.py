@@ -10,6 +10,7 @@ import logging
 import time
 from datetime import timedelta
 from threading import Event
+from uuid import UUID
 
 import pika
 from django.conf import settings
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
 BATCH = 100
-PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds between attempts to reach the broker and the database; the last one is repeated."""
 
 
@@ -71,10 +72,10 @@ class Relay:
         """Sequence and publish. False when more is pending than one run takes."""
         now = clock.now()
         complete = sequencer.run()
-        head = publish_new(self._broker)
-        # Only now is it true that at `now` nothing newer than `head` had been committed.
+        epoch, newest = publish_new(self._broker)
+        # Only now is it true that at `now` nothing newer had been committed.
         if complete and time.monotonic() >= self._heartbeat_due:
-            self._broker.publish(messages.heartbeat(head.epoch, head.revision, now))
+            self._broker.publish(messages.heartbeat(epoch, newest, now))
             self._heartbeat_due = time.monotonic() + HEARTBEAT_SECONDS
         self._broker.keep_alive()
         return complete
@@ -90,15 +91,16 @@ class Relay:
                 return
 
 
-def publish_new(open_broker: Broker) -> Head:
-    """Publish what the cursor has not passed yet; the head of the state in which nothing was left."""
+def publish_new(open_broker: Broker) -> tuple[UUID, Revision]:
+    """Publish what the cursor has not passed yet; the epoch and the revision at which nothing was left."""
     while True:
         with one_snapshot():
             head = Head.objects.get()
+            newest = head.newest
             cursor = Cursor.objects.get()
             revisions = list(Revision.objects.filter(pk__gt=cursor.revision).order_by("pk")[:BATCH])
         if not revisions:
-            return head
+            return head.epoch, newest
         if revisions[0].pk > cursor.revision + 1:
             logger.warning(
                 "Revisions %d to %d were pruned unpublished.", cursor.revision + 1, revisions[0].pk - 1

@@ -101,7 +101,7 @@ def _any_of(entities: list[Key]) -> Q:
 def _log(changes: list[differences.Difference], marked_at: datetime) -> None:
     """Write the differences as the next revision, or as several when there are too many for one."""
     head = Head.objects.get()
-    previous_at, at = Revision.objects.get(pk=head.revision).at, clock.now()
+    previous_at, at = head.newest.at, clock.now()
     for start in range(0, len(changes), LIMIT):
         part = changes[start : start + LIMIT]
         head.revision += 1

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from django.db.models import F, QuerySet
 
 from changelog.clock import rfc3339
-from changelog.models import Entity, Head, Revision
+from changelog.models import Entity, Head
 from changelog.transactions import one_snapshot
 
 CHUNK = 2000
@@ -40,13 +40,12 @@ def _entity_lines(entities: QuerySet[Entity]) -> Iterator[str]:
 
 def _first(count: int) -> str:
     head = Head.objects.get()
-    at = Revision.objects.get(pk=head.revision).at
     first = {
         "type": "snapshot",
         "v": 1,
         "epoch": str(head.epoch),
         "revision": head.revision,
-        "at": rfc3339(at),
+        "at": rfc3339(head.newest.at),
         "entities": count,
     }
     return json.dumps(first, separators=(",", ":")) + "\n"

@@ -10,6 +10,9 @@ from django.db import connection, transaction
 from changelog.errors import SequencingFailed
 from changelog.models import Head
 
+FROZEN_AFTER = "2s"
+"""Idle for so long inside a run, whose steps take milliseconds; less than others wait for the lock."""
+
 
 def refuse_inside_transaction() -> None:
     """Inside a transaction nothing can be said about what is committed."""
@@ -30,8 +33,8 @@ def sequencing(seconds: float) -> Iterator[None]:
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            # A process that is frozen while it holds the lock loses it.
-            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '10s'")
+            # A process that is frozen while it holds the lock loses it, and its run is done by another.
+            cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{FROZEN_AFTER}'")
             cursor.execute(f"SET LOCAL lock_timeout = {max(1, int(seconds * 1000))}")
             # None of these takes a snapshot; the first query after them does.
             cursor.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")

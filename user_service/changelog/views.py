@@ -75,12 +75,12 @@ def digests(request: HttpRequest) -> HttpResponse:
 def subject(request: HttpRequest, sub: str) -> HttpResponse:
     with present() as state:
         held = grants.of(sub)
-        if held is None:
-            raise Problem(
-                HTTPStatus.NOT_FOUND, "unknown_subject", "There is no such user.", sub=sub, **_position(state)
-            )
+        position = {**_position(state), "at": rfc3339(state.head.newest.at)}
+    if held is None:
+        detail = "There is no such user."
+        raise Problem(HTTPStatus.NOT_FOUND, "unknown_subject", detail, sub=sub, **position)
     body = {
-        **_position(state),
+        **position,
         "sub": sub,
         "active": held.state["active"],
         "superuser": held.state["superuser"],

@@ -87,7 +87,7 @@ def _heartbeat(change: str) -> str:
     """What the relay said when this change was the newest."""
     message = json.loads(change)
     kept = {key: message[key] for key in ("v", "epoch", "revision", "at")}
-    return json.dumps({**kept, "type": "heartbeat"})
+    return json.dumps({**kept, "type": "heartbeat", "revision_at": message["at"]})
 
 
 def _padded(change: str) -> bytes:

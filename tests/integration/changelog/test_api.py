@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group, Permission
 from django.db import connection, connections
 from django.test import Client
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 from accounts.models import User
 from changelog import service_tokens, snapshot
@@ -184,6 +185,7 @@ def test_buckets_are_a_partition_and_their_digests_are_as_specified(database: st
 def test_a_subject_with_the_entities_it_is_made_of(ann: User, head: Head, sidecar: Client) -> None:
     answer = sidecar.get(f"{API}/subjects/{ann.pk}").json()
     entities = answer.pop("entities")
+    assert parse_datetime(answer.pop("at")) == head.newest.at
     assert answer == {
         "epoch": str(head.epoch),
         "revision": head.revision,
@@ -202,6 +204,7 @@ def test_an_unknown_subject(head: Head, sidecar: Client, sub: str) -> None:
     response = sidecar.get(f"{API}/subjects/{sub}")
     assert response.status_code == 404
     assert (response.json()["code"], response.json()["revision"]) == ("unknown_subject", head.revision)
+    assert parse_datetime(response.json()["at"]) == head.newest.at
 
 
 CHECKS = [

@@ -7,16 +7,18 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from threading import Event
 
 import pika
 import pytest
 from django.db import connection
 
 from accounts.models import User
+from changelog import broker, relay
 from changelog.epochs import new_epoch
 from changelog.models import Cursor, Revision
 from changelog.sequencer import sequence
-from stack.process import Process, wait_for
+from stack.process import Process, free_port, wait_for
 from stack.servers import RabbitMQ
 
 EXCHANGE = "authz.changes"
@@ -164,6 +166,30 @@ def test_a_broker_that_was_down_is_told_everything(
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+class Stopping(Event):
+    """Nobody waits: the seconds asked for are written down, and after so many times it is set."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self._times = times
+        self.pauses: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.pauses.append(timeout)
+        if len(self.pauses) == self._times:
+            self.set()
+        return self.is_set()
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_broker_that_is_away_is_looked_for_soon_and_ever_more_rarely(database: str) -> None:
+    stopping = Stopping(times=10)
+    relay.run(broker.parameters(f"amqp://guest:guest@127.0.0.1:{free_port()}/"), stopping)
+    assert stopping.pauses[0] == 0.1
+    assert stopping.pauses == sorted(stopping.pauses)
+    assert max(stopping.pauses) == 2.0
+
+
 def test_a_lost_database_connection_is_opened_again(listener: Listener, start_relay: StartRelay) -> None:
     with start_relay():
         listener.until_revision(create(1))
@@ -174,6 +200,17 @@ def test_a_lost_database_connection_is_opened_again(listener: Listener, start_re
             )
         last = create(1)
         assert last in listener.until_revision(last)
+
+
+def test_a_heartbeat_names_the_time_of_its_revision(listener: Listener, start_relay: StartRelay) -> None:
+    last = create(2)
+    with start_relay():
+        listener.until(lambda all_: any(beat["revision"] == last for beat in heartbeats(all_)), "a heartbeat")
+    assert {beat["revision_at"] for beat in heartbeats(listener.messages)} == {
+        message["at"]
+        for message in listener.messages
+        if message["type"] == "change" and message["revision"] == last
+    }
 
 
 def test_a_new_epoch_is_told_by_the_next_heartbeat(listener: Listener, start_relay: StartRelay) -> None:

@@ -16,6 +16,7 @@ from changelog.errors import SequencingFailed
 from changelog.models import Entity, Head, Mark, Revision
 from changelog.reconcile import reconcile
 from changelog.sequencer import sequence
+from changelog.transactions import sequencing
 
 State = dict[str, object] | None
 only_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
@@ -219,6 +220,18 @@ def test_a_write_succeeds_while_sequencing_cannot(database: str, caplog: pytest.
         other(hold.__exit__, None, None, None)
     assert User.objects.filter(username="ann").exists()
     assert sequence().revision == before + 1
+
+
+@only_postgresql
+def test_whoever_freezes_inside_a_run_loses_the_lock_in_time(database: str) -> None:
+    """Those who wait for it then go on; the run that was cut off has changed nothing."""
+    frozen = sequencing(5)
+    with elsewhere() as there:
+        there(frozen.__enter__)
+        quietly(lambda: User.objects.create(username="ann"))
+        assert sequence().revision == 1
+        with pytest.raises(DatabaseError):
+            there(frozen.__exit__, None, None, None)
 
 
 def test_reconcile_finds_and_mends_what_no_trigger_saw(database: str) -> None:

@@ -188,11 +188,12 @@ class ScriptedService:
 
     async def _subjects(self, request: web.Request) -> web.Response:
         sub, existing = request.match_info["sub"], self.entities()
+        position = {**self._position, "at": self.log[-1]["at"] if self.log else None}
         user = existing.get(("user", sub))
         if user is None:
-            return web.json_response({**self._position, "sub": sub}, status=404)
+            return web.json_response({**position, "sub": sub}, status=404)
         groups = [existing["group", key] for key in user["state"]["groups"] if ("group", key) in existing]
-        return web.json_response({**self._position, "sub": sub, "entities": [user, *groups]})
+        return web.json_response({**position, "sub": sub, "entities": [user, *groups]})
 
     async def _check(self, request: web.Request) -> web.Response:
         """Only what direct permissions grant; `said` overrides it."""

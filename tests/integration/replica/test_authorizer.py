@@ -46,6 +46,25 @@ class TestAbsence:
         assert service.calls["subjects"] == 1
 
 
+class TestALostBranch:
+    """A backup was restored without a new epoch, and the numbers have come up to ours again."""
+
+    @pytest.mark.parametrize("ahead", [0, 1])
+    @pytest.mark.parametrize(("sub", "code"), [("dora", Code.GRANTED), ("nobody", Code.SUBJECT_UNKNOWN)])
+    async def test_the_live_branch_answers_no_question_about_the_lost_one(
+        self, start: Start, store: Store, service: Any, sub: str, code: Code, ahead: int
+    ) -> None:
+        sidecar = await start(store, feed_interval=1_000.0)
+        service.restore(1)
+        service.user("alice")
+        service.user("dora", CHANGE)
+        for _ in range(ahead):
+            service.user("erin")
+        verdict = await sidecar.decide(sub, CHANGE)
+        assert verdict.code is code
+        assert verdict.position.at == service.log[-1]["at"]
+
+
 class TestConsistencyTokens:
     async def test_a_write_is_seen_by_whoever_names_its_revision(
         self, start: Start, store: Store, service: Any

@@ -60,6 +60,12 @@ def test_heartbeat() -> None:
     assert changes.parse_message(raw(HEARTBEAT)) == Heartbeat(EPOCH, 42, AT)
 
 
+def test_a_heartbeat_may_name_the_time_of_its_revision() -> None:
+    assert changes.parse_message(raw(HEARTBEAT, revision_at=AT)) == Heartbeat(EPOCH, 42, AT, AT)
+    with pytest.raises(MalformedMessage, match="revision_at"):
+        changes.parse_message(raw(HEARTBEAT, revision_at="before"))
+
+
 def test_deletion_is_a_state() -> None:
     message = changes.parse_message(raw(CHANGE, entities=[{**USER, "state": None}]))
     assert isinstance(message, Change)

@@ -46,8 +46,8 @@ def change(revision: int, epoch: str = OURS, at: str | None = None, after: str |
     return Change(epoch, revision, at or service_time(revision), None, (entity,), previous_at=after)
 
 
-def beat(revision: int, made_at: float, epoch: str = OURS) -> Heartbeat:
-    return Heartbeat(epoch, revision, service_time(made_at))
+def beat(revision: int, made_at: float, epoch: str = OURS, revision_at: str | None = None) -> Heartbeat:
+    return Heartbeat(epoch, revision, service_time(made_at), revision_at)
 
 
 def live(revision: int = 10, now: float = 100.0) -> ReplicaMachine:
@@ -213,6 +213,32 @@ class TestGaps:
         machine = live(10)
         assert machine.receive(change(10, at=service_time(77)), 101.0) == [Ignore("duplicate")]
         assert machine.step(101.0) == Pull(change(10).position, "demand")
+
+    def test_a_heartbeat_of_the_same_revision_at_another_time_proves_nothing(self) -> None:
+        """A restored database has come up to our number again, on another branch."""
+        machine = live(10, now=100.0)
+        machine.heartbeat(beat(10, 105.0, revision_at=service_time(77)), 105.0)
+        assert machine.staleness(105.0) == 5.0
+        assert not machine.hears_broker(105.0)
+        assert machine.step(105.0) == Pull(change(10).position, "demand")
+        machine.heartbeat(beat(10, 106.0, revision_at=service_time(10)), 106.0)
+        assert machine.staleness(106.0) == pytest.approx(0.0)
+
+    def test_nor_does_one_whose_revision_arrives_later_and_was_made_at_another_time(self) -> None:
+        machine = live(10, now=100.0)
+        machine.heartbeat(beat(12, 105.0, revision_at=service_time(77)), 105.0)
+        machine.receive(change(11), 105.0)
+        machine.receive(change(12), 105.0)
+        assert machine.staleness(105.0) == 5.0
+        assert machine.step(106.0) == Pull(change(12).position, "demand")
+
+    def test_a_heartbeat_ahead_of_its_revision_proves_once_that_is_applied(self) -> None:
+        machine = live(10, now=100.0)
+        machine.heartbeat(beat(12, 105.0, revision_at=service_time(12)), 105.0)
+        machine.receive(change(11), 105.0)
+        assert machine.staleness(105.0) == 5.0
+        machine.receive(change(12), 105.0)
+        assert machine.staleness(105.0) == pytest.approx(0.0)
 
     def test_an_older_heartbeat_makes_us_ask(self) -> None:
         machine = live(10)

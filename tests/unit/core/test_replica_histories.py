@@ -74,6 +74,9 @@ class Service:
         self.committed_at.append(self.now)
         self.published.append(self.log[-1])
 
+    def beat(self) -> Heartbeat:
+        return Heartbeat(self.epoch, self.head, self.wall(), self.position(self.head).at)
+
     def position(self, revision: int) -> Position:
         return self.log[revision - 1].position if revision else Position(self.epoch, 0, None)
 
@@ -131,7 +134,7 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def the_relay_sends_a_heartbeat(self) -> None:
         service = self.service
-        service.published.append(Heartbeat(service.epoch, service.head, service.wall()))
+        service.published.append(service.beat())
 
     @rule(disaster=st.sampled_from(["restored", "truncated", "clock"]), lost=st.integers(0, 3), clock=CLOCKS)
     def disaster_strikes(self, disaster: str, lost: int, clock: float) -> None:
@@ -169,7 +172,7 @@ class Histories(RuleBasedStateMachine):
     @rule(seconds=DELAYS, commits=st.booleans())
     def a_heartbeat_is_held_up(self, seconds: float, commits: bool) -> None:
         service = self.service
-        beat = Heartbeat(service.epoch, service.head, service.wall())
+        beat = service.beat()
         if commits:
             service.commit(frozenset(KEYS[:2]))
         service.now += seconds
