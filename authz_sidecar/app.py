@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import ssl
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -28,7 +29,6 @@ from authz_sidecar.observe.hooks import ReplicaHooks, RequestHooks
 from authz_sidecar.observe.metrics import Metrics
 from authz_sidecar.pipeline import Pipeline
 from authz_sidecar.proxy.engine import ProxyServer
-from authz_sidecar.proxy.limits import ProxyLimits
 from authz_sidecar.proxy.pool import UpstreamAddress, UpstreamPool
 from authz_sidecar.replica.authorizer import CachedAuthorizer
 from authz_sidecar.replica.check import RequestAuthorizer
@@ -41,9 +41,6 @@ from authz_sidecar.replica.sync import Replica
 from authz_sidecar.settings import Address, ReplicaSettings, Settings
 
 logger = logging.getLogger(__name__)
-
-DRAIN_SECONDS = 20.0
-"""How long requests under way may take to end after a stop signal."""
 
 StatusReader = Callable[[], ReplicaStatus]
 
@@ -93,7 +90,8 @@ class Sidecar:
         session = await self._user_service_session()
         keys = await self._start_keys(session)
         authorizer, status = await self._start_authorizer(session)
-        await self._listen(self._admin_runner(status), self.settings.admin.listen, "AUTHZ_ADMIN_LISTEN")
+        admin_runner = self._admin_runner(status)
+        await self._listen(admin_runner, "AUTHZ_ADMIN_LISTEN", self.settings.admin.listen)
         pipeline = Pipeline(
             policy=self._policy,
             authenticator=TokenAuthenticator(self.settings.jwt, keys),
@@ -102,7 +100,8 @@ class Sidecar:
             token_header=self.settings.jwt.header.encode(),
             enforced=self.settings.mode == "enforce",
         )
-        await self._listen(await self.proxy_runner(pipeline), self.settings.listen, "AUTHZ_LISTEN")
+        runner = await self.proxy_runner(pipeline)
+        await self._listen(runner, "AUTHZ_LISTEN", self.settings.listen, self.settings.tls)
 
     async def _user_service_session(self) -> ClientSession:
         return await self.stack.enter_async_context(
@@ -179,11 +178,11 @@ class Sidecar:
 
     async def proxy_runner(self, pipeline: Pipeline) -> web.ServerRunner:
         """The byte path, ready to listen."""
-        limits = ProxyLimits()
+        limits = self.settings.limits
         address = UpstreamAddress.parse(self.settings.upstream)
         server = ProxyServer(
             pipeline,
-            UpstreamPool(address, limits, self.clock),
+            UpstreamPool(address, limits, self.clock, self.settings.upstream_tls),
             self.start_request_hooks(),
             self.clock,
             limits,
@@ -193,13 +192,15 @@ class Sidecar:
         if self._replica is not None:
             self._replica.watch(server.reconsider)
         # The runner only calls what `ProxyServer` has, too: it makes protocols and is told to stop.
-        return web.ServerRunner(cast(web.Server, server), shutdown_timeout=DRAIN_SECONDS)
+        return web.ServerRunner(cast(web.Server, server), shutdown_timeout=limits.drain_seconds)
 
-    async def _listen(self, runner: web.BaseRunner, address: Address, variable: str) -> None:
+    async def _listen(
+        self, runner: web.BaseRunner, variable: str, address: Address, tls: ssl.SSLContext | None = None
+    ) -> None:
         await runner.setup()
         self.stack.push_async_callback(runner.cleanup)
         try:
-            await web.TCPSite(runner, address.host, address.port).start()
+            await web.TCPSite(runner, address.host, address.port, ssl_context=tls).start()
         except OSError as error:
             message = f"cannot listen on {address}: {error.strerror}; choose another address or port"
             raise ConfigurationError([Problem(variable, message)]) from error

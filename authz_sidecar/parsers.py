@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 import re
+import ssl
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
@@ -92,6 +94,41 @@ def upstream(text: str) -> str:
     return text
 
 
+def readable_file(text: str) -> Path:
+    path = Path(text)
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ValueError(f"must be a file that can be read: {error.strerror}") from error
+    return path
+
+
+def authorities(text: str) -> ssl.SSLContext:
+    """A client's context that trusts these authorities alone and checks the server's name."""
+    path = readable_file(text)
+    try:
+        return ssl.create_default_context(cafile=path)
+    except ssl.SSLError as error:
+        raise ValueError("must hold certificates in PEM form") from error
+
+
+def server_identity(certificate: Path, key: Path) -> ssl.SSLContext:
+    """A server's context with this certificate chain and its private key."""
+
+    def no_passphrase() -> str:
+        raise ValueError("must not be encrypted: nobody is there to give the passphrase")
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(certificate, key, no_passphrase)
+    except ssl.SSLError as error:
+        raise ValueError(
+            "must be the PEM private key of the certificate in AUTHZ_TLS_CERT, which must be PEM, too"
+        ) from error
+    return context
+
+
 def origins(text: str) -> frozenset[str]:
     return frozenset("*" if item == "*" else origin(item) for item in _items(text))
 
@@ -131,10 +168,10 @@ def fraction(text: str) -> float:
     return value
 
 
-def count(least: int) -> Callable[[str], int]:
+def count(least: int, most: int = 999_999_999) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < least:
-            raise ValueError(f"must be a whole number from {least} to 999999999")
+        if not re.fullmatch(r"[0-9]{1,18}", text) or not least <= int(text) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
         return int(text)
 
     return parse

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -10,6 +11,7 @@ from typing import Any, Literal
 
 from authz_sidecar import parsers
 from authz_sidecar.core.errors import ConfigurationError, Problem
+from authz_sidecar.core.limits import ProxyLimits
 from authz_sidecar.parsers import Address as Address
 from authz_sidecar.parsers import Network
 
@@ -63,8 +65,13 @@ class Settings:
     """Everything the sidecar can be told."""
 
     listen: Address
+    tls: ssl.SSLContext | None
+    """For clients; `None`: they speak plain HTTP."""
     admin: AdminSettings
     upstream: str
+    upstream_tls: ssl.SSLContext | None
+    """For an https upstream; `None`: the system's authorities are trusted."""
+    limits: ProxyLimits
     user_service: UserServiceSettings
     policy_path: Path
     jwt: JwtSettings
@@ -108,8 +115,13 @@ _REDIS = parsers.scheme(
     "redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"
 )
 
+_MIB = 1024 * 1024
+_TIMEOUT = parsers.seconds(0.1, 86400)
+
 TABLE: tuple[Setting, ...] = (
     Setting("AUTHZ_LISTEN", parsers.address, "address and port of the proxied service", "127.0.0.1:8080"),
+    Setting("AUTHZ_TLS_CERT", parsers.readable_file, "certificate chain (PEM file): clients must speak TLS"),
+    Setting("AUTHZ_TLS_KEY", parsers.readable_file, "its private key (PEM file, not encrypted)"),
     Setting("AUTHZ_ADMIN_LISTEN", parsers.address, "address and port of the admin pages", "127.0.0.1:9901"),
     Setting(
         "AUTHZ_ADMIN_TOKEN",
@@ -122,6 +134,11 @@ TABLE: tuple[Setting, ...] = (
         parsers.upstream,
         "the protected service, like http://127.0.0.1:8001 or unix:/run/service.sock",
         required=True,
+    ),
+    Setting(
+        "AUTHZ_UPSTREAM_CA",
+        parsers.authorities,
+        "authorities (PEM file) that an https upstream's certificate must come from (unset: the system's)",
     ),
     Setting("AUTHZ_USER_SERVICE", parsers.base_url, "base URL of the User service", required=True),
     Setting(
@@ -210,6 +227,27 @@ TABLE: tuple[Setting, ...] = (
         "least severity that is logged",
         "info",
     ),
+    Setting("AUTHZ_MAX_TARGET_BYTES", parsers.count(256, _MIB), "longest request target, else 414", "16384"),
+    Setting("AUTHZ_MAX_HEAD_BYTES", parsers.count(1024, _MIB), "largest request head, else 431", "65536"),
+    Setting("AUTHZ_MAX_HEAD_FIELDS", parsers.count(8, 10_000), "most header fields, else 431", "256"),
+    Setting(
+        "AUTHZ_MAX_BODY_BYTES",
+        parsers.count(0, 10**15),
+        "largest request body, else 413 (unset: any; bodies pass through and are never held)",
+    ),
+    Setting("AUTHZ_MAX_CONNECTIONS", parsers.count(1), "most connections of clients, else 503", "20000"),
+    Setting("AUTHZ_MAX_UPSTREAM_CONNECTIONS", parsers.count(1), "most connections to the service", "1000"),
+    Setting("AUTHZ_HEAD_TIMEOUT", _TIMEOUT, "seconds a request's head may take, else 408", "10"),
+    Setting("AUTHZ_BODY_TIMEOUT", _TIMEOUT, "seconds of silence in a request's body, else 408", "60"),
+    Setting("AUTHZ_IDLE_TIMEOUT", _TIMEOUT, "seconds a client may be idle between two requests", "75"),
+    Setting(
+        "AUTHZ_CONNECT_TIMEOUT", _TIMEOUT, "seconds to reach the service, queueing included, else 504", "5"
+    ),
+    Setting("AUTHZ_RESPONSE_TIMEOUT", _TIMEOUT, "seconds of silence of the service, else 504", "60"),
+    Setting("AUTHZ_UPSTREAM_IDLE_TIMEOUT", _TIMEOUT, "seconds a connection to it is kept unused", "30"),
+    Setting(
+        "AUTHZ_DRAIN_TIMEOUT", _TIMEOUT, "seconds that requests may take to end after a stop signal", "20"
+    ),
 )
 
 
@@ -221,9 +259,10 @@ def load(argv_flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
     problems: list[Problem] = []
     values = {s.variable: _value(s, argv_flags, environ, problems) for s in TABLE}
     problems += _contradictions(values)
+    tls = _tls(values, problems)
     if problems:
         raise ConfigurationError(problems)
-    return _build(values)
+    return _build(values, tls)
 
 
 def _value(
@@ -273,10 +312,50 @@ def _contradictions(values: Mapping[str, object]) -> list[Problem]:
     interval, bound = values["AUTHZ_FEED_INTERVAL"], values["AUTHZ_MAX_STALENESS"]
     if isinstance(interval, float) and isinstance(bound, float) and interval >= bound:
         problems.append(Problem("AUTHZ_FEED_INTERVAL", "must be shorter than AUTHZ_MAX_STALENESS"))
+    target, head = values["AUTHZ_MAX_TARGET_BYTES"], values["AUTHZ_MAX_HEAD_BYTES"]
+    if isinstance(target, int) and isinstance(head, int) and target >= head:
+        problems.append(Problem("AUTHZ_MAX_TARGET_BYTES", "must be less than AUTHZ_MAX_HEAD_BYTES"))
+    upstream = values["AUTHZ_UPSTREAM"]
+    if values["AUTHZ_UPSTREAM_CA"] and isinstance(upstream, str) and not upstream.startswith("https:"):
+        problems.append(Problem("AUTHZ_UPSTREAM_CA", "must not be set unless AUTHZ_UPSTREAM is https://"))
     return problems
 
 
-def _build(values: Mapping[str, Any]) -> Settings:
+def _tls(values: Mapping[str, Any], problems: list[Problem]) -> ssl.SSLContext | None:
+    """What the listener proves itself with; certificate and key make sense only together."""
+    certificate, key = values["AUTHZ_TLS_CERT"], values["AUTHZ_TLS_KEY"]
+    given = {problem.place for problem in problems}
+    if certificate is None or key is None:
+        for this, other in (("CERT", key), ("KEY", certificate)):
+            if other is not None and not given & {f"AUTHZ_TLS_{this}", f"--tls-{this.lower()}"}:
+                problems.append(Problem(f"AUTHZ_TLS_{this}", "is required, too"))
+        return None
+    try:
+        return parsers.server_identity(certificate, key)
+    except ValueError as error:
+        problems.append(Problem("AUTHZ_TLS_KEY", str(error)))
+        return None
+
+
+def _limits(value: Callable[[str], Any]) -> ProxyLimits:
+    return ProxyLimits(
+        head_bytes=value("MAX_HEAD_BYTES"),
+        head_fields=value("MAX_HEAD_FIELDS"),
+        target_bytes=value("MAX_TARGET_BYTES"),
+        body_bytes=value("MAX_BODY_BYTES"),
+        connections=value("MAX_CONNECTIONS"),
+        upstream_connections=value("MAX_UPSTREAM_CONNECTIONS"),
+        head_seconds=value("HEAD_TIMEOUT"),
+        body_seconds=value("BODY_TIMEOUT"),
+        idle_seconds=value("IDLE_TIMEOUT"),
+        connect_seconds=value("CONNECT_TIMEOUT"),
+        response_seconds=value("RESPONSE_TIMEOUT"),
+        upstream_idle_seconds=value("UPSTREAM_IDLE_TIMEOUT"),
+        drain_seconds=value("DRAIN_TIMEOUT"),
+    )
+
+
+def _build(values: Mapping[str, Any], tls: ssl.SSLContext | None) -> Settings:
     def value(name: str) -> Any:
         return values[f"AUTHZ_{name}"]
 
@@ -285,8 +364,11 @@ def _build(values: Mapping[str, Any]) -> Settings:
     )
     return Settings(
         listen=value("LISTEN"),
+        tls=tls,
         admin=AdminSettings(value("ADMIN_LISTEN"), value("ADMIN_TOKEN")),
         upstream=value("UPSTREAM"),
+        upstream_tls=value("UPSTREAM_CA"),
+        limits=_limits(value),
         user_service=user_service,
         policy_path=value("POLICY"),
         jwt=JwtSettings(

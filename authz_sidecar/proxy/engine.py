@@ -8,13 +8,13 @@ from collections.abc import Callable, Collection, Coroutine
 from itertools import count
 from typing import Final
 
+from authz_sidecar.core.limits import ProxyLimits
 from authz_sidecar.core.types import Clock, EntityKey, Failure, RequestObserver
 from authz_sidecar.pipeline import Pipeline
 from authz_sidecar.proxy import framing, refusals
 from authz_sidecar.proxy.deadlines import Sweep
 from authz_sidecar.proxy.downstream import Downstream
 from authz_sidecar.proxy.exchange import Exchange
-from authz_sidecar.proxy.limits import ProxyLimits
 from authz_sidecar.proxy.messages import Fault
 from authz_sidecar.proxy.pool import UpstreamPool
 

@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from authz_sidecar.core.errors import UpstreamTimeout, UpstreamUnreachable
+from authz_sidecar.core.limits import ProxyLimits
 from authz_sidecar.core.types import Clock
 from authz_sidecar.proxy.deadlines import Sweep
-from authz_sidecar.proxy.limits import ProxyLimits
 from authz_sidecar.proxy.upstream import UpstreamConnection
 
 FRESH_SECONDS: Final = 1.0

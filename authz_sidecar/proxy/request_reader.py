@@ -13,8 +13,8 @@ from httptools import (
 )
 
 from authz_sidecar.core.headers import Fields
+from authz_sidecar.core.limits import ProxyLimits
 from authz_sidecar.proxy import framing
-from authz_sidecar.proxy.limits import ProxyLimits
 from authz_sidecar.proxy.messages import Fault, Framing, IncomingRequest
 
 SLICE_BYTES: Final = 4096

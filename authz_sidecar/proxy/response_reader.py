@@ -5,8 +5,8 @@ from __future__ import annotations
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from authz_sidecar.core.headers import Fields
+from authz_sidecar.core.limits import ProxyLimits
 from authz_sidecar.proxy import framing
-from authz_sidecar.proxy.limits import ProxyLimits
 from authz_sidecar.proxy.messages import Framing, IncomingResponse, Interim
 
 

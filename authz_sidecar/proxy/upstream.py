@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from authz_sidecar.core.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from authz_sidecar.core.limits import ProxyLimits
 from authz_sidecar.proxy.deadlines import NEVER
-from authz_sidecar.proxy.limits import ProxyLimits
 from authz_sidecar.proxy.response_reader import ResponseReader
 
 

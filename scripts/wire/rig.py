@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from authz_sidecar.core.limits import ProxyLimits
 from authz_sidecar.proxy.engine import ProxyServer
-from authz_sidecar.proxy.limits import ProxyLimits
 from authz_sidecar.proxy.pool import UpstreamAddress, UpstreamPool
 from wire.decisions import Clock, Observer, Permissions, pipeline
 from wire.peers import Client, Upstream

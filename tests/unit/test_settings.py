@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from authz_sidecar import settings
 from authz_sidecar.core.errors import ConfigurationError
+from authz_sidecar.core.limits import ProxyLimits
 from authz_sidecar.settings import Address, Settings
+from wire.certificates import self_signed
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -114,6 +118,20 @@ def test_a_flag_wins_over_the_environment() -> None:
             (ip_network("10.0.0.0/8"), ip_network("::1")),
         ),
         ("AUTHZ_CORS_ORIGINS", "https://a.example, *", "cors_origins", {"https://a.example", "*"}),
+        ("AUTHZ_UPSTREAM", "unix:/run/service.sock", "upstream", "unix:/run/service.sock"),
+        ("AUTHZ_MAX_TARGET_BYTES", "2000", "limits.target_bytes", 2000),
+        ("AUTHZ_MAX_HEAD_BYTES", "20000", "limits.head_bytes", 20_000),
+        ("AUTHZ_MAX_HEAD_FIELDS", "50", "limits.head_fields", 50),
+        ("AUTHZ_MAX_BODY_BYTES", "5000000000", "limits.body_bytes", 5_000_000_000),
+        ("AUTHZ_MAX_CONNECTIONS", "7", "limits.connections", 7),
+        ("AUTHZ_MAX_UPSTREAM_CONNECTIONS", "8", "limits.upstream_connections", 8),
+        ("AUTHZ_HEAD_TIMEOUT", "1", "limits.head_seconds", 1.0),
+        ("AUTHZ_BODY_TIMEOUT", "2", "limits.body_seconds", 2.0),
+        ("AUTHZ_IDLE_TIMEOUT", "3", "limits.idle_seconds", 3.0),
+        ("AUTHZ_CONNECT_TIMEOUT", "4", "limits.connect_seconds", 4.0),
+        ("AUTHZ_RESPONSE_TIMEOUT", "0.5", "limits.response_seconds", 0.5),
+        ("AUTHZ_UPSTREAM_IDLE_TIMEOUT", "6", "limits.upstream_idle_seconds", 6.0),
+        ("AUTHZ_DRAIN_TIMEOUT", "7", "limits.drain_seconds", 7.0),
     ],
 )
 def test_accepted_values(variable: str, value: str, attribute: str, wanted: object) -> None:
@@ -173,11 +191,83 @@ def test_accepted_values(variable: str, value: str, attribute: str, wanted: obje
         ("AUTHZ_DECISION_LOG_SAMPLE", "1%"),
         ("AUTHZ_DECISION_LOG_SAMPLE", "nan"),
         ("AUTHZ_LOG_LEVEL", "loud"),
+        ("AUTHZ_UPSTREAM", "unix:service.sock"),
+        ("AUTHZ_UPSTREAM_CA", "/nonexistent"),
+        ("AUTHZ_UPSTREAM_CA", __file__),
+        ("AUTHZ_UPSTREAM_CA", "/"),
+        ("AUTHZ_TLS_CERT", "/nonexistent"),
+        ("AUTHZ_TLS_KEY", "/nonexistent"),
+        ("AUTHZ_MAX_TARGET_BYTES", "65536"),
+        ("AUTHZ_MAX_HEAD_BYTES", "1"),
+        ("AUTHZ_MAX_HEAD_FIELDS", "x"),
+        ("AUTHZ_MAX_BODY_BYTES", "-1"),
+        ("AUTHZ_MAX_CONNECTIONS", "0"),
+        ("AUTHZ_MAX_UPSTREAM_CONNECTIONS", "0"),
+        ("AUTHZ_HEAD_TIMEOUT", "0"),
+        ("AUTHZ_DRAIN_TIMEOUT", "forever"),
     ],
 )
 def test_refused_values_name_the_variable(variable: str, value: str) -> None:
     (problem,) = problems(**{variable: value})
     assert problem.startswith(f"{variable}: must ")
+
+
+def test_default_limits_are_those_of_the_byte_path() -> None:
+    assert load().limits == ProxyLimits()
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Files: a certificate, its key, another key, an encrypted key."""
+    directory = tmp_path_factory.mktemp("pem")
+    certificate, key = self_signed()
+    private = serialization.load_pem_private_key(key, None)
+    encrypted = private.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+    files = {"certificate": certificate, "key": key, "other": self_signed()[1], "encrypted": encrypted}
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
+    return {name: str(directory / name) for name in files}
+
+
+def test_tls_on_both_sides(pem: dict[str, str]) -> None:
+    loaded = load(
+        AUTHZ_TLS_CERT=pem["certificate"],
+        AUTHZ_TLS_KEY=pem["key"],
+        AUTHZ_UPSTREAM="https://localhost",
+        AUTHZ_UPSTREAM_CA=pem["certificate"],
+    )
+    assert loaded.tls is not None
+    assert loaded.tls.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert loaded.upstream_tls is not None
+    assert loaded.upstream_tls.check_hostname
+    assert loaded.upstream_tls.verify_mode is ssl.CERT_REQUIRED
+    assert loaded.upstream_tls.cert_store_stats()["x509"] == 1  # and none of the system's
+    assert (load().tls, load().upstream_tls) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("variables", "problem"),
+    [
+        ({"AUTHZ_TLS_CERT": "certificate"}, "AUTHZ_TLS_KEY: is required, too"),
+        ({"AUTHZ_TLS_KEY": "key"}, "AUTHZ_TLS_CERT: is required, too"),
+        ({"AUTHZ_TLS_CERT": "certificate", "AUTHZ_TLS_KEY": "other"}, "AUTHZ_TLS_KEY: must be the PEM"),
+        ({"AUTHZ_TLS_CERT": "certificate", "AUTHZ_TLS_KEY": "encrypted"}, "AUTHZ_TLS_KEY: must not be enc"),
+        ({"AUTHZ_TLS_CERT": "key", "AUTHZ_TLS_KEY": "key"}, "AUTHZ_TLS_KEY: must be the PEM"),
+        ({"AUTHZ_UPSTREAM_CA": "certificate"}, "AUTHZ_UPSTREAM_CA: must not be set unless"),
+    ],
+)
+def test_tls_files_that_do_not_fit(pem: dict[str, str], variables: dict[str, str], problem: str) -> None:
+    (found,) = problems(**{name: pem[file] for name, file in variables.items()})
+    assert found.startswith(problem)
+
+
+def test_a_certificate_that_cannot_be_read_is_one_problem(pem: dict[str, str]) -> None:
+    (found,) = problems({"AUTHZ_TLS_CERT": "/nonexistent"}, AUTHZ_TLS_KEY=pem["key"])
+    assert found.startswith("--tls-cert: must be a file that can be read")
 
 
 def test_both_ports_must_differ() -> None:

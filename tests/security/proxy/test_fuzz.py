@@ -7,7 +7,7 @@ import asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from authz_sidecar.proxy.limits import ProxyLimits
+from authz_sidecar.core.limits import ProxyLimits
 from wire import running
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"

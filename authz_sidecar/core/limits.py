@@ -30,3 +30,5 @@ class ProxyLimits:
     connect_seconds: float = 5.0
     response_seconds: float = 60.0
     upstream_idle_seconds: float = 30.0
+    drain_seconds: float = 20.0
+    """How long requests under way may take to end after a stop signal."""
