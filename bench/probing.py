@@ -12,14 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import pairwise
-from select import select
+from select import EPOLLIN, epoll, select
 
 from bench.pace import SILENCE_SECONDS, Connection
 from bench.upstream import STATUS
 from stack.process import StackError
 
-CONNECTIONS = 16
-PERIOD_SECONDS = 0.0015
+CONNECTIONS = 64
+PERIOD_SECONDS = 0.00125
+GAP_LIMIT_MS = 2.0
+"""The subject is to be seen asking at least so often."""
 LEAD_SECONDS = (0.02, 0.06)
 """How long the subject asks before the permission is revoked: at random, so as not to beat with anything."""
 REFUSALS = 20
@@ -49,8 +51,17 @@ class _Probe:
 
 class _Watch:
     def __init__(
-        self, connections: Sequence[Connection], first: bytes, after: Callable[[str], bytes]
+        self,
+        admin: Connection,
+        connections: Sequence[Connection],
+        first: bytes,
+        after: Callable[[str], bytes],
     ) -> None:
+        self._admin = admin
+        self._watched = {each.fileno(): each for each in (admin, *connections)}
+        self._ready = epoll()
+        for descriptor in self._watched:
+            self._ready.register(descriptor, EPOLLIN)
         self._message = first
         self._after = after
         self._idle = deque(connections)
@@ -59,17 +70,18 @@ class _Watch:
         self.probes: list[_Probe] = []
         self.answered = 0.0
 
-    def turn(self, admin: Connection) -> None:
-        """Ask when it is time, then wait for answers until it is time again."""
+    def turn(self) -> None:
+        """Ask when it is time, then take one of the answers; wait for one until it is time again."""
         now = time.perf_counter()
         if self._idle and now >= self._next:
             self._ask(now)
-        wait = max(0.0, self._next - now) if self._idle else SILENCE_SECONDS
-        ready = select([admin, *self._busy], (), (), wait)[0]
-        if admin in ready:
-            self._revoked(admin)
-        for connection in ready:
-            if connection is not admin and (status := connection.receive()) is not None:
+        wait = max(0.0, self._next - time.perf_counter()) if self._idle else SILENCE_SECONDS
+        select([self._ready], (), (), wait)  # to the microsecond; epoll itself counts in milliseconds
+        for descriptor, _ in self._ready.poll(0, 1):
+            connection = self._watched[descriptor]
+            if connection is self._admin:
+                self._revoked(connection)
+            elif (status := connection.receive()) is not None:
                 self._busy.pop(connection).status = status
                 self._idle.append(connection)
 
@@ -97,6 +109,7 @@ class _Watch:
         return bool(self.answered) and len(last) == REFUSALS and refused
 
     def drain(self) -> None:
+        self._ready.close()
         for connection in list(self._busy):
             while connection.receive() is None:
                 pass
@@ -111,13 +124,13 @@ def revoke(
     lead: float,
 ) -> Revocation:
     """Sends `first` again and again, from the revoking answer on what `after` makes of its revision."""
-    watch = _Watch(connections, first, after)
+    watch = _Watch(admin, connections, first, after)
     start = time.perf_counter()
     while time.perf_counter() - start < lead or not any(probe.status == STATUS for probe in watch.probes):
-        watch.turn(admin)
+        watch.turn()
     admin.send(revoking, 0.0)
     while not watch.over():
-        watch.turn(admin)
+        watch.turn()
         if time.perf_counter() - start > SILENCE_SECONDS:
             raise StackError(f"a revocation had no effect within {SILENCE_SECONDS:g} s")
     watch.drain()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from bench import background, pace, probing
+from bench import background, host, pace, probing
 from bench.figures import Bar
 from bench.host import Cores
 from bench.pace import Connection
@@ -63,14 +63,18 @@ def run(cores: Cores, *, quick: bool, progress: Callable[[str], object]) -> Resu
         )
         tokens = world.echo.directory / "background"
         tokens.write_text("\n".join(world.tokens.allowed[plain + bound :]))
-        with background.running(bench.sidecar, BACKGROUND_RATE, tokens) as statuses:
+        with (
+            background.running(bench.sidecar, BACKGROUND_RATE, tokens) as statuses,
+            host.foremost() as priority,
+        ):
             progress(f"{plain} revocations")
             found = list(_revoke(bench, range(plain), named=False))
             progress(f"{bound} revocations named by Authz-Min-Revision")
             named = list(_revoke(bench, range(plain, plain + bound), named=True))
     if set(statuses) != {HTTPStatus.CREATED}:
         raise StackError(f"the load in the background was answered {dict(statuses)}")
-    return Result("Revocation", _bars(found, named), _facts(found, named), raw=[vars(each) for each in found])
+    facts = {"priority of the prober": priority, **_facts(found, named)}
+    return Result("Revocation", _bars(found, named), facts, raw=[vars(each) for each in found])
 
 
 def _revoke(bench: Bench, users: Sequence[int], *, named: bool) -> Iterator[Revocation]:
@@ -101,11 +105,14 @@ def _facts(found: Sequence[Revocation], named: Sequence[Revocation]) -> dict[str
     late = sorted(revocation.late_ms for revocation in found)
     refused = sorted(revocation.refused_ms for revocation in found)
     gaps = sorted(revocation.gap_ms for revocation in found)
+    close = sorted(each.late_ms for each in found if each.gap_ms <= probing.GAP_LIMIT_MS)
     return {
         "revocations": f"{len(found)}, and {len(named)} named by Authz-Min-Revision",
         "last allowed request sent after the answer, ms: p50, p99, most": _three(late),
         "first refused request sent after the answer, ms: p50, p99, most": _three(refused),
         "longest time between two requests of the subject, ms: p50, p99, most": _three(gaps),
+        f"revocations whose subject asked every {probing.GAP_LIMIT_MS:g} ms or more often": len(close),
+        "last allowed request of those, ms: p50, p99, most": _three(close) if close else "none",
         "revocations without any late allow": sum(not each.late_allows for each in found),
         "answers neither allowed nor refused (503)": sum(each.unknown for each in (*found, *named)),
     }
