@@ -21,7 +21,7 @@ from uuid import uuid4
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -128,6 +128,10 @@ class RedisStore:
 
     async def close(self) -> None:
         await self._client.aclose()
+        pool = getattr(self._client, "connection_pool", None)
+        if isinstance(pool, SentinelConnectionPool):  # it leaves open what it asked the sentinels by
+            for sentinel in pool.sentinel_manager.sentinels:
+                await sentinel.aclose()
 
     def _script(self, name: str) -> AsyncScript:
         return self._client.register_script(files(__package__).joinpath(f"lua/{name}.lua").read_text())

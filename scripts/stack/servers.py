@@ -62,6 +62,56 @@ class Redis(Daemon):
         return Process([require("redis-server"), config], log_path=self.log_path)
 
 
+class RedisCluster(Redis):
+    """A cluster of one node, which serves every slot."""
+
+    name = "redis-cluster"
+
+    @property
+    def url(self) -> str:
+        return super().url.replace("redis://", "redis+cluster://")
+
+    def prepare(self) -> None:
+        super().prepare()
+        with (self.directory / "redis.conf").open("a") as config:
+            config.write(f"cluster-enabled yes\ncluster-port {free_port()}\n")
+
+    def start(self) -> Self:
+        super().start()
+        self._ask("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+        wait_for(lambda: "cluster_state:ok" in self._ask("CLUSTER", "INFO"), self.start_seconds, self.name)
+        return self
+
+    def _ask(self, *command: str) -> str:
+        argv = [require("redis-cli"), "--no-auth-warning", "-p", str(self.port), *command]
+        return run(argv, command[0], env={"REDISCLI_AUTH": self.password}, deadline=self.start_seconds)
+
+
+class RedisSentinel(Daemon):
+    """Tells where `primary` is, under the name `people`."""
+
+    name = "redis-sentinel"
+
+    def __init__(self, primary: Redis) -> None:
+        super().__init__()
+        self._primary = primary
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://:{self._primary.password}@{self.address}/people/0"
+
+    def prepare(self) -> None:
+        (self.directory / "sentinel.conf").write_text(
+            f"bind 127.0.0.1\nport {self.port}\ndir {self.directory}\n"
+            f"sentinel monitor people 127.0.0.1 {self._primary.port} 1\n"
+            f"sentinel auth-pass people {self._primary.password}\n"
+        )
+
+    def make_process(self) -> Process:
+        config = str(self.directory / "sentinel.conf")
+        return Process([require("redis-server"), config, "--sentinel"], log_path=self.log_path)
+
+
 class RabbitMQ(Daemon):
     """A broker with an Erlang port mapper of its own, so that nothing of it outlives it."""
 

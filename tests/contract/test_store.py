@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import pytest
@@ -13,19 +13,32 @@ from authz_sidecar.core.types import Change, Entity, EntityKey, GroupState, Posi
 from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.store import Copy, Outcome, Store
+from stack.servers import Redis, RedisCluster, RedisSentinel
 
 OURS = "3f2a9c1b-0000-4000-8000-000000000001"
 OTHER = "99999999-0000-4000-8000-000000000002"
 ALICE, BOB, STAFF = EntityKey("user", "1"), EntityKey("user", "2"), EntityKey("group", "1")
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(scope="module")
+def redis_cluster() -> Iterator[RedisCluster]:
+    with RedisCluster() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def redis_sentinel(redis_server: Redis) -> Iterator[RedisSentinel]:
+    with RedisSentinel(redis_server) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "redis_server", "redis_cluster", "redis_sentinel"])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     made: Store
     if request.param == "memory":
         made = MemoryStore()
     else:
-        made = RedisStore(request.getfixturevalue("redis_server").url, uuid4().hex)
+        made = RedisStore(request.getfixturevalue(request.param).url, uuid4().hex)
     yield made
     await made.close()
 
