@@ -188,6 +188,7 @@ class Sidecar:
             limits,
             self.settings.trusts,
             self.settings.cors_origins,
+            proxy_protocol=self.settings.proxy_protocol,
         )
         if self._replica is not None:
             self._replica.watch(server.reconsider)

@@ -77,6 +77,8 @@ class Settings:
     jwt: JwtSettings
     replica: ReplicaSettings
     trusted_proxies: tuple[Network, ...]
+    proxy_protocol: bool
+    """Every connection begins with a PROXY header."""
     cors_origins: frozenset[str]
     validation: Literal["cached", "request"]
     mode: Literal["enforce", "shadow"]
@@ -214,6 +216,12 @@ TABLE: tuple[Setting, ...] = (
         "peers whose forwarding headers are believed, like 10.0.0.0/8",
         "",
     ),
+    Setting(
+        "AUTHZ_PROXY_PROTOCOL",
+        parsers.choice("off", "required"),
+        "`required`: only trusted proxies may connect, and must name the client (PROXY protocol, v1 or v2)",
+        "off",
+    ),
     Setting("AUTHZ_CORS_ORIGINS", parsers.origins, "browser origins that may read refusals (or `*`)", ""),
     Setting(
         "AUTHZ_DECISION_LOG_SAMPLE",
@@ -312,12 +320,24 @@ def _contradictions(values: Mapping[str, object]) -> list[Problem]:
     interval, bound = values["AUTHZ_FEED_INTERVAL"], values["AUTHZ_MAX_STALENESS"]
     if isinstance(interval, float) and isinstance(bound, float) and interval >= bound:
         problems.append(Problem("AUTHZ_FEED_INTERVAL", "must be shorter than AUTHZ_MAX_STALENESS"))
+    if values["AUTHZ_PROXY_PROTOCOL"] == "required":
+        problems += _proxy_protocol_contradictions(values)
     target, head = values["AUTHZ_MAX_TARGET_BYTES"], values["AUTHZ_MAX_HEAD_BYTES"]
     if isinstance(target, int) and isinstance(head, int) and target >= head:
         problems.append(Problem("AUTHZ_MAX_TARGET_BYTES", "must be less than AUTHZ_MAX_HEAD_BYTES"))
     upstream = values["AUTHZ_UPSTREAM"]
     if values["AUTHZ_UPSTREAM_CA"] and isinstance(upstream, str) and not upstream.startswith("https:"):
         problems.append(Problem("AUTHZ_UPSTREAM_CA", "must not be set unless AUTHZ_UPSTREAM is https://"))
+    return problems
+
+
+def _proxy_protocol_contradictions(values: Mapping[str, object]) -> list[Problem]:
+    place, problems = "AUTHZ_PROXY_PROTOCOL", []
+    if values["AUTHZ_TRUSTED_PROXIES"] == ():
+        problems.append(Problem(place, "needs AUTHZ_TRUSTED_PROXIES: who else may name the client?"))
+    if values["AUTHZ_TLS_CERT"] or values["AUTHZ_TLS_KEY"]:
+        message = "cannot go with AUTHZ_TLS_CERT: its header comes before TLS; let the proxy end TLS"
+        problems.append(Problem(place, message))
     return problems
 
 
@@ -391,6 +411,7 @@ def _build(values: Mapping[str, Any], tls: ssl.SSLContext | None) -> Settings:
             near_cache_size=value("NEAR_CACHE_SIZE"),
         ),
         trusted_proxies=value("TRUSTED_PROXIES"),
+        proxy_protocol=value("PROXY_PROTOCOL") == "required",
         cors_origins=value("CORS_ORIGINS"),
         validation=value("VALIDATION"),
         mode=value("MODE"),

@@ -1,4 +1,4 @@
-"""The decision log: one JSON line a decision or a failure, written by a thread so that no request ever waits."""
+"""The decision log: one JSON line a decision or failure, written by a thread so that no request waits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STOP_SECONDS = 5.0
 
 
 class DecisionLog:
-    """Writes refusals and failures always, allowed requests at `sample_allows` (0 to 1); counts what it drops."""
+    """Writes refusals and failures always, allows at `sample_allows` (0 to 1); counts what it drops."""
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ from authz_sidecar.proxy.downstream import Downstream
 from authz_sidecar.proxy.exchange import Exchange
 from authz_sidecar.proxy.messages import Fault
 from authz_sidecar.proxy.pool import UpstreamPool
+from authz_sidecar.proxy.proxied import ProxiedDownstream
 
 TOO_MANY_CONNECTIONS: Final = Fault(503, "too_many_connections", "there are too many connections")
 
@@ -33,6 +34,8 @@ class ProxyServer:
         limits: ProxyLimits,
         trusts: Callable[[str], bool],
         cors_origins: frozenset[str] = frozenset(),
+        *,
+        proxy_protocol: bool = False,
     ) -> None:
         self.pipeline = pipeline
         self.pool = pool
@@ -44,6 +47,7 @@ class ProxyServer:
         self.governed: set[Exchange] = set()
         """Those on their way to the upstream and back by virtue of a permission."""
         self.draining = False
+        self._protocol = ProxiedDownstream if proxy_protocol else Downstream
         self._connections: set[Downstream] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
@@ -55,7 +59,7 @@ class ProxyServer:
     # aiohttp's runner calls these
 
     def __call__(self) -> Downstream:
-        return Downstream(self)
+        return self._protocol(self)
 
     @property
     def connections(self) -> list[Downstream]:

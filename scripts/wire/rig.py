@@ -61,6 +61,7 @@ async def running(
     unix_path: str | None = None,
     upstream_tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
     tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
+    proxy_protocol: bool = False,
 ) -> AsyncIterator[Rig]:
     """A running rig. TLS contexts come as (server's, client's)."""
     limits = limits or ProxyLimits()
@@ -74,7 +75,15 @@ async def running(
         UpstreamAddress.parse(url), limits, Clock(), upstream_tls[1] if upstream_tls else None
     )
     permissions, observer = Permissions(), Observer()
-    server = ProxyServer(pipeline(permissions, enforced=enforced), pool, observer, Clock(), limits, trusts)
+    server = ProxyServer(
+        pipeline(permissions, enforced=enforced),
+        pool,
+        observer,
+        Clock(),
+        limits,
+        trusts,
+        proxy_protocol=proxy_protocol,
+    )
     runner = web.ServerRunner(server, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls[0] if tls else None).start()

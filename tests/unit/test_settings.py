@@ -205,6 +205,7 @@ def test_accepted_values(variable: str, value: str, attribute: str, wanted: obje
         ("AUTHZ_MAX_UPSTREAM_CONNECTIONS", "0"),
         ("AUTHZ_HEAD_TIMEOUT", "0"),
         ("AUTHZ_DRAIN_TIMEOUT", "forever"),
+        ("AUTHZ_PROXY_PROTOCOL", "on"),
     ],
 )
 def test_refused_values_name_the_variable(variable: str, value: str) -> None:
@@ -268,6 +269,16 @@ def test_tls_files_that_do_not_fit(pem: dict[str, str], variables: dict[str, str
 def test_a_certificate_that_cannot_be_read_is_one_problem(pem: dict[str, str]) -> None:
     (found,) = problems({"AUTHZ_TLS_CERT": "/nonexistent"}, AUTHZ_TLS_KEY=pem["key"])
     assert found.startswith("--tls-cert: must be a file that can be read")
+
+
+def test_the_proxy_protocol_needs_trusted_proxies_and_no_tls(pem: dict[str, str]) -> None:
+    loaded = load(AUTHZ_PROXY_PROTOCOL="required", AUTHZ_TRUSTED_PROXIES="10.0.0.0/8")
+    assert loaded.proxy_protocol
+    assert not load().proxy_protocol
+    tls = {"AUTHZ_TLS_CERT": pem["certificate"], "AUTHZ_TLS_KEY": pem["key"]}
+    untrusted, both = problems(AUTHZ_PROXY_PROTOCOL="required", **tls)
+    assert untrusted.startswith("AUTHZ_PROXY_PROTOCOL: needs AUTHZ_TRUSTED_PROXIES")
+    assert both.startswith("AUTHZ_PROXY_PROTOCOL: cannot go with AUTHZ_TLS_CERT")
 
 
 def test_both_ports_must_differ() -> None:

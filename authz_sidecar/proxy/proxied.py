@@ -1,0 +1,51 @@
+"""One connection from a client through a proxy that speaks the PROXY protocol."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from authz_sidecar.core.types import Failure
+from authz_sidecar.proxy import proxy_protocol
+from authz_sidecar.proxy.downstream import Downstream
+
+if TYPE_CHECKING:
+    from authz_sidecar.proxy.engine import ProxyServer
+
+
+class ProxiedDownstream(Downstream):
+    """Wants a PROXY header from a trusted peer before the first byte of HTTP, and closes without one."""
+
+    def __init__(self, server: ProxyServer) -> None:
+        super().__init__(server)
+        self._header: bytes | None = b""
+        """What has come of the header; `None` once it is read."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if not self.trusted:
+            self._refuse("proxy_not_trusted")
+
+    def data_received(self, data: bytes) -> None:
+        if self._header is None:
+            super().data_received(data)
+            return
+        self._header += data
+        try:
+            header = proxy_protocol.parse(self._header)
+        except proxy_protocol.BadHeader:
+            self._refuse("proxy_header_malformed")
+            return
+        if header is None:
+            return
+        rest, self._header = self._header[header.size :], None
+        self.peer = header.client or self.peer
+        # A proxy that names nobody has not said that its client's forwarding headers are its own.
+        self.trusted = header.client is not None and self._server.trusts(header.client)
+        if rest:
+            super().data_received(rest)
+
+    def _refuse(self, code: str) -> None:
+        """Close without an answer: whoever this is, it may not read HTTP."""
+        self._server.observer.failed(Failure(self._server.new_request_id(), 0, code, self.peer))
+        self._abort()
