@@ -128,11 +128,11 @@ class UpstreamPool:
         idle = self._idle
         while idle:
             connection = idle[-1]
-            if connection.usable:
+            if connection.usable and connection.silent:
                 if not repeatable and self.now() - connection.idle_since > FRESH_SECONDS:
                     return None
                 return idle.pop()
-            idle.pop()
+            idle.pop().close()
         return None
 
     async def _wait(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Callable
 from typing import Protocol, cast
 
@@ -58,6 +59,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._limits = limits
         self._user: UpstreamUser | None = None
         self._transport: asyncio.Transport | None = None
+        self._arrivals = select.poll()
         self._tunnel = False
         self._request_sent = False
         self.reading = True
@@ -68,6 +70,11 @@ class UpstreamConnection(asyncio.Protocol):
         """Whether another request may be sent."""
         transport = self._transport
         return transport is not None and not transport.is_closing() and self.reader.idle and self._writable
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing has arrived that the event loop has not told us yet: its end, above all."""
+        return not self._arrivals.poll(0)
 
     def begin(self, user: UpstreamUser, *, to_head: bool, upgrade: bool) -> None:
         """Work for `user` until `end` or `close`."""
@@ -139,6 +146,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=self._limits.high_water_bytes)
+        self._arrivals.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self.deadline = self._home.deadline(self._limits.connect_seconds)  # until someone uses it
         self._home.made(self)
 

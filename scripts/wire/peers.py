@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import struct
@@ -73,6 +74,10 @@ class Peer:
         with suppress(ConnectionError):
             await self.rest()
         return self.received
+
+    def raw_socket(self) -> socket.socket:
+        """The same connection, past the event loop; to be closed."""
+        return socket.socket(fileno=os.dup(self.writer.get_extra_info("socket").fileno()))
 
     def reset(self) -> None:
         """Leave with a RST."""

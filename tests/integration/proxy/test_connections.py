@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,29 @@ async def test_a_connection_that_the_upstream_closed_is_not_reused(rig: Rig) -> 
         assert await peer.rest()
 
 
+@pytest.mark.parametrize("head", [GET % 2, POST % 0], ids=["safe", "mutating"])
+@pytest.mark.parametrize("last_word", [b"", b"HTTP/1.1 200 Poison\r\nContent-Length: 0\r\n\r\n"])
+async def test_a_connection_that_ends_as_the_request_comes_is_not_used(
+    rig: Rig, head: bytes, last_word: bytes
+) -> None:
+    """Both arrive in one turn of the event loop, which hears of the request first."""
+    client = await rig.client()
+    await client.send(GET % 1)
+    first = await rig.upstream.accept()
+    await first.contains(b"GET /1")
+    await first.send(EMPTY)
+    await client.contains(EMPTY)
+    with client.raw_socket() as sending, first.raw_socket() as ending:
+        sending.send(head)
+        ending.send(last_word)
+        ending.shutdown(socket.SHUT_WR)
+    second = await rig.upstream.accept()
+    await second.contains(head.partition(b"HTTP")[0])
+    await second.send(EMPTY)
+    assert await client.until(lambda received: received.count(EMPTY) == 2) == EMPTY * 2
+    assert (await first.closed()).count(b"HTTP/1.1") == 1
+
+
 async def test_a_request_is_never_sent_twice(rig: Rig) -> None:
     """Not even a safe one: the upstream may have acted on it."""
     client = await rig.client()
@@ -316,3 +340,11 @@ async def test_a_first_connection_has_as_long_as_the_next() -> None:
         await wait_for(lambda: len(rig.server.connections) == 1)
         (connection,) = rig.server.connections
         assert connection.deadline >= rig.server.clock.monotonic() + 29
+
+
+async def test_an_upstream_that_hangs_up_at_once_is_502(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(GET % 1)
+    peer = await rig.upstream.accept()
+    peer.reset()
+    await client.contains(b"HTTP/1.1 502 ")
