@@ -1,0 +1,154 @@
+"""What the settings say reaches the byte path: the whole program, while the User service is away."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import ssl
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from stack.process import Process, free_port, wait_for
+from wire.certificates import self_signed
+from wire.peers import Client, Upstream
+
+POLICY = "version: 1\nrules:\n  - {methods: [POST], path: /open/, allow: anyone}\n"
+GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+@dataclass
+class Program:
+    """A running sidecar."""
+
+    process: Process
+    port: int
+    admin_port: int
+
+    def admin(self, path: str) -> str:
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
+    def failures(self) -> list[dict[str, object]]:
+        """The failures logged so far."""
+        lines = self.process.log_path.read_text().splitlines()
+        records = [json.loads(line) for line in lines if line.startswith('{"type": "failure"')]
+        return [{"status": each["status"], "code": each["code"]} for each in records]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    running: list[Process] = []
+
+    def start(upstream: str, **settings: object) -> Program:
+        port, admin_port = free_port(), free_port()
+        policy = tmp_path / "policy.yaml"
+        policy.write_text(POLICY)
+        env = {
+            "AUTHZ_LISTEN": f"127.0.0.1:{port}",
+            "AUTHZ_ADMIN_LISTEN": f"127.0.0.1:{admin_port}",
+            "AUTHZ_UPSTREAM": upstream,
+            "AUTHZ_USER_SERVICE": f"http://127.0.0.1:{free_port()}",
+            "AUTHZ_SERVICE_TOKEN": "token",
+            "AUTHZ_POLICY": str(policy),
+            "AUTHZ_JWT_ISSUER": "issuer",
+            "AUTHZ_JWT_AUDIENCE": "audience",
+            **{f"AUTHZ_{name}": str(value) for name, value in settings.items()},
+        }
+        argv = [sys.executable, "-m", "authz_sidecar", "run"]
+        process = Process(argv, env={**os.environ, **env}, log_path=tmp_path / "log")
+        running.append(process)
+        process.start()
+        wait_for(lambda: "AUTHZ_LISTEN is" in process.log_path.read_text(), 30, "the sidecar", process)
+        return Program(process, port, admin_port)
+
+    yield start
+    for process in running:
+        process.stop()
+
+
+@pytest.fixture
+def pem(tmp_path: Path) -> tuple[Path, Path]:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    for path, content in zip((certificate, key), self_signed(), strict=True):
+        path.write_bytes(content)
+    return certificate, key
+
+
+async def ask(port: int, request: bytes, tls: ssl.SSLContext | None = None) -> bytes:
+    async with await Client.connect(port, tls) as client:
+        await client.send(request)
+        return await client.closed()
+
+
+async def test_tls_on_both_sides(start: Callable[..., Program], pem: tuple[Path, Path]) -> None:
+    certificate, key = pem
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(certificate, key)
+    upstream = Upstream()
+    upstream.answer = OK
+    await upstream.start(tls=server)
+    url = f"https://localhost:{upstream.port}"
+    program = start(url, TLS_CERT=certificate, TLS_KEY=key, UPSTREAM_CA=certificate)
+    client = ssl.create_default_context(cafile=certificate)
+    assert b"200 OK" in await ask(program.port, GET, client)
+    assert b"X-Forwarded-Proto: https\r\n" in upstream.received
+    await upstream.stop()
+
+
+async def test_an_upstream_with_another_name_is_not_the_upstream(
+    start: Callable[..., Program], pem: tuple[Path, Path]
+) -> None:
+    certificate, key = pem
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(certificate, key)
+    upstream = Upstream()
+    upstream.answer = OK
+    await upstream.start(tls=server)
+    program = start(f"https://127.0.0.1:{upstream.port}", UPSTREAM_CA=certificate)
+    assert (await ask(program.port, GET)).startswith(b"HTTP/1.1 502 ")
+    assert not upstream.peers
+    await upstream.stop()
+
+
+async def test_limits_the_proxy_protocol_and_what_is_told_of_failures(start: Callable[..., Program]) -> None:
+    upstream = Upstream()
+    upstream.answer = OK
+    await upstream.start()
+    program = start(
+        f"http://127.0.0.1:{upstream.port}",
+        PROXY_PROTOCOL="required",
+        TRUSTED_PROXIES="127.0.0.1",
+        MAX_BODY_BYTES=3,
+        MAX_TARGET_BYTES=256,
+        HEAD_TIMEOUT=0.1,
+    )
+    named = b"PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\n"
+    post = b"POST /open/ HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b"
+    assert b"HTTP/1.1 200 " in await ask(program.port, named + GET)
+    assert b"X-Forwarded-For: 192.0.2.1\r\n" in upstream.received
+    received = upstream.received
+    assert await ask(program.port, GET) == b""
+    assert b"HTTP/1.1 413 " in await ask(program.port, named + post % (4, b"four"))
+    assert b"HTTP/1.1 414 " in await ask(program.port, named + GET.replace(b"/", b"/" + b"a" * 256, 1))
+    assert b"HTTP/1.1 408 " in await ask(program.port, named + b"GET")
+    assert upstream.received == received
+    await upstream.stop()
+    wanted = [(0, "proxy_header_malformed"), (413, "body_too_large"), (414, "target_too_long")]
+    wanted.append((408, "request_timeout"))
+    wait_for(lambda: len(program.failures()) == len(wanted), 10, "the log")
+    assert [(each["status"], each["code"]) for each in program.failures()] == wanted
+    metrics = program.admin("/metrics").splitlines()
+    for status, code in wanted:
+        assert f'authz_failures_total{{code="{code}"}} 1.0' in metrics, status
+    assert 'authz_responses_total{class="2xx"} 1.0' in metrics
+    assert 'authz_responses_total{class="4xx"} 3.0' in metrics
