@@ -85,7 +85,11 @@ class Exchange:
             self.fail(request.fault)
             return
         head = RequestHead(request.method, request.target, request.fields, self._client.peer)
-        found = self._server.pipeline.attempt(head, self.request_id)
+        try:
+            found = self._server.pipeline.attempt(head, self.request_id)
+        except Exception:
+            self._fail_undecided()
+            return
         if isinstance(found, Decision):
             self._decided(found)
         else:
@@ -348,9 +352,12 @@ class Exchange:
         self._client.update()
 
     async def _watch(self, waiting: Coroutine[None, None, None]) -> None:
-        """Whatever goes wrong while waiting, the request is not forwarded."""
         try:
             await waiting
         except Exception:
-            logger.exception("request %s failed", self.request_id)
-            self.fail(Fault(500, "internal_error", "the request could not be decided"))
+            self._fail_undecided()
+
+    def _fail_undecided(self) -> None:
+        """Whatever goes wrong, the request is not forwarded. To be called where it was caught."""
+        logger.exception("request %s failed", self.request_id)
+        self.fail(Fault(500, "internal_error", "the request could not be decided"))

@@ -63,13 +63,16 @@ async def test_a_connection_too_many_is_counted() -> None:
         assert (failure.status, failure.code, rig.observer.answers) == (503, "too_many_connections", [503])
 
 
-async def test_our_own_fault_is_counted(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The failure of a part that is passed in."""
+@pytest.mark.parametrize("waits", [False, True])
+async def test_our_own_fault_is_500_and_counted(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    """The failure of a part that is passed in, at once or after a wait."""
 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(rig.permissions, "_wait", broken)
+    monkeypatch.setattr(rig.permissions, "_wait" if waits else "authorize", broken)
     rig.permissions.gate.clear()
     request = GET.replace(b"GET /", b"DELETE /students/1/") + b"Authorization: Bearer alice\r\n" + END
     assert (await rig.ask(request)).startswith(b"HTTP/1.1 500 ")

@@ -45,6 +45,19 @@ def test_only_lines_lost_with_a_killed_sidecar_are_excused(
     assert len(list(evidence.received)) == (0 if excused else len(received))
 
 
+def test_a_failure_that_was_logged_explains_an_answer_and_is_not_excused(tmp_path: Path) -> None:
+    failure = {"type": "failure", "request_id": "r", "status": 400}
+    answered = ANSWER | {"status": 400, "answered_at": 99.999}
+    evidence, lost = collect(
+        [_file(tmp_path / "decisions", [failure])],
+        _file(tmp_path / "answers", [answered]),
+        _file(tmp_path / "received", []),
+        [KILLED],
+    )
+    assert lost == set()
+    assert list(evidence.failures) == [failure]
+
+
 def _file(path: Path, lines: list[Line]) -> Path:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
