@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from stack.client import People
 from stack.servers import RabbitMQ, Redis
+from stack.services import POLICY
 from stack.system import Stack
 
 
@@ -24,3 +26,12 @@ def system(redis_server: Redis) -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def people(system: Stack) -> People:
     return People(system.user_service.url, system.user_service.password)
+
+
+@pytest.fixture(scope="session")
+def permissive_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped rules, and whatever none of them governs is left to the service to refuse."""
+    rest = "  - methods: [POST, PUT, PATCH, DELETE]\n    path: /{rest:path}\n    allow: anyone\n"
+    path = tmp_path_factory.mktemp("policy") / "policy.yaml"
+    path.write_text(POLICY.read_text() + rest)
+    return path

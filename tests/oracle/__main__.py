@@ -6,31 +6,19 @@ import os
 import sys
 
 import uvloop
-from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
+from aiohttp import web
 
 from authz_sidecar import app, policy_file, settings
 from authz_sidecar.observe import logs
 from authz_sidecar.pipeline import Pipeline
-from tests.oracle.plain import Proxy, Upstream
-
-TIMEOUT = ClientTimeout(total=None, sock_connect=5.0, sock_read=60.0)
-MAX_FIELD_BYTES = 64 * 1024
+from tests.oracle.plain import Proxy, Upstream, client_session
 
 
 class PlainSidecar(app.Sidecar):
     """Everything but the byte path is the product's own."""
 
     async def proxy_runner(self, pipeline: Pipeline) -> web.ServerRunner:
-        session = await self.stack.enter_async_context(
-            ClientSession(
-                timeout=TIMEOUT,
-                connector=TCPConnector(limit=0),
-                cookie_jar=DummyCookieJar(),
-                auto_decompress=False,
-                max_line_size=MAX_FIELD_BYTES,
-                max_field_size=MAX_FIELD_BYTES,
-            )
-        )
+        session = await self.stack.enter_async_context(client_session())
         upstream = Upstream(self.settings.upstream, session, self.settings.trusts)
         proxy = Proxy(pipeline, upstream, self.start_request_hooks(), self.clock)
         return web.ServerRunner(proxy.server(), shutdown_timeout=1)

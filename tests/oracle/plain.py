@@ -6,19 +6,48 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from aiohttp import ClientError, ClientResponse, ClientSession, ConnectionTimeoutError, web
+from aiohttp import (
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    ConnectionTimeoutError,
+    DummyCookieJar,
+    TCPConnector,
+    web,
+)
 from multidict import CIMultiDict
 from yarl import URL
 
 from authz_sidecar.core import headers
 from authz_sidecar.core.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from authz_sidecar.core.limits import ProxyLimits
 from authz_sidecar.core.types import Clock, Decision, Headers, RequestHead, RequestObserver
 from authz_sidecar.pipeline import Pipeline
 from authz_sidecar.proxy import refusals
 
+TIMEOUT = ClientTimeout(total=None, sock_connect=5.0, sock_read=60.0)
 CHUNK_BYTES = 64 * 1024
+_LIMITS = ProxyLimits()
+HEAD_LIMITS = {
+    "max_line_size": _LIMITS.head_bytes,
+    "max_field_size": _LIMITS.head_bytes,
+    "max_headers": _LIMITS.head_fields,
+}
+"""Heads as large as the engine takes, in both directions."""
 AUTO_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """What the client would add by itself; the upstream gets only what the caller sent."""
+
+
+def client_session() -> ClientSession:
+    """What speaks to the upstream, and adds nothing of its own."""
+    return ClientSession(
+        timeout=TIMEOUT,
+        connector=TCPConnector(limit=0),
+        cookie_jar=DummyCookieJar(),
+        auto_decompress=False,
+        **HEAD_LIMITS,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +72,9 @@ class Proxy:
 
     def server(self) -> web.Server:
         """What aiohttp's runner serves. A client that leaves cancels its handler."""
-        return web.Server(self.handle, handler_cancellation=True, auto_decompress=False, access_log=None)
+        return web.Server(
+            self.handle, handler_cancellation=True, auto_decompress=False, access_log=None, **HEAD_LIMITS
+        )
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         started = self._clock.monotonic()

@@ -1,16 +1,19 @@
-"""The Student service by itself, over a real socket: what the sidecar in front of it must not change."""
+"""The Student service over a real socket, by itself and behind the sidecar: one suite, the same verdicts."""
 
 import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from stack.services import StudentService
+from stack.client import People
+from stack.services import Sidecar, StudentService
+from stack.system import Stack
 
 PIECE = 64 * 1024
 BOUNDARY = "a-line-no-file-holds"
@@ -30,12 +33,17 @@ class Answer:
 @dataclass(frozen=True)
 class Client:
     address: str
+    token: str
+    """Sent with every change."""
 
     def open(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> HTTPResponse:
+        sent = {"Connection": "close", **(headers or {})}
+        if method not in ("GET", "HEAD", "OPTIONS"):
+            sent["Authorization"] = f"Bearer {self.token}"
         connection = HTTPConnection(self.address, timeout=30)
-        connection.request(method, path, body, {"Connection": "close", **(headers or {})})
+        connection.request(method, path, body, sent)
         return connection.getresponse()
 
     def send(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
@@ -55,9 +63,24 @@ class Client:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
+def service() -> Iterator[StudentService]:
     with StudentService() as service:
-        yield Client(service.address)
+        yield service
+
+
+@pytest.fixture(scope="module")
+def sidecar(system: Stack, service: StudentService, permissive_policy: Path) -> Iterator[Sidecar]:
+    with Sidecar(system.user_service, service.url, {"AUTHZ_POLICY": str(permissive_policy)}) as sidecar:
+        yield sidecar
+
+
+@pytest.fixture(scope="module", params=["alone", "behind the sidecar"])
+def client(
+    request: pytest.FixtureRequest, service: StudentService, sidecar: Sidecar, people: People
+) -> Client:
+    """The token may do everything; the service by itself takes no notice of it."""
+    front = service if request.param == "alone" else sidecar
+    return Client(front.address, people.token("admin"))
 
 
 def a_student(**fields: str) -> dict[str, str]:
