@@ -25,6 +25,7 @@ class Rig:
     runner: web.ServerRunner
     permissions: Permissions
     observer: Observer
+    clock: Clock
     tls: ssl.SSLContext | None = None
     clients: list[Client] = field(default_factory=list)
 
@@ -71,15 +72,13 @@ async def running(
     url = (
         f"unix:{unix_path}" if unix_path else f"http{'s' if upstream_tls else ''}://localhost:{upstream.port}"
     )
-    pool = UpstreamPool(
-        UpstreamAddress.parse(url), limits, Clock(), upstream_tls[1] if upstream_tls else None
-    )
-    permissions, observer = Permissions(), Observer()
+    permissions, observer, clock = Permissions(), Observer(), Clock()
+    pool = UpstreamPool(UpstreamAddress.parse(url), limits, clock, upstream_tls[1] if upstream_tls else None)
     server = ProxyServer(
         pipeline(permissions, enforced=enforced),
         pool,
         observer,
-        Clock(),
+        clock,
         limits,
         trusts,
         proxy_protocol=proxy_protocol,
@@ -87,7 +86,7 @@ async def running(
     runner = web.ServerRunner(server, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls[0] if tls else None).start()
-    rig = Rig(upstream, server, runner, permissions, observer, tls[1] if tls else None)
+    rig = Rig(upstream, server, runner, permissions, observer, clock, tls[1] if tls else None)
     try:
         yield rig
     finally:

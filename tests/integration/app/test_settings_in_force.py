@@ -1,21 +1,25 @@
-"""What the settings say reaches the byte path: the whole program, while the User service is away."""
+"""What settings and signals say reaches the byte path: the whole program, while the User service is away."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import os
+import signal
 import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from stack.process import Process, free_port, wait_for
 from wire.certificates import self_signed
-from wire.peers import Client, Upstream
+from wire.peers import Client, Peer, Upstream
+from wire.peers import wait_for as until
 
 POLICY = "version: 1\nrules:\n  - {methods: [POST], path: /open/, allow: anyone}\n"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -30,6 +34,9 @@ class Program:
     port: int
     admin_port: int
 
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.process.pid, number)
+
     def admin(self, path: str) -> str:
         connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10)
         try:
@@ -43,6 +50,12 @@ class Program:
         lines = self.process.log_path.read_text().splitlines()
         records = [json.loads(line) for line in lines if line.startswith('{"type": "failure"')]
         return [{"status": each["status"], "code": each["code"]} for each in records]
+
+
+class UnderWay(NamedTuple):
+    program: Program
+    client: Client
+    peer: Peer
 
 
 @pytest.fixture
@@ -152,3 +165,37 @@ async def test_limits_the_proxy_protocol_and_what_is_told_of_failures(start: Cal
         assert f'authz_failures_total{{code="{code}"}} 1.0' in metrics, status
     assert 'authz_responses_total{class="2xx"} 1.0' in metrics
     assert 'authz_responses_total{class="4xx"} 3.0' in metrics
+
+
+@asynccontextmanager
+async def under_way(start: Callable[..., Program], **settings: object) -> AsyncIterator[UnderWay]:
+    """A request that the upstream has heard and not answered."""
+    upstream = Upstream()
+    await upstream.start()
+    program = start(f"http://127.0.0.1:{upstream.port}", **settings)
+    async with await Client.connect(program.port) as client:
+        await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        peer = await upstream.accept()
+        await peer.contains(b"\r\n\r\n")
+        yield UnderWay(program, client, peer)
+    await upstream.stop()
+
+
+async def test_requests_under_way_end_before_the_program(start: Callable[..., Program]) -> None:
+    async with under_way(start) as (program, client, peer), await Client.connect(program.port) as idle:
+        program.signal(signal.SIGTERM)
+        assert await idle.closed() == b""
+        with pytest.raises(ConnectionRefusedError):
+            await Client.connect(program.port)
+        await peer.send(OK)
+        assert await client.rest() == OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        await until(lambda: program.process.exit_code == 0)
+
+
+async def test_requests_that_do_not_end_are_cut_off(start: Callable[..., Program]) -> None:
+    async with under_way(start, DRAIN_TIMEOUT=0.1) as (program, client, peer):
+        program.signal(signal.SIGINT)
+        with pytest.raises(ConnectionError):
+            await client.rest()
+        assert await peer.closed()
+        await until(lambda: program.process.exit_code == 0)

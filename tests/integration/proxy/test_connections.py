@@ -71,6 +71,32 @@ async def test_a_client_may_stop_sending_and_wait(rig: Rig) -> None:
     assert await client.rest() == EMPTY
 
 
+async def test_a_client_may_stop_sending_after_several_requests() -> None:
+    async with running(answer=EMPTY) as rig:
+        client = await rig.client()
+        await client.send(GET % 1 + POST % 3 + b"abc" + GET % 2)
+        client.eof()
+        assert await client.rest() == EMPTY * 3
+        assert rig.upstream.received.count(b" HTTP/1.1\r\n") == 3
+
+
+async def test_answers_without_a_body_keep_both_connections_in_step(rig: Rig) -> None:
+    """Whatever length they name: the next answer begins right behind their heads."""
+    client = await rig.client()
+    await client.send(b"HEAD /1 HTTP/1.1\r\nHost: x\r\n\r\n" + b"".join(GET % number for number in (2, 3, 4)))
+    peer = await rig.upstream.accept()
+    answers = (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\nX: y\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole",
+    )
+    for number, answer in enumerate(answers, 1):
+        await peer.contains(b" /%d " % number)
+        await peer.send(answer)
+    assert await client.contains(b"whole") == b"".join(answers)
+
+
 async def test_half_a_request_is_not_completed_by_its_end(rig: Rig) -> None:
     client = await rig.client()
     await client.send(POST % 10 + b"abc")
@@ -279,6 +305,18 @@ async def test_idle_connections_close_and_busy_ones_end_with_their_request() -> 
         assert await busy.rest() == EMPTY.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
         await rig.server.shutdown(1)
         assert not rig.server.connections
+
+
+async def test_a_connection_that_is_to_end_serves_no_further_request(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(GET % 1 + GET % 2)
+    peer = await rig.upstream.accept()
+    await peer.contains(b"GET /1 ")
+    rig.server.pre_shutdown()
+    await peer.send(EMPTY)
+    assert await client.rest() == EMPTY.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    await rig.server.shutdown(1)
+    assert b"GET /2 " not in await peer.closed()
 
 
 async def test_what_does_not_end_in_time_is_cut_off() -> None:

@@ -25,6 +25,7 @@ END = b"Connection: close\r\n\r\n"
         (b"POST /open/ HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n", 413, "body_too_large"),
         (b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * 100), 414, "target_too_long"),
         (b"GET / HTTP/1.1\r\nHost: x\r\n%b\r\n" % (b"A: b\r\n" * 5), 431, "head_too_large"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nA: %b\r\n\r\n" % (b"b" * 20_000), 431, "head_too_large"),
         (b"BREW / HTTP/1.1\r\nHost: x\r\n\r\n", 501, "method_unknown"),
         (b"GET / HTTP/2.0\r\nHost: x\r\n\r\n", 505, "version_unsupported"),
     ],

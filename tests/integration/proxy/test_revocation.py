@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from authz_sidecar.core.limits import ProxyLimits
 from authz_sidecar.core.types import Code, EntityKey
 from wire import Client, Peer, Rig, running
+from wire.peers import wait_for
 
 POST = b"POST /students/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\nContent-Length: %d\r\n\r\n"
 SOCKET = (
@@ -47,6 +51,36 @@ async def test_a_response_under_way_is_cut(rig: Rig) -> None:
     with pytest.raises(ConnectionError):
         await client.rest()
     await peer.closed()
+
+
+async def test_an_upload_that_the_service_does_not_read_is_cut(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(POST % 100_000_000)
+    peer = await rig.upstream.accept()
+    peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    sending = asyncio.create_task(client.send(bytes(100_000_000)))
+    await wait_for(rig.paused)
+    rig.permissions.grants["alice"].clear()
+    rig.server.reconsider(ALICE)
+    await client.contains(b"HTTP/1.1 403 ")
+    sending.cancel()
+    peer.writer.transport.resume_reading()  # type: ignore[attr-defined]
+    await peer.closed()
+
+
+async def test_a_response_that_the_client_does_not_read_is_cut(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(POST % 0)
+    client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    peer = await rig.upstream.accept()
+    await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+    sending = asyncio.create_task(peer.send(bytes(100_000_000)))
+    await wait_for(rig.paused)
+    rig.permissions.grants["alice"].clear()
+    rig.server.reconsider(ALICE)
+    with pytest.raises(ConnectionError):
+        await sending
+    assert rig.observer.answers == [403]
 
 
 async def test_what_the_service_has_in_full_is_answered_by_the_service(rig: Rig) -> None:
@@ -99,6 +133,22 @@ async def test_a_new_decision_that_waits_cuts_too(rig: Rig) -> None:
     rig.permissions.gate.set()
     assert (await client.rest()).startswith(b"HTTP/1.1 403 ")
     await peer.closed()
+
+
+async def test_what_waits_for_a_connection_is_refused_and_never_sent() -> None:
+    async with running(ProxyLimits(upstream_connections=1)) as rig:
+        busy, waiting = await rig.client(), await rig.client()
+        await busy.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        peer = await rig.upstream.accept()
+        await waiting.send(POST % 3 + b"abc")
+        await wait_for(lambda: len(rig.observer.decisions) == 2)
+        rig.permissions.grants["alice"].clear()
+        rig.server.reconsider(ALICE)
+        await waiting.contains(b"HTTP/1.1 403 ")
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await busy.contains(b"200 OK")
+        assert b"POST" not in rig.upstream.received
+        assert len(rig.upstream.peers) == 1
 
 
 async def test_what_is_still_permitted_goes_on(rig: Rig) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from wire import Peer, Rig
+from wire import Peer, Rig, running
 from wire.peers import wait_for
 
 SIZE = 32 * 2**20
@@ -112,3 +112,28 @@ async def test_a_body_that_comes_while_the_decision_waits_is_held_back(rig: Rig)
     rig.permissions.gate.set()
     assert await drink(await rig.upstream.accept(), chunked=False) == SIZE
     await sending
+
+
+LARGE = b"HTTP/1.1 200 OK\r\nContent-Length: 65536\r\n\r\n" + bytes(65536)
+FLOODS = {
+    "answers": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 400,
+    "refusals": b"DELETE /students/1/ HTTP/1.1\r\nHost: x\r\n\r\n" * 30_000,
+}
+"""Each asks for far more than the kernel's buffers hold."""
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS.keys())
+async def test_a_client_that_asks_and_does_not_read_is_not_answered_ahead(flood: bytes) -> None:
+    async with running(answer=LARGE) as rig:
+        greedy, other = await rig.client(), await rig.client()
+        greedy.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await greedy.send(flood)
+        for _ in range(100):  # turns of the event loop in which it could be served
+            await other.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await other.until(lambda received: len(received) == len(LARGE))
+            other.take()
+        answered = len(rig.observer.answers)
+        assert 100 < answered < flood.count(b"HTTP/1.1") / 2
+        greedy.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        while len(rig.observer.answers) == answered:
+            await greedy.read()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 
 import pytest
 
 from wire import running
 from wire.certificates import self_signed
+from wire.peers import wait_for
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + b"x" * 300_000
@@ -51,3 +53,52 @@ async def test_a_refusal_in_mid_body_over_tls(contexts: Contexts) -> None:
         await client.send(POST)
         assert (await client.contains(b"\r\n\r\n")).startswith(b"HTTP/1.1 403 ")
         await client.closed()
+
+
+async def cut_off(contexts: Contexts, answer: bytes) -> None:
+    """A bare FIN behind `answer` ends the upstream's connection: the client cannot take it for whole."""
+    async with running(upstream_tls=contexts) as rig:
+        client = await rig.client()
+        await client.send(GET)
+        peer = await rig.upstream.accept()
+        await peer.contains(b"\r\n\r\n")
+        await peer.send(answer)
+        await client.contains(b"abc")
+        with peer.raw_socket() as connection:
+            connection.shutdown(socket.SHUT_WR)
+        with pytest.raises(ConnectionError):
+            await client.rest()
+
+
+async def test_an_answer_that_ends_too_early(contexts: Contexts) -> None:
+    await cut_off(contexts, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
+
+
+@pytest.mark.asyncio(loop_factories=["uvloop"])  # asyncio does not tell the two ends apart
+async def test_only_tls_itself_may_end_an_answer(contexts: Contexts) -> None:
+    """A FIN without its farewell may be anybody's (RFC 9112 §9.8)."""
+    await cut_off(contexts, b"HTTP/1.1 200 OK\r\n\r\nabc")
+
+
+async def test_an_answer_that_the_connection_ends_over_tls(contexts: Contexts) -> None:
+    async with running(upstream_tls=contexts) as rig:
+        client = await rig.client()
+        await client.send(GET)
+        peer = await rig.upstream.accept()
+        await peer.contains(b"\r\n\r\n")
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\nabc")
+        peer.close()
+        assert (await client.rest()).endswith(b"3\r\nabc\r\n0\r\n\r\n")
+
+
+async def test_an_upload_that_ends_too_early(contexts: Contexts) -> None:
+    async with running(tls=contexts) as rig:
+        client = await rig.client()
+        head = b"POST /open/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        await client.send(head + b"3\r\nabc\r\n")
+        peer = await rig.upstream.accept()
+        await peer.contains(b"abc")
+        with client.raw_socket() as connection:
+            connection.shutdown(socket.SHUT_WR)
+        assert (await peer.closed()).endswith(b"3\r\nabc\r\n")
+        await wait_for(lambda: rig.observer.answers == [499])

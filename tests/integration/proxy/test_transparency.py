@@ -208,7 +208,14 @@ async def test_a_truncated_response_does_not_look_complete(rig: Rig, answer: byt
 
 @pytest.mark.parametrize(
     "answer",
-    [b"", b"HTTP/1.1 20", b"hello\r\n\r\n", OK + b"Content-Length: x\r\n\r\n", OK + b"X : y\r\n\r\n"],
+    [
+        b"",
+        b"HTTP/1.1 20",
+        b"hello\r\n\r\n",
+        OK + b"Content-Length: x\r\n\r\n",
+        OK + b"X : y\r\n\r\n",
+        OK + b"X: y\r\n" * 20_000,
+    ],
 )
 async def test_no_answer_is_502(rig: Rig, answer: bytes) -> None:
     received = await relayed(rig, answer)

@@ -1,0 +1,108 @@
+"""Which upstream connection a request goes to, and who gets the next one."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from authz_sidecar.core.limits import ProxyLimits
+from wire import Client, Peer, Rig, running
+from wire.peers import wait_for
+
+GET = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST /open/%d HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+PUT = b"PUT /students/%d/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\nContent-Length: 0\r\n\r\n"
+EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+ONE = ProxyLimits(upstream_connections=1)
+
+
+async def served(client: Client, peer: Peer, request: bytes) -> None:
+    """The upstream hears this request on this connection, and answers it."""
+    await peer.contains(request.partition(b" HTTP")[0] + b" ")
+    peer.take()
+    await peer.send(EMPTY)
+    await client.contains(EMPTY)
+    client.take()
+
+
+@pytest.mark.parametrize(
+    ("request_", "reuses"), [(GET, True), (PUT, True), (POST, False)], ids=["GET", "PUT", "POST"]
+)
+async def test_what_may_not_be_sent_twice_avoids_a_connection_that_may_be_ending(
+    rig: Rig, request_: bytes, reuses: bool
+) -> None:
+    client = await rig.client()
+    await client.send(GET % 1)
+    first = await rig.upstream.accept()
+    await served(client, first, GET % 1)
+    rig.clock.ahead += 0.9
+    await client.send(POST % 2)
+    await served(client, first, POST % 2)
+    rig.clock.ahead += 1.1
+    await client.send(request_ % 3)
+    await served(client, first if reuses else await rig.upstream.accept(), request_ % 3)
+
+
+async def test_an_old_connection_makes_room_for_a_new_one() -> None:
+    async with running(ONE) as rig:
+        client = await rig.client()
+        await client.send(GET % 1)
+        first = await rig.upstream.accept()
+        await served(client, first, GET % 1)
+        rig.clock.ahead += 1.1
+        await client.send(POST % 2)
+        await served(client, await rig.upstream.accept(), POST % 2)
+        await first.closed()
+
+
+async def test_who_leaves_the_queue_takes_nobodys_turn() -> None:
+    async with running(ONE) as rig:
+        busy, leaver, waiter = [await rig.client() for _ in range(3)]
+        for number, client in enumerate((busy, leaver, waiter), 1):
+            await client.send(GET % number)
+            await wait_for(lambda number=number: len(rig.observer.decisions) == number)
+        leaver.reset()
+        await wait_for(lambda: rig.observer.answers == [499])
+        peer = await rig.upstream.accept()
+        await served(busy, peer, GET % 1)
+        await served(waiter, peer, GET % 3)
+
+
+async def test_a_lost_connection_makes_room_for_who_waits() -> None:
+    async with running(ONE) as rig:
+        unlucky, waiter = await rig.client(), await rig.client()
+        await unlucky.send(GET % 1)
+        peer = await rig.upstream.accept()
+        await waiter.send(GET % 2)
+        peer.reset()
+        await unlucky.contains(b"HTTP/1.1 502 ")
+        await served(waiter, await rig.upstream.accept(), GET % 2)
+
+
+async def test_an_upstream_that_comes_back_is_found(tmp_path: Path) -> None:
+    path = str(tmp_path / "upstream.sock")
+    async with running(answer=EMPTY, unix_path=path) as rig:
+        client = await rig.client()
+
+        async def ask(wanted: bytes) -> None:
+            await client.send(GET % 1)
+            await client.contains(wanted)
+            client.take()
+
+        await ask(EMPTY)
+        await rig.upstream.stop()
+        await ask(b"HTTP/1.1 502 ")
+        await rig.upstream.start(path)
+        await ask(EMPTY)
+
+
+async def test_an_upstream_that_accepts_nobody_is_504() -> None:
+    """Its backlog is full, so that the kernel leaves even the connection unanswered."""
+    async with running(ProxyLimits(connect_seconds=0.1)) as rig:
+        await rig.upstream.stop()
+        address = ("127.0.0.1", rig.upstream.port)
+        with socket.create_server(address, backlog=0), socket.create_connection(address):
+            assert (await rig.ask(GET % 1)).startswith(b"HTTP/1.1 504 ")
+        assert [each.code for each in rig.observer.failures] == ["upstream_timeout"]
