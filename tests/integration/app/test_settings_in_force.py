@@ -168,11 +168,13 @@ async def test_limits_the_proxy_protocol_and_what_is_told_of_failures(start: Cal
 
 
 @asynccontextmanager
-async def under_way(start: Callable[..., Program], **settings: object) -> AsyncIterator[UnderWay]:
-    """A request that the upstream has heard and not answered."""
+async def under_way(
+    start: Callable[..., Program], path: Path | None = None, **settings: object
+) -> AsyncIterator[UnderWay]:
+    """A request that the upstream has heard and not answered. With `path` it listens on a Unix socket."""
     upstream = Upstream()
-    await upstream.start()
-    program = start(f"http://127.0.0.1:{upstream.port}", **settings)
+    await upstream.start(str(path) if path else None)
+    program = start(f"unix:{path}" if path else f"http://127.0.0.1:{upstream.port}", **settings)
     async with await Client.connect(program.port) as client:
         await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         peer = await upstream.accept()
@@ -192,8 +194,8 @@ async def test_requests_under_way_end_before_the_program(start: Callable[..., Pr
         await until(lambda: program.process.exit_code == 0)
 
 
-async def test_requests_that_do_not_end_are_cut_off(start: Callable[..., Program]) -> None:
-    async with under_way(start, DRAIN_TIMEOUT=0.1) as (program, client, peer):
+async def test_requests_that_do_not_end_are_cut_off(start: Callable[..., Program], tmp_path: Path) -> None:
+    async with under_way(start, tmp_path / "upstream.sock", DRAIN_TIMEOUT=0.1) as (program, client, peer):
         program.signal(signal.SIGINT)
         with pytest.raises(ConnectionError):
             await client.rest()
