@@ -12,7 +12,8 @@ from bench.probes import WrongAnswer
 from bench.result import Result
 from bench.rounds import Plan
 from bench.world import World
-from stack.process import StackError, exit_on_sigterm
+from stack.process import StackError
+from stack.signals import exit_on_sigterm
 
 PARTS = ("proxies", "decision", "memory", "overload")
 USERS = 1_000

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from stack.process import Process, free_port, wait_for
+from stack.signals import undisturbed
 
 
 class Daemon:
@@ -23,7 +24,8 @@ class Daemon:
 
     def __init__(self) -> None:
         self.port = free_port()
-        self._files = TemporaryDirectory(prefix=f"{self.name}-", ignore_cleanup_errors=True)
+        with undisturbed():  # a directory that nobody knows yet would stay
+            self._files = TemporaryDirectory(prefix=f"{self.name}-", ignore_cleanup_errors=True)
         self.directory = Path(self._files.name)
         self._process: Process | None = None
 

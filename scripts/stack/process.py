@@ -9,12 +9,14 @@ import random
 import signal
 import socket
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from tempfile import TemporaryFile
+from typing import IO, Any, TypeVar
+
+from stack.signals import undisturbed
 
 T = TypeVar("T")
 
@@ -76,11 +78,12 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        return self._child is not None and self._child.poll() is None
+        return self._child is not None and self.exit_code is None
 
     @property
     def exit_code(self) -> int | None:
-        return self._child.poll() if self._child else None
+        with undisturbed():
+            return self._child.poll() if self._child else None
 
     def pids(self) -> list[int]:
         """The program's own and those of all that it started."""
@@ -102,6 +105,7 @@ class Process:
             )
             _running.add(self)
 
+    @undisturbed()
     def stop(self, grace: float = 10) -> None:
         """Asks the program to end; after `grace` seconds ends it. Then ends all that it started."""
         if not self.alive:
@@ -114,6 +118,7 @@ class Process:
             self._started().wait(grace)
         self._end(family)
 
+    @undisturbed()
     def kill(self) -> None:
         """Ends the program and all it started, as a power cut would."""
         if self in _running:
@@ -147,50 +152,31 @@ def run(
     argv: Sequence[str], what: str, *, env: Mapping[str, str], cwd: Path | None = None, deadline: float
 ) -> str:
     """What a short command prints. Raises StackError with `what` and its complaint."""
-    child: subprocess.Popen[str] | None = None
-    try:
-        with undisturbed():
-            child = subprocess.Popen(
-                argv,
-                env={**os.environ, **env},
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                start_new_session=True,
-            )
-        printed, complaint = child.communicate(timeout=deadline)
-    except BaseException as error:
-        if child is not None:
-            _signal_all(child.pid, _descendants(child.pid), signal.SIGKILL)
-            child.communicate()
-        if isinstance(error, subprocess.TimeoutExpired):
-            raise StackError(f"{what}: not within {deadline:g} s") from error
-        raise
-    if child.returncode:
-        raise StackError(f"{what} failed:\n{complaint or printed}")
-    return printed
+    with TemporaryFile("w+") as printed, TemporaryFile("w+") as complaint:
+        streams = {"stdin": subprocess.DEVNULL, "stdout": printed, "stderr": complaint}
+        with undisturbed() as came:
+            exit_code = _run(argv, what, deadline, came, env={**os.environ, **env}, cwd=cwd, **streams)
+        said = [_text(stream) for stream in (printed, complaint)]
+    if exit_code:
+        raise StackError(f"{what} failed:\n{said[1] or said[0]}")
+    return said[0]
 
 
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """SIGINT and SIGTERM wait meanwhile: raised while a child is started, they would lose sight of it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    ours = {
-        number: signal.signal(number, lambda number, _: came.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+def _run(argv: Sequence[str], what: str, deadline: float, came: Sequence[int], **options: Any) -> int | None:
+    """The exit code; the command is ended when a signal has come."""
+    child = subprocess.Popen(argv, start_new_session=True, **options)
     try:
-        yield
+        wait_for(lambda: came or child.poll() is not None, deadline, what)
     finally:
-        for number, handler in ours.items():
-            signal.signal(number, handler)
-        for late in came:
-            signal.raise_signal(late)
+        if child.poll() is None:
+            _signal_all(child.pid, _descendants(child.pid), signal.SIGKILL)
+            child.wait()
+    return child.returncode
+
+
+def _text(stream: IO[str]) -> str:
+    stream.seek(0)
+    return stream.read()
 
 
 def _signal_all(group: int, family: list[int], number: signal.Signals) -> None:
@@ -232,15 +218,6 @@ def _descendants(pid: int) -> list[int]:
     for child in found:  # grows while it is walked
         found.extend(children.get(child, ()))
     return found
-
-
-def exit_on_sigterm() -> None:
-    """Lets SIGTERM unwind the program as Ctrl-C does, so that `with` blocks end what they started."""
-
-    def unwind(*_: object) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    signal.signal(signal.SIGTERM, unwind)
 
 
 def wait_for(

@@ -11,8 +11,9 @@ from contextlib import ExitStack, suppress
 from http.client import HTTPException
 
 from stack.client import Client, People
-from stack.process import StackError, exit_on_sigterm
+from stack.process import StackError
 from stack.servers import External, HasUrl, RabbitMQ, Redis
+from stack.signals import exit_on_sigterm
 from stack.system import Stack
 from walkthrough import calls, screen
 from walkthrough.screen import Screen, say

@@ -165,7 +165,6 @@ def test_a_broker_that_was_down_is_told_everything(
     assert sorted(set(published)) == list(range(1, last + 1))
 
 
-@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 class Stopping(Event):
     """Nobody waits: the seconds asked for are written down, and after so many times it is set."""
 
@@ -190,6 +189,7 @@ def test_a_broker_that_is_away_is_looked_for_soon_and_ever_more_rarely(database:
     assert max(stopping.pauses) == 2.0
 
 
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_lost_database_connection_is_opened_again(listener: Listener, start_relay: StartRelay) -> None:
     with start_relay():
         listener.until_revision(create(1))

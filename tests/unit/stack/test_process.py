@@ -6,11 +6,15 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
-from stack.process import Process, StackError, free_port, run, undisturbed, wait_for
+import stack.process
+from stack.process import Process, StackError, free_port, run, wait_for
+from stack.signals import undisturbed
 
 PARENT = """
     import subprocess, sys
@@ -150,6 +154,67 @@ def test_a_signal_waits_until_a_started_child_is_known(number: signal.Signals) -
     assert reached == ["the end"]
 
 
+def a_short_command(_log_path: Path) -> None:
+    run(["true"], "the command", env={}, deadline=20)
+
+
+def a_long_program(log_path: Path) -> Process:
+    process = Process(["sleep", "600"], log_path=log_path)
+    try:
+        process.start()
+        wait_for(lambda: process.alive, 20, "its start", process)
+    finally:
+        process.stop()
+        assert not process.alive
+    return process
+
+
+Work = Callable[[Path], object]
+
+
+class Lines:
+    """Sees each line that is run in the modules that start programs; SIGTERM comes at the first of one."""
+
+    MODULES = (stack.process.__file__, subprocess.__file__)
+
+    def __init__(self, struck: tuple[str, int] | None = None) -> None:
+        self.seen: dict[tuple[str, int], None] = {}
+        self._struck = struck
+
+    def __call__(self, frame: FrameType, event: str, _argument: object) -> Callable[..., object] | None:
+        if frame.f_code.co_filename not in self.MODULES:
+            return None
+        line = (frame.f_code.co_filename, frame.f_lineno)
+        if event == "line" and line not in self.seen:
+            self.seen[line] = None
+            if line == self._struck:
+                signal.raise_signal(signal.SIGTERM)
+        return self
+
+    def during(self, work: Work, log_path: Path) -> object:
+        before = sys.gettrace()
+        sys.settrace(self)
+        try:
+            return work(log_path)
+        finally:
+            sys.settrace(before)
+
+
+@pytest.mark.parametrize("work", [a_short_command, a_long_program])
+def test_a_signal_may_come_at_any_line(work: Work, tmp_path: Path) -> None:
+    calm = Lines()
+    calm.during(work, tmp_path / "log")
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        for line in calm.seen:
+            struck = Lines(struck=line)
+            with suppress(KeyboardInterrupt):
+                struck.during(work, tmp_path / "log")
+                assert line not in struck.seen, "the signal was lost"
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
 def test_ports_are_not_given_twice() -> None:
     ports = [free_port() for _ in range(200)]
     assert len(set(ports)) == len(ports)
@@ -160,7 +225,8 @@ def test_nothing_outlives_an_owner_that_is_asked_to_end(tmp_path: Path, number: 
     owner_code = """
         import signal, sys
         from pathlib import Path
-        from stack.process import Process, exit_on_sigterm
+        from stack.process import Process
+        from stack.signals import exit_on_sigterm
         exit_on_sigterm()
         signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
         child = Process([sys.executable, "-c", "import time; time.sleep(600)"], log_path=Path(sys.argv[1]))
