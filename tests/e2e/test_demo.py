@@ -31,7 +31,8 @@ class Demo:
 
     def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> Process:
         self._process = Process(
-            [sys.executable, "-m", "walkthrough", *arguments],
+            # What was started in the background ignores Ctrl-C, and so would the demo.
+            ["env", "--default-signal=INT", sys.executable, "-m", "walkthrough", *arguments],
             env={"PYTHONPATH": str(SCRIPTS), "TMPDIR": str(self.files), **(env or {})},
             log_path=self._log_path,
         )
