@@ -27,6 +27,7 @@ from authz_sidecar.core.types import (
     Verdict,
 )
 
+KNOWN_METHODS = SAFE_METHODS | MUTATING_METHODS
 REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
 
 STATUS: Mapping[Code, int] = MappingProxyType(
@@ -72,16 +73,17 @@ class _Case:
     identity: Identity | None = None
 
     def conclude(self, verdict: Verdict, *, enforced: bool) -> Decision:
+        request, rule = self.request, self.rule
         return Decision(
-            request_id=self.request_id,
-            method=self.request.method,
-            target=self.request.target.decode("latin-1"),
-            verdict=verdict,
-            status=0 if verdict.code in FORWARDED or not enforced else STATUS[verdict.code],
-            rule=self.rule.label if self.rule else None,
-            requirement=self.rule.requirement if self.rule else None,
-            identity=self.identity,
-            enforced=enforced,
+            self.request_id,
+            request.method,
+            request.target.decode("latin-1"),
+            verdict,
+            0 if verdict.code in FORWARDED or not enforced else STATUS[verdict.code],
+            rule.label if rule else None,
+            rule.requirement if rule else None,
+            self.identity,
+            enforced,
         )
 
 
@@ -131,27 +133,27 @@ class Pipeline:
         case.well_formed = True
         if not self.policy.governs(request.method):
             return Verdict(Code.SAFE_METHOD)
-        case.rule = rule = self.policy.match(request.method, target.parse(request.target).path)
+        case.rule = rule = self.policy.match(request.method, target.path(request.target))
         if rule is None:
             return self._unmatched(request.method)
         if rule.requirement.quantifier == "anyone":
             return Verdict(Code.ANYONE)
-        token = headers.bearer_token(request.headers, self.token_header)
+        token = headers.bearer_token(request.fields, self.token_header)
         identity = self.authenticator.authenticate(token, self.clock.wall())
         if not isinstance(identity, Identity):
             return identity
         case.identity = identity
-        question = Question(identity, rule.requirement, headers.min_revision(request.headers))
+        question = Question(identity, rule.requirement, headers.min_revision(request.fields))
         return self.authorizer.authorize(question, self.clock.monotonic())
 
     def _check_form(self, request: RequestHead) -> None:
         """What no request may have, whether or not a rule applies to it."""
-        if request.method in REFUSED_METHODS:
-            raise Refused(Code.METHOD_REFUSED, f"{request.method} is not proxied")
-        if request.method not in SAFE_METHODS and request.method not in MUTATING_METHODS:
+        if request.method not in KNOWN_METHODS:
+            if request.method in REFUSED_METHODS:
+                raise Refused(Code.METHOD_REFUSED, f"{request.method} is not proxied")
             raise Refused(Code.METHOD_UNKNOWN, "this method is not implemented")
         target.check_form(request.target)
-        headers.check(request.headers, allow_method_override=self.policy.allow_method_override)
+        headers.check(request.fields, allow_method_override=self.policy.allow_method_override)
 
     def _unmatched(self, method: str) -> Verdict:
         if method in SAFE_METHODS:

@@ -3,44 +3,21 @@
 WSGI and CGI write a name's `-` as `_`, and some servers read `.` so too. Names are therefore compared
 folded (lower case, all three as `-`), and a name that holds `_` never reaches the upstream.
 
-The byte path frames each message itself: `Transfer-Encoding` is removed here, while `Content-Length`,
-`TE`, `Trailer` and `Expect` pass untouched, whatever `Connection` says, for it to judge.
+The byte path frames each message itself: `Transfer-Encoding` and `TE` are removed here, while
+`Content-Length`, `Trailer` and `Expect` pass untouched, whatever `Connection` says, for it to judge.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final
 
+from authz_sidecar.core import fields
 from authz_sidecar.core.errors import Refused
-from authz_sidecar.core.types import Code, Headers, RevisionToken
-
-Fields = list[tuple[bytes, bytes]]
-
-Kind = Literal["plain", "single", "connection", "method_override", "forwarded_for", "forwarding", "dropped"]
-"""What a request's field is to a proxy, by its name alone."""
-
-_FOLD: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_.", b"abcdefghijklmnopqrstuvwxyz--")
-
-_SINGLE = frozenset({b"authorization", b"host"})
-_METHOD_OVERRIDE = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
-_FORWARDING = frozenset({b"forwarded", b"x-real-ip", b"x-original-url", b"x-rewrite-url"})
-_HOP_BY_HOP = frozenset(
-    {
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-_DROPPED = _HOP_BY_HOP | {
-    b"http2-settings",
-    b"proxy",  # CGI's HTTP_PROXY variable (https://httpoxy.org)
-    b"x-request-id",  # ours is set instead
-}
+from authz_sidecar.core.fields import FieldList, Fields
+from authz_sidecar.core.types import Code, RevisionToken
 
 _NO_TRAILERS = frozenset(
     b"cache-control content-encoding content-length content-range content-type cookie expect if-match "
@@ -48,40 +25,31 @@ _NO_TRAILERS = frozenset(
 )
 _NEVER_NAMED = frozenset({b"authorization", b"content-length", b"cookie", b"host", b"transfer-encoding"})
 """Who asks whom for what, and where the message ends, is not for `Connection` to remove."""
-_IGNORED_OPTIONS = _NEVER_NAMED | _HOP_BY_HOP | {b"close", b"expect", b"te", b"trailer"}
+_IGNORED_OPTIONS = _NEVER_NAMED | fields.HOP_BY_HOP | {b"close", b"expect", b"te", b"trailer"}
 """Options that remove nothing: not theirs to remove, removed anyway, or left to the byte path."""
-
-_SENT_ON: frozenset[Kind] = frozenset({"plain", "single", "method_override"})
-_SENT_ON_IF_TRUSTED = _SENT_ON | {"forwarding"}
 
 _REQUEST_ID = re.compile(rb"[\w.-]{1,64}")
 
 
-def check(headers: Headers, *, allow_method_override: bool) -> None:
+def check(request: Fields, *, allow_method_override: bool) -> None:
     """Refuse fields that no request may have, governed by a rule or not."""
-    seen: set[bytes] = set()
-    for name, value in headers:
-        kind = _kind(name)
-        if kind == "plain":
-            continue
-        folded = name.translate(_FOLD)
-        if kind == "single":
-            if folded in seen:
-                raise Refused(Code.BAD_HEADER, f"there is more than one {_shown(folded)} header")
-            seen.add(folded)
-        elif kind == "connection":
-            if named := _options(value) & _NEVER_NAMED:
-                raise Refused(Code.BAD_HEADER, f"Connection must not name {_shown(min(named))}")
-        elif folded in _METHOD_OVERRIDE and not allow_method_override:
-            raise Refused(Code.METHOD_OVERRIDE, "a header must not override the method")
+    noted = request.noted
+    for name in (b"authorization", b"host"):
+        if len(noted.get(name, ())) > 1:
+            raise Refused(Code.BAD_HEADER, f"there is more than one {_shown(name)} header")
+    for value in noted.get(b"connection", ()):
+        if named := _options(value) & _NEVER_NAMED:
+            raise Refused(Code.BAD_HEADER, f"Connection must not name {_shown(min(named))}")
+    if fields.METHOD_OVERRIDE in noted and not allow_method_override:
+        raise Refused(Code.METHOD_OVERRIDE, "a header must not override the method")
 
 
-def bearer_token(headers: Headers, token_header: bytes) -> bytes:
+def bearer_token(request: Fields, token_header: bytes) -> bytes:
     """The access token of a request (RFC 6750 §2.1), unverified. `token_header` is lower case.
 
     In any other header than Authorization the word "Bearer" may be left out.
     """
-    values = _values(headers, token_header)
+    values = request.values(token_header)
     if not values:
         raise Refused(Code.TOKEN_MISSING, "this needs an access token")
     if len(values) > 1:
@@ -97,9 +65,9 @@ def bearer_token(headers: Headers, token_header: bytes) -> bytes:
     return token
 
 
-def min_revision(headers: Headers) -> RevisionToken | None:
+def min_revision(request: Fields) -> RevisionToken | None:
     """The revision at or after which this request must be decided, if it names one."""
-    values = _values(headers, b"authz-min-revision")
+    values = request.values(b"authz-min-revision")
     if not values:
         return None
     try:
@@ -110,108 +78,79 @@ def min_revision(headers: Headers) -> RevisionToken | None:
         raise Refused(Code.REVISION_MALFORMED, detail) from None
 
 
-def request_id(headers: Headers) -> str | None:
+def request_id(request: Fields) -> str | None:
     """The client's own request id, if there is one and it is harmless in logs."""
-    values = _values(headers, b"x-request-id")
+    values = request.values(b"x-request-id")
     if len(values) == 1 and _REQUEST_ID.fullmatch(values[0]):
         return values[0].decode("ascii")
     return None
 
 
 def forwarded_request(
-    headers: Headers, *, request_id: str, peer: str, scheme: str, peer_trusted: bool
-) -> Fields:
+    request: Fields, *, request_id: str, peer: str, scheme: str, peer_trusted: bool
+) -> FieldList:
     """The fields to send upstream: order, case and duplicates kept, our own at the end.
 
     A trusted peer's forwarding fields are kept and its address is added to X-Forwarded-For; anyone
     else's are replaced.
     """
-    kept: Fields = []
-    options: frozenset[bytes] = frozenset()
-    path: list[bytes] = []
-    sent_on = _SENT_ON_IF_TRUSTED if peer_trusted else _SENT_ON
-    for field in headers:
-        kind = _kind(field[0])
-        if kind in sent_on:
-            kept.append(field)
-        elif kind == "connection":
-            options |= _options(field[1])
-        elif kind == "forwarded_for" and peer_trusted:
-            path.append(field[1])
-    kept = _without(kept, options)
-    path.append(peer.encode("ascii") or b"unknown")
+    noted = request.noted
+    kept = _without_named(request.kept, noted)
+    if fields.FORWARDING in noted and not peer_trusted:
+        kept = [field for field in kept if not fields.is_forwarding(field[0])]
+    path = peer.encode("ascii") or b"unknown"
+    if peer_trusted:
+        path = b", ".join([*noted.get(fields.FORWARDED_FOR, ()), path])
     return [
         *kept,
-        *_origin(kept, scheme, peer_trusted),
-        (b"X-Forwarded-For", b", ".join(path)),
+        *_origin(request, kept, scheme, peer_trusted),
+        (b"X-Forwarded-For", path),
         (b"X-Request-Id", request_id.encode("ascii")),
     ]
 
 
-def forwarded_response(headers: Headers) -> Fields:
+def forwarded_response(response: Fields) -> FieldList:
     """The fields to send downstream: order, case and duplicates kept, hop-by-hop ones removed."""
-    kept: Fields = []
-    options: frozenset[bytes] = frozenset()
-    for field in headers:
-        lower = field[0].lower()
-        if lower == b"connection":
-            options |= _options(field[1])
-        elif lower not in _HOP_BY_HOP:
-            kept.append(field)
-    return _without(kept, options)
+    return _without_named(response.kept, response.noted)
 
 
-def forwarded_trailers(trailers: Headers) -> Fields:
+def forwarded_trailers(trailers: FieldList) -> FieldList:
     """The trailer fields to send on, in either direction.
 
     What routes, frames, authenticates or describes a message must stand in its head (RFC 9110 §6.5.1).
     """
-    plain = [field for field in trailers if _kind(field[0]) == "plain"]
-    return [field for field in plain if field[0].lower() not in _NO_TRAILERS]
+    plain = [field for field in trailers if fields.is_plain(field[0])]
+    return fields.without(plain, _NO_TRAILERS)
 
 
-# Clients and services repeat the same few names and options, so both readings are remembered.
-
-
-@lru_cache(maxsize=1024)
-def _kind(name: bytes) -> Kind:
-    folded = name.translate(_FOLD)
-    if b"_" in name or folded in _DROPPED or folded.startswith(b"x-authz-"):
-        return "dropped"
-    if folded in _METHOD_OVERRIDE:
-        return "method_override"
-    if folded == b"x-forwarded-for":
-        return "forwarded_for"
-    if folded in _FORWARDING or folded.startswith(b"x-forwarded-"):
-        return "forwarding"
-    if folded in _SINGLE:
-        return "single"
-    return "connection" if folded == b"connection" else "plain"
-
-
-@lru_cache(maxsize=1024)
 def _options(value: bytes) -> frozenset[bytes]:
     """The options of a Connection field (RFC 9110 §7.6.1), lower case."""
     return frozenset(option.strip(b" \t") for option in value.lower().split(b","))
 
 
-def _without(fields: Fields, options: frozenset[bytes]) -> Fields:
-    removed = options - _IGNORED_OPTIONS
-    return [field for field in fields if field[0].lower() not in removed] if removed else fields
+@lru_cache(maxsize=1024)
+def _removed(value: bytes) -> frozenset[bytes]:
+    return _options(value) - _IGNORED_OPTIONS
 
 
-def _origin(kept: Fields, scheme: str, peer_trusted: bool) -> Fields:
+def _without_named(kept: FieldList, noted: dict[bytes, list[bytes]]) -> FieldList:
+    """Without the fields that `Connection` says are meant for this hop only."""
+    for value in noted.get(b"connection", ()):
+        if removed := _removed(value):
+            kept = fields.without(kept, removed)
+    return kept
+
+
+def _origin(request: Fields, kept: FieldList, scheme: str, peer_trusted: bool) -> FieldList:
     """How the client addressed us, unless a trusted peer has said how it was addressed itself."""
     own = [(b"X-Forwarded-Proto", scheme.encode("ascii"))]
-    own += [(b"X-Forwarded-Host", host) for host in _values(kept, b"host")[:1]]
+    hosts: Sequence[bytes] = request.values(b"host")
+    if hosts:
+        own.append((b"X-Forwarded-Host", hosts[0]))
     if not peer_trusted:
         return own
-    return [field for field in own if not _values(kept, field[0].lower())]
-
-
-def _values(headers: Headers, wanted: bytes) -> list[bytes]:
-    size = len(wanted)
-    return [value for name, value in headers if len(name) == size and name.lower() == wanted]
+    said: Final = {name.lower() for name, _ in kept}
+    return [field for field in own if field[0].lower() not in said]
 
 
 def _shown(folded: bytes) -> str:

@@ -66,7 +66,7 @@ class Policy:
         return method not in SAFE_METHODS or method in self._trees
 
     def match(self, method: str, path: str) -> Rule | None:
-        """The most specific rule for a path as `target.parse` gives it; case-sensitive."""
+        """The most specific rule for a path as `target.path` gives it; case-sensitive."""
         tree = self._trees.get(method)
         return None if tree is None else _find(tree, path.split("/"), 1)
 

@@ -156,7 +156,10 @@ class ReplicaMachine:
 
     def staleness(self, now: float) -> float | None:
         """Seconds since the newest proof that holds; `None` without one."""
-        return None if self._fresh_at is None else max(0.0, now - self._fresh_at)
+        if self._fresh_at is None:
+            return None
+        age = now - self._fresh_at
+        return age if age > 0.0 else 0.0
 
     def hears_broker(self, now: float) -> bool:
         """Whether heartbeats arrive in time, so that the feed need not be polled."""

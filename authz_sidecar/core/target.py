@@ -1,6 +1,6 @@
 """The request target: refused where two parsers could read it differently, else decoded once.
 
-Rules match `Target.path`, the path percent-decoded exactly once, as WSGI does (PEP 3333). The bytes
+Rules match the path percent-decoded exactly once, as WSGI does (PEP 3333). The bytes
 that go upstream are the original ones. So a path is acceptable only if every sane parser (decoding
 before or after splitting, once or twice, dropping parameters or not) finds the same segments in it.
 """
@@ -8,23 +8,16 @@ before or after splitting, once or twice, dropping parameters or not) finds the 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.types import Code
 
-
-class Target(NamedTuple):
-    """An origin-form request target (RFC 9112 §3.2.1). `query` is `None` without a `?`."""
-
-    raw: bytes
-    path: str
-    query: bytes | None
-
-
 # Origin-form or `*`, in visible ASCII; a fragment is never sent (RFC 9112 §3.2).
 _FORM = re.compile(rb"/[!-\"$-~]*|\*")
+
+# What most targets look like, and what has one reading only.
+_PLAIN = re.compile(rb"/(?:[0-9A-Za-z_~-]+/)*[0-9A-Za-z_~-]*(?:\?[!-\"$-~]*)?")
 
 # Bad escapes, and escapes that hide a control byte or a character of the syntax itself: % / \ ; ? #
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|%(?:[01][0-9A-Fa-f]|7[Ff]|2[35Ff]|3[BbFf]|5[Cc])")
@@ -38,20 +31,22 @@ def check_form(raw: bytes) -> None:
         raise _refused("the request target must be a path in visible ASCII, without a fragment")
 
 
-def parse(raw: bytes) -> Target:
-    """The target of a request that a rule may govern. Raises `Refused`."""
+def path(raw: bytes) -> str:
+    """The decoded path of a target that a rule may govern. Raises `Refused`."""
+    encoded, _, _ = raw.partition(b"?")
+    if _PLAIN.fullmatch(raw):
+        return encoded.decode("ascii")
     check_form(raw)
-    path, mark, query = raw.partition(b"?")
-    if path == b"*":
+    if encoded == b"*":
         raise _refused("the request target must be a path")
-    if b"\\" in path or b";" in path:  # a slash to some, parameters to others
+    if b"\\" in encoded or b";" in encoded:  # a slash to some, parameters to others
         raise _refused("the path must not contain a backslash or a semicolon")
-    decoded = _decode(path)
+    decoded = _decode(encoded)
     if "//" in decoded:
         raise _refused("the path must not contain an empty segment (//)")
     if "/." in decoded and not _DOTS.isdisjoint(decoded.split("/")):
         raise _refused("the path must not contain dot segments")
-    return Target(raw, decoded, query if mark else None)
+    return decoded
 
 
 def _decode(path: bytes) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple, Protocol
 
+from authz_sidecar.core.fields import Fields
+
 Kind = Literal["user", "group"]
-Headers = Sequence[tuple[bytes, bytes]]
-"""Header fields as received: in order, case and duplicates kept."""
 
 
 class EntityKey(NamedTuple):
@@ -128,7 +128,7 @@ class RequestHead(NamedTuple):
 
     method: str
     target: bytes
-    headers: Headers
+    fields: Fields
     peer: str
 
 
@@ -273,7 +273,7 @@ class Decision(NamedTuple):
 
     @property
     def forward(self) -> bool:
-        return self.verdict.allowed or not self.enforced
+        return not self.status
 
 
 class Failure(NamedTuple):

@@ -6,8 +6,9 @@ import asyncio
 import socket
 import struct
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
+from authz_sidecar.proxy.connection import Connection
 from authz_sidecar.proxy.deadlines import NEVER
 from authz_sidecar.proxy.exchange import Exchange
 from authz_sidecar.proxy.messages import Fault
@@ -21,10 +22,11 @@ REQUEST_TIMEOUT: Final = Fault(408, "request_timeout", "the request did not arri
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
-class Downstream(asyncio.Protocol):
+class Downstream(Connection):
     """Reads requests, runs one exchange at a time, and writes answers in the order of the requests."""
 
     def __init__(self, server: ProxyServer) -> None:
+        super().__init__(server.outbox)
         self.peer = ""
         self.scheme = "http"
         self.trusted = False
@@ -33,12 +35,9 @@ class Downstream(asyncio.Protocol):
         self._server = server
         self._limits = server.limits
         self._reader = RequestReader(server.limits)
-        self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
         self._tunnel: Tunnel | None = None
         self._in_head = True
-        self.reading = True
-        self._writable = True
         self._upstream_writable = True
         self._pumping = False
         self._lingering = False
@@ -47,8 +46,7 @@ class Downstream(asyncio.Protocol):
     # asyncio calls these
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=self._limits.high_water_bytes)
+        self.opened(transport, self._limits.high_water_bytes)
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else ""
         self.trusted = self._server.trusts(self.peer)
@@ -99,15 +97,6 @@ class Downstream(asyncio.Protocol):
 
     # the exchange and the tunnel call these
 
-    def write(self, data: bytes) -> None:
-        if data and self._transport is not None:
-            self._transport.write(data)
-
-    def write_eof(self) -> None:
-        if self._transport is not None and self._transport.can_write_eof():
-            with suppress(OSError):
-                self._transport.write_eof()
-
     def set_reading(self, reading: bool) -> None:
         """Pause while the upstream is slow, and go on."""
         self._upstream_writable = reading
@@ -136,12 +125,14 @@ class Downstream(asyncio.Protocol):
 
     def close(self) -> None:
         """Close after what is written has been sent."""
+        self.flush()
         if self._transport is not None:
             self.deadline = self._server.deadline(self._limits.write_seconds)
             self._transport.close()
 
     def reset(self) -> None:
         """Close so that the client cannot take what it has for the whole (with RST where possible)."""
+        self.flush()
         if self._transport is not None:
             connection = self._transport.get_extra_info("socket")
             if connection is not None and connection.family != socket.AF_UNIX:
@@ -189,11 +180,7 @@ class Downstream(asyncio.Protocol):
             # One request ahead at most, and none of its body: whoever only sends must not fill memory.
             reading = self._upstream_writable and not self._reader.stalled and not self._reader.requests
         if reading is not self.reading:
-            self.reading = reading
-            if reading:
-                transport.resume_reading()
-            else:
-                transport.pause_reading()
+            self.read(reading)
         if not self._lingering:
             self._set_deadline(exchange)
 

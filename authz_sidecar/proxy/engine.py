@@ -39,6 +39,7 @@ class ProxyServer:
     ) -> None:
         self.pipeline = pipeline
         self.pool = pool
+        self.outbox = pool.outbox
         self.observer = observer
         self.clock = clock
         self.limits = limits

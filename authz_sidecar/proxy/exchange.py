@@ -34,22 +34,17 @@ ANSWER_GRACE_SECONDS: Final = 0.05
 class Exchange:
     """The life of one request. Its client, its server and the upstream call it; it never blocks."""
 
-    __slots__ = (
-        "_chunked",
-        "_client",
-        "_connection",
-        "_decision",
-        "_done",
-        "_head_sent",
-        "_request",
-        "_request_sent",
-        "_revoked",
-        "_server",
-        "_started",
-        "_task",
-        "_tunnel",
-        "request_id",
-    )
+    # What most requests never change stays on the class.
+    _decision: Decision | None = None
+    _connection: UpstreamConnection | None = None
+    _task: asyncio.Task[None] | None = None
+    _tunnel: Tunnel | None = None
+    _reconnected = False
+    _request_sent = False
+    _head_sent = False
+    _revoked = False
+    _chunked = False
+    _done = False
 
     def __init__(self, server: ProxyServer, client: Downstream, request: IncomingRequest) -> None:
         self.request_id = headers.request_id(request.fields) or server.new_request_id()
@@ -57,15 +52,6 @@ class Exchange:
         self._client = client
         self._request = request
         self._started = server.clock.monotonic()
-        self._decision: Decision | None = None
-        self._connection: UpstreamConnection | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._tunnel: Tunnel | None = None
-        self._request_sent = False
-        self._head_sent = False
-        self._revoked = False
-        self._chunked = False
-        self._done = False
 
     @property
     def takes_body(self) -> bool:
@@ -108,33 +94,44 @@ class Exchange:
             self._server.governed.add(self)
         connection = self._server.pool.checkout(repeatable=self._request.method in IDEMPOTENT)
         if connection is None:
-            self._spawn(self._connect())
+            self._spawn(self._connect(self._head()))
         else:
-            self._send_head(connection)
+            self._begin(connection, self._head())
 
-    async def _connect(self) -> None:
+    async def _connect(self, unsent: bytes) -> None:
         try:
             connection = await self._server.pool.acquire(repeatable=self._request.method in IDEMPOTENT)
         except UpstreamError as error:
             self.upstream_failed(error)
         else:
-            self._send_head(connection)
+            self._begin(connection, unsent)
+            self._client.update()
 
-    def _send_head(self, connection: UpstreamConnection) -> None:
+    @property
+    def _upgrade(self) -> bool:
         """An upgrade goes on only where a rule governs the request."""
+        return self._request.upgrade and self._decision is not None and self._decision.rule is not None
+
+    def _head(self) -> bytes:
+        """What the upstream is told of the request."""
         request, client = self._request, self._client
-        self._connection = connection
-        upgrade = request.upgrade and self._decision is not None and self._decision.rule is not None
-        connection.begin(self, to_head=request.method == "HEAD", upgrade=upgrade)
-        fields = headers.forwarded_request(
+        sent_on = headers.forwarded_request(
             request.fields,
             request_id=self.request_id,
             peer=client.peer,
             scheme=client.scheme,
             peer_trusted=client.trusted,
         )
-        self._send(framing.request_head(request, fields, self._server.pool.authority, upgrade=upgrade))
-        client.update()
+        return framing.request_head(request, sent_on, self._server.pool.authority, upgrade=self._upgrade)
+
+    def _begin(self, connection: UpstreamConnection, unsent: bytes) -> None:
+        self._connection = connection
+        connection.begin(self, to_head=self._request.method == "HEAD", upgrade=self._upgrade)
+        if self._request_sent:
+            connection.write(unsent)
+            connection.await_response()
+        else:
+            self._send(unsent)
 
     def request_readable(self) -> None:
         """More of the request has arrived, or what arrived is wrong."""
@@ -152,8 +149,7 @@ class Exchange:
             data = framing.chunk(data)
             if request.complete:
                 data += framing.last_chunk(headers.forwarded_trailers(request.trailers))
-        if head or data:
-            connection.write(head + data)
+        connection.write(head + data)
         if request.complete:
             self._request_sent = True
             connection.await_response()
@@ -178,7 +174,7 @@ class Exchange:
             self._relay_interims(connection)
         response = reader.response
         if response is not None and response.status == 101:
-            self._upgrade(connection, response)
+            self._open_tunnel(connection, response)
         elif response is not None:
             self._relay(response)
         if reader.broken:
@@ -196,28 +192,34 @@ class Exchange:
     def upstream_failed(self, error: UpstreamError) -> None:
         self.fail(refusals.upstream_fault(error))
 
+    def upstream_unused(self, unsent: bytes) -> None:
+        """Nothing of the request was handed over, so it may go to another connection: once."""
+        self._connection = None
+        if self._reconnected:
+            self.upstream_failed(UpstreamUnreachable("the upstream closes connections before they are used"))
+        else:
+            self._reconnected = True
+            self._spawn(self._connect(unsent))
+
     def _relay_interims(self, connection: UpstreamConnection) -> None:
         interims, connection.reader.interims = connection.reader.interims, []
         if self._request.minor == 0:  # HTTP/1.0 does not know them (RFC 9110 §15.2)
             return
         for interim in interims:
-            fields = headers.forwarded_response(interim.fields)
-            self._client.write(framing.response_head(interim.status, interim.reason, fields, ()))
+            sent_on = headers.forwarded_response(interim.fields)
+            self._client.write(framing.response_head(interim.status, interim.reason, sent_on, ()))
 
     def _relay(self, response: IncomingResponse) -> None:
-        """Send on what has arrived, head and body in one write where possible."""
-        parts = []
+        """Send on what has arrived."""
         begins = not self._head_sent
         if begins:
-            parts.append(self._response_head(response))
+            self._client.write(self._response_head(response))
         body = response.take_body()
         if self._chunked:
-            parts.append(framing.chunk(body))
+            body = framing.chunk(body)
             if response.complete:
-                parts.append(framing.last_chunk(headers.forwarded_trailers(response.trailers)))
-        else:
-            parts.append(body)
-        self._client.write(b"".join(parts))
+                body += framing.last_chunk(headers.forwarded_trailers(response.trailers))
+        self._client.write(body)
         if response.complete:
             self._finish(response.status)
         elif self._revoked and begins:
@@ -233,8 +235,8 @@ class Exchange:
         hop = self._connection_line()
         if self._chunked:
             hop = (b"Transfer-Encoding: chunked", *hop)
-        fields = headers.forwarded_response(response.fields)
-        return framing.response_head(response.status, response.reason, fields, hop)
+        sent_on = headers.forwarded_response(response.fields)
+        return framing.response_head(response.status, response.reason, sent_on, hop)
 
     def _connection_line(self) -> tuple[bytes, ...]:
         """What the client is told of the connection; it is settled from here on."""
@@ -244,12 +246,12 @@ class Exchange:
             return (b"Connection: close",)
         return () if request.minor == 1 else (b"Connection: keep-alive",)
 
-    def _upgrade(self, connection: UpstreamConnection, response: IncomingResponse) -> None:
+    def _open_tunnel(self, connection: UpstreamConnection, response: IncomingResponse) -> None:
         """Splice both connections; the exchange is over for HTTP but can still be revoked."""
         self._head_sent = True
-        fields = headers.forwarded_response(response.fields)
+        sent_on = headers.forwarded_response(response.fields)
         hop = (b"Connection: Upgrade", b"Upgrade: websocket")
-        self._client.write(framing.response_head(101, response.reason, fields, hop))
+        self._client.write(framing.response_head(101, response.reason, sent_on, hop))
         self._connection, self._tunnel = None, Tunnel(self._client, connection)
         self._client.become_tunnel(self._tunnel)
 
@@ -314,9 +316,9 @@ class Exchange:
         if self._head_sent:
             self._finish(answer.status, broken=True)
             return
-        fields = [*answer.headers, *refusals.cross_origin(self._server.cors_origins, self._request.fields)]
+        sent_on = [*answer.headers, *refusals.cross_origin(self._server.cors_origins, self._request.fields)]
         head = framing.response_head(
-            answer.status, answer.reason.encode("ascii"), fields, self._connection_line()
+            answer.status, answer.reason.encode("ascii"), sent_on, self._connection_line()
         )
         self._client.write(head if self._request.method == "HEAD" else head + answer.body)
         self._finish(answer.status)

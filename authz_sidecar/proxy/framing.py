@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from authz_sidecar.core.headers import Fields
-from authz_sidecar.proxy.messages import Fault, Framing, IncomingRequest, IncomingResponse
+from authz_sidecar.core import fields
+from authz_sidecar.core.fields import FieldList
+from authz_sidecar.proxy.messages import Fault, Framing, IncomingRequest, IncomingResponse, Message
 
 MALFORMED: Final = Fault(400, "malformed_request", "this is not a well-formed HTTP/1.1 request")
 HOST_MISSING: Final = Fault(400, "malformed_request", "HTTP/1.1 requires a Host header")
@@ -20,75 +21,65 @@ CODING_UNSUPPORTED: Final = Fault(
 
 CRLF: Final = b"\r\n"
 _LINE: Final = b": ".join
-_SIZES: Final = frozenset(map(len, (b"te", b"host", b"upgrade", b"content-length", b"transfer-encoding")))
+_LENGTH: Final = frozenset({b"content-length"})
+_BODILESS: Final = frozenset({101, 204, 304})
+"""Statuses of answers that never have a body (RFC 9110 §6.4.1)."""
 
 
 def frame_request(request: IncomingRequest) -> Fault | None:
-    """Fill in how the body ends and whether WebSocket is named; says what is wrong instead."""
-    host = upgrade = False
-    for index, (name, value) in enumerate(request.fields):
-        if len(name) not in _SIZES:
-            continue
-        lower = name.lower()
-        if lower == b"host":
-            host = True
-        elif lower == b"content-length":
-            request.framing, request.length = Framing.LENGTH, int(value)
-            request.fields[index] = (name, b"%d" % request.length)
-        elif lower == b"transfer-encoding":
-            if value.lower() != b"chunked" or request.minor == 0 or request.framing is Framing.CHUNKED:
-                return CODING_UNSUPPORTED
-            request.framing = Framing.CHUNKED
-        elif lower == b"te":
-            request.te += b"," + value.lower()
-        elif lower == b"upgrade":
-            upgrade = value.lower() == b"websocket"
-    if not host and request.minor == 1:
+    """Fill in how the body ends and whether WebSocket is asked for; says what is wrong instead."""
+    noted = request.fields.noted
+    if b"host" not in noted and request.minor == 1:
         return HOST_MISSING
-    request.upgrade = upgrade and request.method == "GET" and request.framing is Framing.NONE
+    if b"content-length" in noted:
+        _take_length(request)
+    codings = noted.get(b"transfer-encoding")
+    if codings is not None:
+        if not _only_chunked(codings) or request.minor == 0:
+            return CODING_UNSUPPORTED
+        request.framing = Framing.CHUNKED
+    if b"upgrade" in noted and request.method == "GET" and request.framing is Framing.NONE:
+        request.upgrade = noted[b"upgrade"][-1].lower() == b"websocket"
     return None
 
 
 def frame_response(response: IncomingResponse, *, to_head: bool) -> bool:
     """Fill in how the body ends; false when that cannot be known for sure."""
+    noted = response.fields.noted
     response.framing = Framing.CLOSE
-    for name, value in response.fields:
-        if len(name) not in _SIZES:
-            continue
-        lower = name.lower()
-        if lower == b"content-length":
-            response.framing, response.length = Framing.LENGTH, int(value)
-        elif lower == b"transfer-encoding":
-            if value.lower() != b"chunked" or response.minor == 0:
-                return False
-            response.framing = Framing.CHUNKED
-    if to_head or response.status in (101, 204, 304):
+    if b"content-length" in noted:
+        _take_length(response)
+    codings = noted.get(b"transfer-encoding")
+    if codings is not None:
+        if not _only_chunked(codings) or response.minor == 0:
+            return False
+        response.framing = Framing.CHUNKED
+    if to_head or response.status in _BODILESS:
         response.framing = Framing.NONE
     return True
 
 
-def request_head(request: IncomingRequest, fields: Fields, authority: bytes, *, upgrade: bool) -> bytes:
-    """The head to send upstream. `fields` are the ones sent on, without this hop's own."""
-    if request.te:
-        fields = [field for field in fields if field[0].lower() != b"te"]
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.target), *map(_LINE, fields)]
+def request_head(request: IncomingRequest, sent_on: FieldList, authority: bytes, *, upgrade: bool) -> bytes:
+    """The head to send upstream. `sent_on` are the fields that go on, without this hop's own."""
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.target), *map(_LINE, sent_on)]
+    noted = request.fields.noted
     if request.framing is Framing.CHUNKED:
         lines.append(b"Transfer-Encoding: chunked")
-    if request.minor == 0 and not any(name.lower() == b"host" for name, _ in fields):
+    if b"host" not in noted:
         lines.append(b"Host: " + authority)
     if upgrade:
         lines.append(b"Connection: Upgrade\r\nUpgrade: websocket")
-    elif b"trailers" in request.te:
+    elif b"te" in noted and any(b"trailers" in value.lower() for value in noted[b"te"]):
         lines.append(b"TE: trailers\r\nConnection: TE")
     lines.append(CRLF)
     return CRLF.join(lines)
 
 
-def response_head(status: int, reason: bytes, fields: Fields, hop: tuple[bytes, ...]) -> bytes:
+def response_head(status: int, reason: bytes, sent_on: FieldList, hop: tuple[bytes, ...]) -> bytes:
     """The head to send downstream. `hop` holds this hop's own fields as lines."""
     if status < 200 or status == 204:  # never a body, whatever it says (RFC 9110 §8.6)
-        fields = [field for field in fields if field[0].lower() != b"content-length"]
-    return CRLF.join([b"HTTP/1.1 %d %b" % (status, reason), *map(_LINE, fields), *hop, CRLF])
+        sent_on = fields.without(sent_on, _LENGTH)
+    return CRLF.join([b"HTTP/1.1 %d %b" % (status, reason), *map(_LINE, sent_on), *hop, CRLF])
 
 
 def chunk(data: bytes) -> bytes:
@@ -96,8 +87,24 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
-def last_chunk(trailers: Fields) -> bytes:
+def last_chunk(trailers: FieldList) -> bytes:
     """The end of a chunked body. `trailers` are the ones sent on."""
     if not trailers:
         return b"0\r\n\r\n"
     return b"".join([b"0\r\n", *(b"%b: %b\r\n" % field for field in trailers), CRLF])
+
+
+def _take_length(message: Message) -> None:
+    """llhttp has let one Content-Length of digits pass; others get it written in the one usual way."""
+    (value,) = message.fields.noted[b"content-length"]
+    message.framing, message.length = Framing.LENGTH, int(value)
+    usual = b"%d" % message.length
+    if value != usual:
+        message.fields.kept = [
+            (name, usual if name.lower() == b"content-length" else other)
+            for name, other in message.fields.kept
+        ]
+
+
+def _only_chunked(codings: list[bytes]) -> bool:
+    return len(codings) == 1 and codings[0].lower() == b"chunked"

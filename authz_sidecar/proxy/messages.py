@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 
-from authz_sidecar.core.headers import Fields
+from authz_sidecar.core.fields import FieldList, Fields
 
 
 class Framing(Enum):
@@ -26,20 +26,24 @@ class Fault:
     detail: str
 
 
-@dataclass(slots=True)
 class Message:
-    """Fields, and a body of which only what was not yet taken is held."""
+    """A head, and a body of which only what was not yet taken is held.
 
-    minor: int
-    """HTTP/1.x"""
-    fields: Fields
-    keep_alive: bool
-    framing: Framing = Framing.NONE
-    length: int = 0
+    What is rare stays on the class until it happens: a message is made twice a request.
+    """
+
+    framing = Framing.NONE
+    length = 0
     """What Content-Length says; 0 without one."""
-    complete: bool = False
-    trailers: Fields = field(default_factory=list)
-    body: list[bytes] = field(default_factory=list)
+    complete = False
+    trailers: FieldList = []  # noqa: RUF012 (replaced, never changed)
+
+    def __init__(self, minor: int, fields: Fields, *, keep_alive: bool) -> None:
+        self.minor = minor
+        """HTTP/1.x"""
+        self.fields = fields
+        self.keep_alive = keep_alive
+        self.body: list[bytes] = []
 
     def take_body(self) -> bytes:
         """What has arrived since the last call."""
@@ -51,27 +55,28 @@ class Message:
         return taken
 
 
-@dataclass(slots=True)
 class IncomingRequest(Message):
     """A request from a client."""
 
-    method: str = ""
-    target: bytes = b""
-    te: bytes = b""
-    """All that TE says, in lower case."""
-    upgrade: bool = False
+    upgrade = False
     """It asks to continue as WebSocket; what follows its head is not HTTP until that is settled."""
-    received: int = 0
+    received = 0
     """Body bytes so far."""
     fault: Fault | None = None
 
+    def __init__(self, method: str, target: bytes, minor: int, fields: Fields, *, keep_alive: bool) -> None:
+        super().__init__(minor, fields, keep_alive=keep_alive)
+        self.method = method
+        self.target = target
 
-@dataclass(slots=True)
+
 class IncomingResponse(Message):
     """A final response from the upstream, or a 101."""
 
-    status: int = 0
-    reason: bytes = b""
+    def __init__(self, status: int, reason: bytes, minor: int, fields: Fields, *, keep_alive: bool) -> None:
+        super().__init__(minor, fields, keep_alive=keep_alive)
+        self.status = status
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from authz_sidecar.core.errors import UpstreamTimeout, UpstreamUnreachable
 from authz_sidecar.core.limits import ProxyLimits
 from authz_sidecar.core.types import Clock
+from authz_sidecar.proxy.connection import Outbox
 from authz_sidecar.proxy.deadlines import Sweep
 from authz_sidecar.proxy.upstream import UpstreamConnection
 
@@ -54,6 +55,7 @@ class UpstreamPool:
     ) -> None:
         self.address = address
         self.authority = address.authority
+        self.outbox = Outbox()
         self._limits = limits
         self._tls = (tls or ssl.create_default_context()) if address.tls else None
         self._idle: list[UpstreamConnection] = []
@@ -128,7 +130,7 @@ class UpstreamPool:
         idle = self._idle
         while idle:
             connection = idle[-1]
-            if connection.usable and connection.silent:
+            if connection.usable:
                 if not repeatable and self.now() - connection.idle_since > FRESH_SECONDS:
                     return None
                 return idle.pop()

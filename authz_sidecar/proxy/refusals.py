@@ -8,8 +8,9 @@ from http import HTTPStatus
 from typing import Final
 
 from authz_sidecar.core.errors import UpstreamError, UpstreamTimeout
+from authz_sidecar.core.fields import Fields
 from authz_sidecar.core.policy import MUTATING_METHODS, SAFE_METHODS
-from authz_sidecar.core.types import Code, Decision, Headers
+from authz_sidecar.core.types import Code, Decision
 from authz_sidecar.proxy.messages import Fault
 
 RETRY_AFTER_SECONDS = 1
@@ -74,11 +75,11 @@ def problem(
     return Answer(status, phrase, headers, body)
 
 
-def cross_origin(origins: frozenset[str], request: Headers) -> tuple[tuple[bytes, bytes], ...]:
+def cross_origin(origins: frozenset[str], request: Fields) -> tuple[tuple[bytes, bytes], ...]:
     """What lets a browser's script from one of `origins` (`*`: any) read an answer (Fetch standard, CORS)."""
     if not origins:
         return ()
-    sent = next((value for name, value in request if name.lower() == b"origin"), b"")
+    sent = next(iter(request.values(b"origin")), b"")
     vary = (b"Vary", b"Origin")
     if "*" not in origins and sent.decode("latin-1") not in origins:
         return (vary,)

@@ -12,7 +12,8 @@ from httptools import (
     HttpRequestParser,
 )
 
-from authz_sidecar.core.headers import Fields
+from authz_sidecar.core import fields
+from authz_sidecar.core.fields import FieldList
 from authz_sidecar.core.limits import ProxyLimits
 from authz_sidecar.proxy import framing
 from authz_sidecar.proxy.messages import Fault, Framing, IncomingRequest
@@ -39,7 +40,7 @@ class RequestReader:
         self._parser = HttpRequestParser(self)
         self._unread = b""
         self._target = b""
-        self._fields: Fields = []
+        self._fields: FieldList = []
         self._request: IncomingRequest | None = None
         self._overhead = 0
         """Bytes since the last body byte or end of a message: heads, chunk extensions, trailers."""
@@ -123,7 +124,7 @@ class RequestReader:
         request = self._request
         self.ended, self._unread = True, b""
         if request is None or (request.complete and request.keep_alive):
-            request = IncomingRequest(minor=1, fields=[], keep_alive=False)
+            request = IncomingRequest("", b"", 1, fields.of_request([]), keep_alive=False)
             self.requests.append(request)
         elif request.complete:  # the connection's last request has been read; the rest is nothing
             return
@@ -171,15 +172,16 @@ class RequestReader:
         parser = self._parser
         version = parser.get_http_version()
         request = IncomingRequest(
-            minor=0 if version == "1.0" else 1,
-            fields=self._fields,
+            parser.get_method().decode("ascii"),
+            self._target,
+            0 if version == "1.0" else 1,
+            fields.of_request(self._fields),
             keep_alive=parser.should_keep_alive(),
-            method=parser.get_method().decode("ascii"),
-            target=self._target,
         )
         self._target, self._fields = b"", []
         request.fault = self._judge(request, version)
-        request.upgrade = request.upgrade and parser.should_upgrade()
+        if request.upgrade:
+            request.upgrade = parser.should_upgrade()
         self._request = request
         self.requests.append(request)
         if request.fault is not None:
@@ -192,7 +194,9 @@ class RequestReader:
             return VERSION_UNSUPPORTED
         if len(request.target) > limits.target_bytes:
             return TARGET_TOO_LONG
-        if len(request.fields) > limits.head_fields:
+        if len(request.fields.received) > limits.head_fields:
+            return HEAD_TOO_LARGE
+        if self._overhead + SLICE_BYTES > limits.head_bytes and _head_bytes(request) > limits.head_bytes:
             return HEAD_TOO_LARGE
         fault = framing.frame_request(request)
         if fault is None and limits.body_bytes is not None and request.length > limits.body_bytes:
@@ -218,3 +222,9 @@ class RequestReader:
             request.trailers, self._fields = self._fields, []
         if not self._parser.should_upgrade():
             request.complete = True
+
+
+def _head_bytes(request: IncomingRequest) -> int:
+    """The size of a head as received, but for optional white space."""
+    line = len(request.method) + len(request.target) + len("  HTTP/1.1\r\n")
+    return line + sum(len(name) + len(value) + len(": \r\n") for name, value in request.fields.received)

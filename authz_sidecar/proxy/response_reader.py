@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from authz_sidecar.core.headers import Fields
+from authz_sidecar.core import fields
+from authz_sidecar.core.fields import FieldList
 from authz_sidecar.core.limits import ProxyLimits
 from authz_sidecar.proxy import framing
 from authz_sidecar.proxy.messages import Framing, IncomingResponse, Interim
@@ -26,7 +27,7 @@ class ResponseReader:
         self._upgrade = False
         self._awaiting = False
         self._reason = b""
-        self._fields: Fields = []
+        self._fields: FieldList = []
         self._overhead = 0
 
     @property
@@ -86,20 +87,21 @@ class ResponseReader:
         if not self._awaiting:
             raise HttpParserError("a second response to one request")
         parser = self._parser
-        status, fields, reason = parser.get_status_code(), self._fields, self._reason
+        status, reason, sorted_fields = (
+            parser.get_status_code(),
+            self._reason,
+            fields.of_response(self._fields),
+        )
         version = parser.get_http_version()
         self._fields, self._reason, self._overhead = [], b"", 0
         if status < 100 or version not in ("1.1", "1.0") or (status == 101 and not self._upgrade):
             raise HttpParserError("not a response to this request")
         if status < 200 and status != 101:
-            self.interims.append(Interim(status, reason, fields))
+            self.interims.append(Interim(status, reason, sorted_fields))
             return
+        minor = 0 if version == "1.0" else 1
         response = IncomingResponse(
-            minor=0 if version == "1.0" else 1,
-            fields=fields,
-            keep_alive=parser.should_keep_alive(),
-            status=status,
-            reason=reason,
+            status, reason, minor, sorted_fields, keep_alive=parser.should_keep_alive()
         )
         if not framing.frame_response(response, to_head=self._to_head):
             raise HttpParserError("the end of the body is not certain")

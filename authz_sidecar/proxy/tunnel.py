@@ -74,6 +74,9 @@ class Tunnel:
     def upstream_failed(self, error: UpstreamError) -> None:
         self._client.close()
 
+    def upstream_unused(self, unsent: bytes) -> None:
+        """A tunnel stands only after an answer."""
+
     def upstream_writable(self, writable: bool) -> None:
         self._client.set_reading(writable)
 

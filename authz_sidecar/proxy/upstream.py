@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import select
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Protocol
 
 from authz_sidecar.core.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from authz_sidecar.core.limits import ProxyLimits
+from authz_sidecar.proxy.connection import Connection, Outbox
 from authz_sidecar.proxy.deadlines import NEVER
 from authz_sidecar.proxy.response_reader import ResponseReader
 
@@ -21,6 +21,9 @@ class UpstreamUser(Protocol):
 
     def upstream_failed(self, error: UpstreamError) -> None:
         """Nothing more will come."""
+
+    def upstream_unused(self, unsent: bytes) -> None:
+        """The connection was over before it was handed the first byte of the request: `unsent`, so far."""
 
     def upstream_writable(self, writable: bool) -> None:
         """The upstream takes bytes, or has enough waiting."""
@@ -35,6 +38,8 @@ class UpstreamUser(Protocol):
 class Home(Protocol):
     """Where a connection goes between two requests, and what times it."""
 
+    outbox: Outbox
+
     @property
     def now(self) -> Callable[[], float]: ...
 
@@ -48,22 +53,21 @@ class Home(Protocol):
         """It is closed."""
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection(Connection):
     """Carries one request at a time for its `user`; between two it waits in the pool."""
 
     def __init__(self, home: Home, limits: ProxyLimits) -> None:
+        super().__init__(home.outbox)
         self.reader = ResponseReader(limits)
         self.deadline = NEVER
         self.idle_since = 0.0
         self._home = home
         self._limits = limits
         self._user: UpstreamUser | None = None
-        self._transport: asyncio.Transport | None = None
-        self._arrivals = select.poll()
         self._tunnel = False
+        self._used = False
+        """Whether a byte of the request has been handed over."""
         self._request_sent = False
-        self.reading = True
-        self._writable = True
 
     @property
     def usable(self) -> bool:
@@ -71,15 +75,10 @@ class UpstreamConnection(asyncio.Protocol):
         transport = self._transport
         return transport is not None and not transport.is_closing() and self.reader.idle and self._writable
 
-    @property
-    def silent(self) -> bool:
-        """Whether nothing has arrived that the event loop has not told us yet: its end, above all."""
-        return not self._arrivals.poll(0)
-
     def begin(self, user: UpstreamUser, *, to_head: bool, upgrade: bool) -> None:
         """Work for `user` until `end` or `close`."""
         self._user = user
-        self._request_sent = False
+        self._used = self._request_sent = False
         self.deadline = NEVER
         self.reader.expect(to_head=to_head, upgrade=upgrade)
 
@@ -102,23 +101,13 @@ class UpstreamConnection(asyncio.Protocol):
         unread, self.reader.unread = self.reader.unread, b""
         return unread
 
-    def write(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)
-
-    def write_eof(self) -> None:
-        if self._transport is not None and self._transport.can_write_eof():
-            self._transport.write_eof()
+    def flush(self) -> None:
+        self._used = True
+        super().flush()
 
     def set_reading(self, reading: bool) -> None:
         """Pause while the client is slow, and go on."""
-        if self._transport is None or reading is self.reading:
-            return
-        self.reading = reading
-        if reading:
-            self._transport.resume_reading()
-        else:
-            self._transport.pause_reading()
+        self.read(reading)
         self._settle()
 
     def _settle(self) -> None:
@@ -144,9 +133,7 @@ class UpstreamConnection(asyncio.Protocol):
     # asyncio calls these
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=self._limits.high_water_bytes)
-        self._arrivals.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        self.opened(transport, self._limits.high_water_bytes)
         self.deadline = self._home.deadline(self._limits.connect_seconds)  # until someone uses it
         self._home.made(self)
 
@@ -154,6 +141,8 @@ class UpstreamConnection(asyncio.Protocol):
         user = self._user
         if user is None:
             self.close()  # an answer to nothing
+        elif not self._used:
+            self._give_back(user)
         elif self._tunnel:
             user.upstream_data(data)
         else:
@@ -169,9 +158,18 @@ class UpstreamConnection(asyncio.Protocol):
         if self._tunnel:
             user.upstream_eof()
             return True
+        if not self._used:
+            self._give_back(user)
+            return False
         self.reader.eof()
         user.upstream_readable()
         return False
+
+    def _give_back(self, user: UpstreamUser) -> None:
+        """This connection ended, or spoke unasked, while the request still lay here."""
+        unsent, self._unsent = b"".join(self._unsent), []
+        self.close()
+        user.upstream_unused(unsent)
 
     def pause_writing(self) -> None:
         self._set_writable(False)
@@ -188,5 +186,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         user, self._user, self._transport, self.deadline = self._user, None, None, NEVER
         self._home.lost(self)
-        if user is not None:
+        if user is not None and not self._used:
+            self._give_back(user)
+        elif user is not None:
             user.upstream_failed(UpstreamUnreachable("the upstream closed the connection"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 
 from aiohttp import (
@@ -19,10 +19,10 @@ from aiohttp import (
 from multidict import CIMultiDict
 from yarl import URL
 
-from authz_sidecar.core import headers
+from authz_sidecar.core import fields, headers
 from authz_sidecar.core.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from authz_sidecar.core.limits import ProxyLimits
-from authz_sidecar.core.types import Clock, Decision, Headers, RequestHead, RequestObserver
+from authz_sidecar.core.types import Clock, Decision, RequestHead, RequestObserver
 from authz_sidecar.pipeline import Pipeline
 from authz_sidecar.proxy import refusals
 
@@ -79,7 +79,7 @@ class Proxy:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         started = self._clock.monotonic()
         head = _head(request)
-        request_id = headers.request_id(head.headers) or uuid.uuid4().hex
+        request_id = headers.request_id(head.fields) or uuid.uuid4().hex
         decision = await self._pipeline.decide(head, request_id)
         self._observer.decided(decision, self._clock.monotonic() - started)
         response = await self._answer(request, head, decision)
@@ -100,8 +100,8 @@ class Proxy:
 
     async def _send(self, request: web.BaseRequest, head: RequestHead, request_id: str) -> ClientResponse:
         """Send the request on. Raises `UpstreamError` where no response head came back."""
-        fields = headers.forwarded_request(
-            head.headers,
+        sent_on = headers.forwarded_request(
+            head.fields,
             request_id=request_id,
             peer=head.peer,
             scheme=request.scheme,
@@ -111,7 +111,7 @@ class Proxy:
             return await self._upstream.session.request(
                 head.method,
                 URL(self._upstream.url + head.target.decode("ascii"), encoded=True),
-                headers=_fields(fields),
+                headers=_fields(sent_on),
                 skip_auto_headers=AUTO_HEADERS,
                 data=_body(request) if request.body_exists else None,
                 allow_redirects=False,
@@ -126,7 +126,7 @@ def _head(request: web.BaseRequest) -> RequestHead:
     return RequestHead(
         method=request.method,
         target=request.raw_path.encode("utf-8", "surrogateescape"),
-        headers=request.raw_headers,
+        fields=fields.of_request(list(request.raw_headers)),
         peer=request.remote or "",
     )
 
@@ -143,7 +143,7 @@ async def _relay(request: web.BaseRequest, upstream: ClientResponse) -> web.Stre
     response = web.StreamResponse(
         status=upstream.status,
         reason=upstream.reason,
-        headers=_fields(headers.forwarded_response(upstream.raw_headers)),
+        headers=_fields(headers.forwarded_response(fields.of_response(list(upstream.raw_headers)))),
     )
     await response.prepare(request)
     async for chunk in upstream.content.iter_chunked(CHUNK_BYTES):
@@ -158,7 +158,7 @@ def _response(answer: refusals.Answer) -> web.Response:
     )
 
 
-def _fields(fields: Headers) -> CIMultiDict[str]:
+def _fields(sent_on: Iterable[tuple[bytes, bytes]]) -> CIMultiDict[str]:
     return CIMultiDict(
-        (name.decode("ascii"), value.decode("utf-8", "surrogateescape")) for name, value in fields
+        (name.decode("ascii"), value.decode("utf-8", "surrogateescape")) for name, value in sent_on
     )

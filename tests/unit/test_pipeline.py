@@ -9,6 +9,7 @@ import pytest
 
 from authz_sidecar.core import policy
 from authz_sidecar.core.errors import Refused
+from authz_sidecar.core.fields import of_request
 from authz_sidecar.core.policy import RuleSource
 from authz_sidecar.core.types import (
     FORWARDED,
@@ -95,7 +96,7 @@ def pipeline(tokens: KnownTokens, grants: Grants) -> Pipeline:
 
 def request(method: str, target: str, *fields: tuple[str, str]) -> RequestHead:
     headers = [(b"Host", b"student"), *((name.encode(), value.encode()) for name, value in fields)]
-    return RequestHead(method, target.encode("latin-1"), headers, "192.0.2.7")
+    return RequestHead(method, target.encode("latin-1"), of_request(headers), "192.0.2.7")
 
 
 AUTH = ("Authorization", "Bearer ann")

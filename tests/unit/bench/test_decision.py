@@ -22,6 +22,7 @@ from authz_sidecar import policy_file, settings
 from authz_sidecar.app import SystemClock
 from authz_sidecar.authn.key_set import Key, KeySet
 from authz_sidecar.authn.tokens import TokenAuthenticator
+from authz_sidecar.core import fields
 from authz_sidecar.core.replica import ReplicaMachine
 from authz_sidecar.core.types import (
     Code,
@@ -164,8 +165,8 @@ def _head(token: str) -> RequestHead:
         "Content-Type": "application/json",
         "Content-Length": "97",
     }
-    fields = [(name.encode(), value.encode()) for name, value in headers.items()]
-    return RequestHead("POST", b"/students/", fields, "127.0.0.1")
+    received = [(name.encode(), value.encode()) for name, value in headers.items()]
+    return RequestHead("POST", b"/students/", fields.of_request(received), "127.0.0.1")
 
 
 def _settings() -> settings.Settings:

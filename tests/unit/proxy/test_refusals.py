@@ -7,6 +7,7 @@ import json
 import pytest
 
 from authz_sidecar.core.errors import UpstreamTimeout, UpstreamUnreachable
+from authz_sidecar.core.fields import of_request
 from authz_sidecar.core.types import FORWARDED, Code, Decision, Verdict
 from authz_sidecar.pipeline import STATUS
 from authz_sidecar.proxy import refusals
@@ -102,7 +103,7 @@ ALLOWED = frozenset({"https://app.example"})
 def test_a_browser_may_read_an_answer_only_from_a_configured_origin(
     origins: frozenset[str], origin: bytes | None, allowed: bytes | None
 ) -> None:
-    sent = [] if origin is None else [(b"Origin", origin)]
+    sent = of_request([] if origin is None else [(b"Origin", origin)])
     answered = dict(refusals.cross_origin(origins, sent))
     assert answered.get(b"Access-Control-Allow-Origin") == allowed
     assert (b"Vary" in answered) == bool(origins)

@@ -138,7 +138,7 @@ def test_bytes_between_two_requests_break_the_connection() -> None:
 def test_interim_responses() -> None:
     interims = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\nLink: b\r\n\r\n"
     reader = read(interims + OK + b"Content-Length: 0\r\n\r\n")
-    assert [(i.status, i.reason, i.fields) for i in reader.interims] == [
+    assert [(i.status, i.reason, i.fields.received) for i in reader.interims] == [
         (100, b"Continue", []),
         (103, b"Early Hints", [(b"Link", b"a"), (b"Link", b"b")]),
     ]

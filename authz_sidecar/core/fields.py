@@ -1,0 +1,141 @@
+"""The fields of one message, sorted in one pass: which go on as they are, and which mean something here.
+
+Names repeat from message to message, so what a name means is worked out once and remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+FieldList = list[tuple[bytes, bytes]]
+"""Names and values as received: in order, case and duplicates kept."""
+
+
+class Meaning(NamedTuple):
+    """What a field is to a proxy, by its name alone."""
+
+    key: bytes
+    """Under which its values are noted."""
+    kept: bool
+    """Whether it goes on, unless something else in the message is against it."""
+
+
+class Fields:
+    """A message's fields. `received` is all of them, `kept` those that go on."""
+
+    __slots__ = ("kept", "noted", "received")
+
+    def __init__(self, received: FieldList, kept: FieldList, noted: dict[bytes, list[bytes]]) -> None:
+        self.received = received
+        self.kept = kept
+        self.noted = noted
+        """The values of the fields that mean something, by `Meaning.key`."""
+
+    def values(self, name: bytes) -> Sequence[bytes]:
+        """The values of the fields of this name (lower case), in order."""
+        if name in _NOTED:
+            return self.noted.get(name, ())
+        return [value for other, value in self.received if other.lower() == name]
+
+
+def of_request(received: FieldList) -> Fields:
+    """Sort the fields of a request."""
+    return _sort(received, _in_request)
+
+
+def of_response(received: FieldList) -> Fields:
+    """Sort the fields of a response."""
+    return _sort(received, _in_response)
+
+
+def _sort(received: FieldList, meaning_of: Callable[[bytes], Meaning | None]) -> Fields:
+    kept: FieldList = []
+    noted: dict[bytes, list[bytes]] = {}
+    for field in received:
+        meaning = meaning_of(field[0])
+        if meaning is None:
+            kept.append(field)
+            continue
+        key, goes_on = meaning
+        if goes_on:
+            kept.append(field)
+        if key in noted:
+            noted[key].append(field[1])
+        else:
+            noted[key] = [field[1]]
+    return Fields(received, kept, noted)
+
+
+def is_plain(name: bytes) -> bool:
+    """Whether a request's field of this name means nothing here and goes on."""
+    return _in_request(name) is None
+
+
+def fold(name: bytes) -> bytes:
+    """A name as WSGI, CGI and what imitates them may read it: lower case, `_` and `.` like `-`."""
+    return name.translate(_FOLD)
+
+
+_FOLD: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_.", b"abcdefghijklmnopqrstuvwxyz--")
+
+METHOD_OVERRIDE: Final = b"x-http-method-override"
+FORWARDED_FOR: Final = b"x-forwarded-for"
+FORWARDING: Final = b"forwarded"
+"""Stands for every field by which a proxy says how it was addressed, but X-Forwarded-For."""
+
+HOP_BY_HOP: Final = frozenset(
+    {
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_READ_HERE: Final = frozenset({b"authorization", b"authz-min-revision", b"content-length", b"host"})
+_DROPPED: Final = HOP_BY_HOP | {
+    b"connection",
+    b"http2-settings",
+    b"proxy",  # CGI's HTTP_PROXY variable (https://httpoxy.org)
+    b"te",
+    b"x-request-id",  # ours is set instead
+}
+_NOTED: Final = _READ_HERE | _DROPPED
+_OVERRIDES: Final = frozenset({METHOD_OVERRIDE, b"x-http-method", b"x-method-override"})
+_FORWARDING: Final = frozenset({b"forwarded", b"x-real-ip", b"x-original-url", b"x-rewrite-url"})
+
+
+@lru_cache(maxsize=1024)
+def _in_request(name: bytes) -> Meaning | None:
+    folded, lower = fold(name), name.lower()
+    if folded in _OVERRIDES:
+        return Meaning(METHOD_OVERRIDE, kept=b"_" not in name)
+    if b"_" in name or folded in _DROPPED or folded.startswith(b"x-authz-"):
+        return Meaning(lower, kept=False)
+    if folded == FORWARDED_FOR:
+        return Meaning(FORWARDED_FOR, kept=False)
+    if is_forwarding(name):
+        return Meaning(FORWARDING, kept=True)
+    return Meaning(lower, kept=True) if lower in _READ_HERE else None
+
+
+@lru_cache(maxsize=1024)
+def _in_response(name: bytes) -> Meaning | None:
+    lower = name.lower()
+    if lower == b"connection" or lower in HOP_BY_HOP:
+        return Meaning(lower, kept=False)
+    return Meaning(lower, kept=True) if lower == b"content-length" else None
+
+
+def is_forwarding(name: bytes) -> bool:
+    """Whether a field says how a proxy was addressed."""
+    folded = fold(name)
+    return folded in _FORWARDING or folded.startswith(b"x-forwarded-")
+
+
+def without(fields: Iterable[tuple[bytes, bytes]], names: frozenset[bytes]) -> FieldList:
+    """The fields that have none of these names (lower case)."""
+    return [field for field in fields if field[0].lower() not in names]
