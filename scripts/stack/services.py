@@ -79,7 +79,8 @@ class DjangoService(Service):
         if not self.access_log_path.exists():
             return Counter()
         lines = self.access_log_path.read_text().splitlines()
-        return Counter((method, path) for method, path, _status in map(str.split, lines))
+        requests = (line.rpartition(" ")[0].partition(" ") for line in lines)
+        return Counter((method, path) for method, _, path in requests)  # a path may hold spaces
 
 
 class UserService(DjangoService):
