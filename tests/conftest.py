@@ -5,7 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from stack.client import People
 from stack.servers import PostgreSQL, RabbitMQ, Redis
+from stack.system import Stack
 
 
 def pytest_configure() -> None:
@@ -32,3 +34,19 @@ def postgres() -> Iterator[PostgreSQL]:
     """A private PostgreSQL that a test may also stop, kill or freeze, if it leaves it running."""
     with PostgreSQL() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def system(redis_server: Redis) -> Iterator[Stack]:
+    """Everything: Redis, RabbitMQ, relay, both services, one sidecar.
+
+    The broker is its own: the relay goes on publishing while other tests count what they receive.
+    """
+    with RabbitMQ() as broker, Stack(redis=redis_server, rabbitmq=broker) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def people(system: Stack) -> People:
+    """Signed in anew for each module: a session lasts longer than a token."""
+    return People(system.user_service.url, system.user_service.password)
