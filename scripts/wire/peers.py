@@ -122,12 +122,18 @@ class Upstream:
         async with asyncio.timeout(DEADLINE):
             return await self._new.get()
 
-    async def start(self, path: str | None = None, tls: ssl.SSLContext | None = None) -> None:
+    async def start(
+        self,
+        path: str | None = None,
+        tls: ssl.SSLContext | None = None,
+        listener: socket.socket | None = None,
+    ) -> None:
         if path is not None:
             self._server = await asyncio.start_unix_server(self._connected, path)
-        else:
-            self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=tls)
-            self.port = self._server.sockets[0].getsockname()[1]
+            return
+        listener = listener or socket.create_server(("127.0.0.1", 0))
+        self._server = await asyncio.start_server(self._connected, sock=listener, ssl=tls)
+        self.port = listener.getsockname()[1]
 
     async def stop(self) -> None:
         if self._server is not None:
