@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from authz_sidecar.core.types import (
+    FORWARDED,
     Code,
     Entity,
     EntityKey,
@@ -70,15 +71,21 @@ def decide(question: Question, view: View, max_staleness: float, now: float) -> 
     found = _judge(question, view)
     if isinstance(found, Missing):
         return found
-    return Verdict(found, _detail(found, question.requirement), position, staleness)
+    detail = "" if found in FORWARDED else _detail(found, question.requirement)
+    return Verdict(found, detail, position, staleness)
 
 
 def _behind(question: Question, position: Position) -> Behind | None:
-    wanted = ((question.min_revision, False), (question.identity.min_revision, True))
-    for token, from_claim in wanted:
-        if token is not None and (token.epoch8 != position.epoch[:8] or token.revision > position.revision):
-            return Behind(token, from_claim)
+    asked, claimed = question.min_revision, question.identity.min_revision
+    if asked is not None and not _includes(position, asked):
+        return Behind(asked, from_claim=False)
+    if claimed is not None and not _includes(position, claimed):
+        return Behind(claimed, from_claim=True)
     return None
+
+
+def _includes(position: Position, wanted: RevisionToken) -> bool:
+    return position.revision >= wanted.revision and position.epoch.startswith(wanted.epoch8)
 
 
 def _judge(question: Question, view: View) -> Code | Missing:
@@ -127,11 +134,9 @@ def _group_keys(groups: Iterable[str]) -> list[EntityKey]:
 
 def _satisfied(requirement: Requirement, held: frozenset[str] | set[str]) -> bool:
     wanted = requirement.permissions
-    if not wanted:
-        return False
     if requirement.quantifier == "all":
-        return all(permission in held for permission in wanted)
-    return any(permission in held for permission in wanted)
+        return bool(wanted) and held.issuperset(wanted)
+    return not held.isdisjoint(wanted)
 
 
 _DETAILS = {

@@ -10,9 +10,8 @@ The byte path frames each message itself: `Transfer-Encoding` and `TE` are remov
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
 
 from authz_sidecar.core import fields
 from authz_sidecar.core.errors import Refused
@@ -67,7 +66,7 @@ def bearer_token(request: Fields, token_header: bytes) -> bytes:
 
 def min_revision(request: Fields) -> RevisionToken | None:
     """The revision at or after which this request must be decided, if it names one."""
-    values = request.values(b"authz-min-revision")
+    values = request.noted.get(b"authz-min-revision")
     if not values:
         return None
     try:
@@ -80,8 +79,8 @@ def min_revision(request: Fields) -> RevisionToken | None:
 
 def request_id(request: Fields) -> str | None:
     """The client's own request id, if there is one and it is harmless in logs."""
-    values = request.values(b"x-request-id")
-    if len(values) == 1 and _REQUEST_ID.fullmatch(values[0]):
+    values = request.noted.get(b"x-request-id")
+    if values and len(values) == 1 and _REQUEST_ID.fullmatch(values[0]):
         return values[0].decode("ascii")
     return None
 
@@ -101,12 +100,11 @@ def forwarded_request(
     path = peer.encode("ascii") or b"unknown"
     if peer_trusted:
         path = b", ".join([*noted.get(fields.FORWARDED_FOR, ()), path])
-    return [
-        *kept,
-        *_origin(request, kept, scheme, peer_trusted),
-        (b"X-Forwarded-For", path),
-        (b"X-Request-Id", request_id.encode("ascii")),
-    ]
+    own = _origin(noted, scheme)
+    if peer_trusted:
+        said = {name.lower() for name, _ in kept}
+        own = [field for field in own if field[0].lower() not in said]
+    return [*kept, *own, (b"X-Forwarded-For", path), (b"X-Request-Id", request_id.encode("ascii"))]
 
 
 def forwarded_response(response: Fields) -> FieldList:
@@ -141,16 +139,12 @@ def _without_named(kept: FieldList, noted: dict[bytes, list[bytes]]) -> FieldLis
     return kept
 
 
-def _origin(request: Fields, kept: FieldList, scheme: str, peer_trusted: bool) -> FieldList:
-    """How the client addressed us, unless a trusted peer has said how it was addressed itself."""
+def _origin(noted: Mapping[bytes, list[bytes]], scheme: str) -> FieldList:
+    """How the client addressed us; not repeated where a trusted peer has said how it was addressed."""
     own = [(b"X-Forwarded-Proto", scheme.encode("ascii"))]
-    hosts: Sequence[bytes] = request.values(b"host")
-    if hosts:
-        own.append((b"X-Forwarded-Host", hosts[0]))
-    if not peer_trusted:
-        return own
-    said: Final = {name.lower() for name, _ in kept}
-    return [field for field in own if field[0].lower() not in said]
+    if b"host" in noted:
+        own.append((b"X-Forwarded-Host", noted[b"host"][0]))
+    return own
 
 
 def _shown(folded: bytes) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import Final
 
 from authz_sidecar.core.errors import ConfigurationError, Problem
@@ -18,6 +19,8 @@ from authz_sidecar.core.types import Requirement
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 MUTATING_METHODS: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+REMEMBERED: Final = 512
+"""Paths of which the rule is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Policy:
     digest: str
     allow_method_override: bool
     _trees: Mapping[str, _Node] = field(repr=False)
+    _remembered: Callable[[str, str], Rule | None] = field(repr=False, compare=False)
 
     def governs(self, method: str) -> bool:
         """Whether a request of this method can fall under a rule or be refused for lack of one."""
@@ -67,8 +71,7 @@ class Policy:
 
     def match(self, method: str, path: str) -> Rule | None:
         """The most specific rule for a path as `target.path` gives it; case-sensitive."""
-        tree = self._trees.get(method)
-        return None if tree is None else _find(tree, path.split("/"), 1)
+        return self._remembered(method, path)
 
 
 def compile(sources: Iterable[RuleSource], *, allow_method_override: bool = False) -> Policy:
@@ -89,7 +92,14 @@ def compile(sources: Iterable[RuleSource], *, allow_method_override: bool = Fals
         raise ConfigurationError(problems)
     if "GET" in trees:
         trees["HEAD"] = trees["GET"]
-    return Policy(tuple(places), _digest(places, allow_method_override), allow_method_override, trees)
+    # Clients ask for the same few collections again and again.
+    match = lru_cache(maxsize=REMEMBERED)(partial(_match, trees))
+    return Policy(tuple(places), _digest(places, allow_method_override), allow_method_override, trees, match)
+
+
+def _match(trees: Mapping[str, _Node], method: str, path: str) -> Rule | None:
+    tree = trees.get(method)
+    return None if tree is None else _find(tree, path.split("/"), 1)
 
 
 def _find(node: _Node, segments: Sequence[str], index: int) -> Rule | None:

@@ -8,6 +8,8 @@ before or after splitting, once or twice, dropping parameters or not) finds the 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from authz_sidecar.core.errors import Refused
@@ -22,6 +24,9 @@ _PLAIN = re.compile(rb"/(?:[0-9A-Za-z_~-]+/)*[0-9A-Za-z_~-]*(?:\?[!-\"$-~]*)?")
 # Bad escapes, and escapes that hide a control byte or a character of the syntax itself: % / \ ; ? #
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|%(?:[01][0-9A-Fa-f]|7[Ff]|2[35Ff]|3[BbFf]|5[Cc])")
 
+REMEMBERED: Final = 512
+"""Targets of which the path is remembered: clients ask for the same few again and again."""
+
 _DOTS = frozenset({".", ".."})
 
 
@@ -31,6 +36,7 @@ def check_form(raw: bytes) -> None:
         raise _refused("the request target must be a path in visible ASCII, without a fragment")
 
 
+@lru_cache(maxsize=REMEMBERED)
 def path(raw: bytes) -> str:
     """The decoded path of a target that a rule may govern. Raises `Refused`."""
     encoded, _, _ = raw.partition(b"?")

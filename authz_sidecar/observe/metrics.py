@@ -68,8 +68,7 @@ class Metrics:
         return Counter(f"authz_{name}", documentation, registry=self.registry)
 
     def decided(self, decision: Decision, seconds: float) -> None:
-        enforced = "true" if decision.enforced else "false"
-        self._decisions.counts[decision.verdict.code, enforced] += 1
+        self._decisions.counts[decision.verdict.code, "true" if decision.enforced else "false"] += 1
         self._decision_seconds.observe(seconds)
 
     def failed(self, failure: Failure) -> None:

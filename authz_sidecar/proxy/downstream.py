@@ -72,7 +72,7 @@ class Downstream(Connection):
         if self._tunnel is not None:
             self._tunnel.client_eof()
             return self.scheme == "http"
-        if self._exchange is not None and self._exchange.receiving:
+        if self._exchange is not None and not self._exchange.request.complete:
             self._abort()
         elif self._exchange is None and not self._reader.requests:
             self.close()
@@ -110,7 +110,7 @@ class Downstream(Connection):
             return
         if self.keep_alive:
             self._pump()
-        elif exchange.receiving or self._reader.stalled:
+        elif not exchange.request.complete or self._reader.unread:
             self._linger()
         else:
             self.close()
@@ -174,11 +174,11 @@ class Downstream(Connection):
             return
         if self._lingering:
             reading = True
-        elif exchange is not None and exchange.receiving:
+        elif exchange is not None and not exchange.request.complete:
             reading = exchange.takes_body and self._upstream_writable
         else:
             # One request ahead at most, and none of its body: whoever only sends must not fill memory.
-            reading = self._upstream_writable and not self._reader.stalled and not self._reader.requests
+            reading = self._upstream_writable and not self._reader.unread and not self._reader.requests
         if reading is not self.reading:
             self.read(reading)
         if not self._lingering:
@@ -192,7 +192,7 @@ class Downstream(Connection):
         elif self._tunnel is not None:
             self.deadline = NEVER
         elif exchange is not None:
-            waits = exchange.receiving and self.reading
+            waits = self.reading and not exchange.request.complete
             self.deadline = self._server.deadline(limits.body_seconds) if waits else NEVER
         elif not self._reader.partial:
             self._in_head = False

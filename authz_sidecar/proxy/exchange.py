@@ -50,7 +50,7 @@ class Exchange:
         self.request_id = headers.request_id(request.fields) or server.new_request_id()
         self._server = server
         self._client = client
-        self._request = request
+        self.request = request
         self._started = server.clock.monotonic()
 
     @property
@@ -58,15 +58,10 @@ class Exchange:
         """Whether more of the request can be sent on now."""
         return self._connection is not None and not self._request_sent
 
-    @property
-    def receiving(self) -> bool:
-        """Whether the client still has something of this request to send."""
-        return not self._request.complete
-
     # the request
 
     def start(self) -> None:
-        request = self._request
+        request = self.request
         if request.fault is not None:
             self.fail(request.fault)
             return
@@ -92,7 +87,7 @@ class Exchange:
             return
         if decision.identity is not None:
             self._server.governed.add(self)
-        connection = self._server.pool.checkout(repeatable=self._request.method in IDEMPOTENT)
+        connection = self._server.pool.checkout(repeatable=self.request.method in IDEMPOTENT)
         if connection is None:
             self._spawn(self._connect(self._head()))
         else:
@@ -100,7 +95,7 @@ class Exchange:
 
     async def _connect(self, unsent: bytes) -> None:
         try:
-            connection = await self._server.pool.acquire(repeatable=self._request.method in IDEMPOTENT)
+            connection = await self._server.pool.acquire(repeatable=self.request.method in IDEMPOTENT)
         except UpstreamError as error:
             self.upstream_failed(error)
         else:
@@ -110,11 +105,11 @@ class Exchange:
     @property
     def _upgrade(self) -> bool:
         """An upgrade goes on only where a rule governs the request."""
-        return self._request.upgrade and self._decision is not None and self._decision.rule is not None
+        return self.request.upgrade and self._decision is not None and self._decision.rule is not None
 
     def _head(self) -> bytes:
         """What the upstream is told of the request."""
-        request, client = self._request, self._client
+        request, client = self.request, self._client
         sent_on = headers.forwarded_request(
             request.fields,
             request_id=self.request_id,
@@ -126,7 +121,7 @@ class Exchange:
 
     def _begin(self, connection: UpstreamConnection, unsent: bytes) -> None:
         self._connection = connection
-        connection.begin(self, to_head=self._request.method == "HEAD", upgrade=self._upgrade)
+        connection.begin(self, to_head=self.request.method == "HEAD", upgrade=self._upgrade)
         if self._request_sent:
             connection.write(unsent)
             connection.await_response()
@@ -135,14 +130,14 @@ class Exchange:
 
     def request_readable(self) -> None:
         """More of the request has arrived, or what arrived is wrong."""
-        fault = self._request.fault
+        fault = self.request.fault
         if fault is not None:
             self.fail(fault)
         elif self.takes_body:
             self._send(b"")
 
     def _send(self, head: bytes) -> None:
-        request, connection = self._request, self._connection
+        request, connection = self.request, self._connection
         assert connection is not None  # noqa: S101 (callers have one)
         data = request.take_body()
         if request.framing is Framing.CHUNKED:
@@ -203,7 +198,7 @@ class Exchange:
 
     def _relay_interims(self, connection: UpstreamConnection) -> None:
         interims, connection.reader.interims = connection.reader.interims, []
-        if self._request.minor == 0:  # HTTP/1.0 does not know them (RFC 9110 §15.2)
+        if self.request.minor == 0:  # HTTP/1.0 does not know them (RFC 9110 §15.2)
             return
         for interim in interims:
             sent_on = headers.forwarded_response(interim.fields)
@@ -227,7 +222,7 @@ class Exchange:
 
     def _response_head(self, response: IncomingResponse) -> bytes:
         self._head_sent = True
-        client, modern = self._client, self._request.minor == 1
+        client, modern = self._client, self.request.minor == 1
         endless = response.framing in (Framing.CHUNKED, Framing.CLOSE)
         self._chunked = endless and modern
         if endless and not modern:
@@ -240,7 +235,7 @@ class Exchange:
 
     def _connection_line(self) -> tuple[bytes, ...]:
         """What the client is told of the connection; it is settled from here on."""
-        client, request = self._client, self._request
+        client, request = self._client, self.request
         client.keep_alive = client.keep_alive and request.keep_alive and request.complete
         if not client.keep_alive:
             return (b"Connection: close",)
@@ -316,11 +311,11 @@ class Exchange:
         if self._head_sent:
             self._finish(answer.status, broken=True)
             return
-        sent_on = [*answer.headers, *refusals.cross_origin(self._server.cors_origins, self._request.fields)]
+        sent_on = [*answer.headers, *refusals.cross_origin(self._server.cors_origins, self.request.fields)]
         head = framing.response_head(
             answer.status, answer.reason.encode("ascii"), sent_on, self._connection_line()
         )
-        self._client.write(head if self._request.method == "HEAD" else head + answer.body)
+        self._client.write(head if self.request.method == "HEAD" else head + answer.body)
         self._finish(answer.status)
 
     def _finish(self, status: int, *, broken: bool = False) -> None:

@@ -98,10 +98,7 @@ class UpstreamPool:
             raise UpstreamUnreachable("the upstream accepts no connection") from error
 
     def release(self, connection: UpstreamConnection) -> None:
-        """Take back a connection whose exchange has ended well on both sides."""
-        if not connection.usable:
-            connection.close()
-            return
+        """Take back a connection whose exchange has ended well on both sides; who picks it looks again."""
         connection.rest()
         self._idle.append(connection)
         if self._waiting:

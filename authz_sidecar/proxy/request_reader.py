@@ -38,7 +38,8 @@ class RequestReader:
         """No further request can follow: a fault, the last one of the connection, or an upgrade."""
         self._limits = limits
         self._parser = HttpRequestParser(self)
-        self._unread = b""
+        self.unread = b""
+        """Bytes that wait here until the requests before them are handled."""
         self._target = b""
         self._fields: FieldList = []
         self._request: IncomingRequest | None = None
@@ -52,25 +53,20 @@ class RequestReader:
             return False
         return bool(self._overhead or self._target or self._fields)
 
-    @property
-    def stalled(self) -> bool:
-        """Whether bytes wait here unread."""
-        return bool(self._unread)
-
     def feed(self, data: bytes) -> None:
         """Read on, until a whole request waits to be taken."""
-        if len(data) <= SLICE_BYTES and not (self._unread or self.requests or self.ended):
+        if len(data) <= SLICE_BYTES and not (self.unread or self.requests or self.ended):
             self._feed(data)
         else:
             self._feed_slices(data)
 
     def resume(self) -> None:
         """Read on from what was left unread."""
-        if self._unread:
+        if self.unread:
             self._feed_slices(b"")
 
     def _feed_slices(self, data: bytes) -> None:
-        data, self._unread = self._unread + data, b""
+        data, self.unread = self.unread + data, b""
         position, size = 0, len(data)
         while position < size and not self.ended and not (self.requests and self.requests[0].complete):
             end = size if self._in_large_body(size - position) else position + SLICE_BYTES
@@ -78,11 +74,11 @@ class RequestReader:
             position += len(piece)
             self._feed(piece)
         if not self.ended or self._upgrading:
-            self._unread += data[position:]
+            self.unread += data[position:]
 
     def take_unread(self) -> bytes:
         """What followed an upgrade request: the first bytes of the other protocol."""
-        unread, self._unread = self._unread, b""
+        unread, self.unread = self.unread, b""
         return unread
 
     @property
@@ -122,7 +118,7 @@ class RequestReader:
     def fail(self, fault: Fault) -> None:
         """Give the message that is arriving a fault; nothing after it can be understood."""
         request = self._request
-        self.ended, self._unread = True, b""
+        self.ended, self.unread = True, b""
         if request is None or (request.complete and request.keep_alive):
             request = IncomingRequest("", b"", 1, fields.of_request([]), keep_alive=False)
             self.requests.append(request)
@@ -138,7 +134,7 @@ class RequestReader:
         assert request is not None  # noqa: S101 (llhttp reports an upgrade after a head)
         if request.upgrade or request.method == "CONNECT":
             request.keep_alive, request.complete, self.ended = False, True, True
-            self._unread = rest if request.upgrade else b""
+            self.unread = rest if request.upgrade else b""
             return
         self._parser = HttpRequestParser(self)
         if request.framing is Framing.NONE or (request.framing is Framing.LENGTH and request.length == 0):

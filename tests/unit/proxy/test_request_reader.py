@@ -24,7 +24,7 @@ def read(data: bytes, limits: ProxyLimits | None = None, cuts: tuple[int, ...] =
     found: list[IncomingRequest] = []
 
     def take() -> None:
-        while reader.requests or (reader.stalled and not reader.ended):
+        while reader.requests or (reader.unread and not reader.ended):
             if not reader.requests:
                 reader.resume()
                 continue
@@ -206,7 +206,7 @@ def test_pipelined_requests_are_not_read_far_ahead() -> None:
     reader = RequestReader(ProxyLimits())
     reader.feed((GET + END) * 10_000)
     assert len(reader.requests) <= 4096 // len(GET)
-    assert reader.stalled
+    assert reader.unread
 
 
 def test_nothing_is_read_after_the_last_request() -> None:
