@@ -11,7 +11,7 @@ import re
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -52,12 +52,16 @@ class Tap(Upstream):
 
 
 async def _pump(source: Peer, sink: Peer) -> None:
-    with suppress(ConnectionError, EOFError):
+    """Until one of them ends, as it ended: in order, or with a reset."""
+    try:
         while True:
             data = await source.read()
             source.received += data
             await sink.send(data)
-    sink.close()
+    except EOFError:
+        sink.close()
+    except ConnectionError:
+        sink.reset()
 
 
 @dataclass
