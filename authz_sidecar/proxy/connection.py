@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from contextlib import suppress
 from typing import Final, cast
 
@@ -10,6 +12,9 @@ MOST_PIECES: Final = 8
 """So many do not wait for the end of the turn: whoever reads nothing must be noticed within it."""
 LARGE_BYTES: Final = 16 * 1024
 """A piece like this is worth a wake-up of its own, and would only take up memory."""
+
+
+_RESET: Final = struct.pack("ii", 1, 0)
 
 
 class Outbox:
@@ -68,6 +73,16 @@ class Connection(asyncio.Protocol):
         if self._transport is not None and self._transport.can_write_eof():
             with suppress(OSError):
                 self._transport.write_eof()
+
+    def reset(self) -> None:
+        """Close so that the other end cannot take what it has for the whole (with RST where possible)."""
+        self.flush()
+        if self._transport is not None:
+            connection = self._transport.get_extra_info("socket")
+            if connection is not None and connection.family != socket.AF_UNIX:
+                with suppress(OSError):
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self._transport.abort()
 
     def read(self, reading: bool) -> None:
         """Pause, and go on."""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from authz_sidecar.proxy.connection import Connection
@@ -19,7 +16,6 @@ if TYPE_CHECKING:
     from authz_sidecar.proxy.engine import ProxyServer
 
 REQUEST_TIMEOUT: Final = Fault(408, "request_timeout", "the request did not arrive in time")
-_RESET: Final = struct.pack("ii", 1, 0)
 
 
 class Downstream(Connection):
@@ -129,16 +125,6 @@ class Downstream(Connection):
         if self._transport is not None:
             self.deadline = self._server.deadline(self._limits.write_seconds)
             self._transport.close()
-
-    def reset(self) -> None:
-        """Close so that the client cannot take what it has for the whole (with RST where possible)."""
-        self.flush()
-        if self._transport is not None:
-            connection = self._transport.get_extra_info("socket")
-            if connection is not None and connection.family != socket.AF_UNIX:
-                with suppress(OSError):
-                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            self._transport.abort()
 
     # the server calls these
 

@@ -119,10 +119,22 @@ class UpstreamConnection(Connection):
             self.deadline = NEVER
 
     def close(self) -> None:
-        """Drop the connection and what waits on it; its user hears nothing more."""
-        self._user = None
-        if self._transport is not None:
+        """Drop the connection and what waits on it; its user hears nothing more.
+
+        Half a body followed by an end is a whole one to servers that do not count (gunicorn): a request
+        that was refused in the middle would take effect. A reset cannot be mistaken.
+        """
+        user, self._user = self._user, None
+        self._unsent = []
+        if user is not None and not self._tunnel and not self._answered:
+            self.reset()
+        elif self._transport is not None:
             self._transport.abort()
+
+    @property
+    def _answered(self) -> bool:
+        response = self.reader.response
+        return self._request_sent and response is not None and response.complete
 
     def expire(self) -> None:
         user = self._user
