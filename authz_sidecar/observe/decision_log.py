@@ -11,7 +11,7 @@ from queue import Full, Queue
 from threading import Thread
 from typing import Any, TextIO
 
-from authz_sidecar.core.types import Decision, Failure
+from authz_sidecar.core.types import FORWARDED, Decision, Failure
 
 QUEUE_LINES = 10_000
 STOP_SECONDS = 5.0
@@ -47,7 +47,7 @@ class DecisionLog:
 
     def record(self, decision: Decision) -> None:
         """Queue a decision; never blocks."""
-        if not decision.verdict.allowed or self._sampled():
+        if decision.verdict.code not in FORWARDED or self._sampled():
             self._put(decision)
 
     def record_failure(self, failure: Failure) -> None:

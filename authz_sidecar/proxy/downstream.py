@@ -214,7 +214,7 @@ class Downstream(Connection):
         reader = self._reader
         if self._transport is None or not self.keep_alive or not self._writable:
             return False
-        if not reader.requests:
+        if not reader.requests and reader.unread:
             reader.resume()
         if not reader.requests:
             if self._eof:

@@ -13,7 +13,7 @@ from authz_sidecar.core.errors import UpstreamError, UpstreamUnreachable
 from authz_sidecar.core.types import Code, Decision, Failure, Pending, Question, RequestHead, Verdict
 from authz_sidecar.pipeline import STATUS
 from authz_sidecar.proxy import framing, refusals
-from authz_sidecar.proxy.messages import Fault, Framing, IncomingRequest, IncomingResponse
+from authz_sidecar.proxy.messages import CHUNKED, CLOSE, Fault, IncomingRequest, IncomingResponse
 from authz_sidecar.proxy.refusals import Answer
 from authz_sidecar.proxy.tunnel import Tunnel
 from authz_sidecar.proxy.upstream import UpstreamConnection
@@ -39,6 +39,8 @@ class Exchange:
     _connection: UpstreamConnection | None = None
     _task: asyncio.Task[None] | None = None
     _tunnel: Tunnel | None = None
+    _upgrade = False
+    """Whether it may go on as WebSocket: only where a rule governs the request."""
     _reconnected = False
     _request_sent = False
     _head_sent = False
@@ -81,8 +83,9 @@ class Exchange:
 
     def _decided(self, decision: Decision) -> None:
         self._decision = decision
+        self._upgrade = self.request.upgrade and decision.rule is not None
         self._server.observer.decided(decision, self._server.clock.monotonic() - self._started)
-        if not decision.forward:
+        if decision.status:
             self._answer(refusals.refusal(decision))
             return
         if decision.identity is not None:
@@ -101,11 +104,6 @@ class Exchange:
         else:
             self._begin(connection, unsent)
             self._client.update()
-
-    @property
-    def _upgrade(self) -> bool:
-        """An upgrade goes on only where a rule governs the request."""
-        return self.request.upgrade and self._decision is not None and self._decision.rule is not None
 
     def _head(self) -> bytes:
         """What the upstream is told of the request."""
@@ -140,7 +138,7 @@ class Exchange:
         request, connection = self.request, self._connection
         assert connection is not None  # noqa: S101 (callers have one)
         data = request.take_body()
-        if request.framing is Framing.CHUNKED:
+        if request.framing is CHUNKED:
             data = framing.chunk(data)
             if request.complete:
                 data += framing.last_chunk(headers.forwarded_trailers(request.trailers))
@@ -207,14 +205,13 @@ class Exchange:
     def _relay(self, response: IncomingResponse) -> None:
         """Send on what has arrived."""
         begins = not self._head_sent
-        if begins:
-            self._client.write(self._response_head(response))
+        head = self._response_head(response) if begins else b""
         body = response.take_body()
         if self._chunked:
             body = framing.chunk(body)
             if response.complete:
                 body += framing.last_chunk(headers.forwarded_trailers(response.trailers))
-        self._client.write(body)
+        self._client.write(head + body)
         if response.complete:
             self._finish(response.status)
         elif self._revoked and begins:
@@ -223,7 +220,7 @@ class Exchange:
     def _response_head(self, response: IncomingResponse) -> bytes:
         self._head_sent = True
         client, modern = self._client, self.request.minor == 1
-        endless = response.framing in (Framing.CHUNKED, Framing.CLOSE)
+        endless = response.framing in (CHUNKED, CLOSE)
         self._chunked = endless and modern
         if endless and not modern:
             client.keep_alive = False

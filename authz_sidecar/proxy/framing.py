@@ -11,7 +11,16 @@ from typing import Final
 
 from authz_sidecar.core import fields
 from authz_sidecar.core.fields import FieldList
-from authz_sidecar.proxy.messages import Fault, Framing, IncomingRequest, IncomingResponse, Message
+from authz_sidecar.proxy.messages import (
+    CHUNKED,
+    CLOSE,
+    LENGTH,
+    NONE,
+    Fault,
+    IncomingRequest,
+    IncomingResponse,
+    Message,
+)
 
 MALFORMED: Final = Fault(400, "malformed_request", "this is not a well-formed HTTP/1.1 request")
 HOST_MISSING: Final = Fault(400, "malformed_request", "HTTP/1.1 requires a Host header")
@@ -21,7 +30,7 @@ CODING_UNSUPPORTED: Final = Fault(
 
 CRLF: Final = b"\r\n"
 _LINE: Final = b": ".join
-_LENGTH: Final = frozenset({b"content-length"})
+_CONTENT_LENGTH: Final = frozenset({b"content-length"})
 _BODILESS: Final = frozenset({101, 204, 304})
 """Statuses of answers that never have a body (RFC 9110 §6.4.1)."""
 
@@ -37,8 +46,8 @@ def frame_request(request: IncomingRequest) -> Fault | None:
     if codings is not None:
         if not _only_chunked(codings) or request.minor == 0:
             return CODING_UNSUPPORTED
-        request.framing = Framing.CHUNKED
-    if b"upgrade" in noted and request.method == "GET" and request.framing is Framing.NONE:
+        request.framing = CHUNKED
+    if b"upgrade" in noted and request.method == "GET" and request.framing is NONE:
         request.upgrade = noted[b"upgrade"][-1].lower() == b"websocket"
     return None
 
@@ -46,16 +55,16 @@ def frame_request(request: IncomingRequest) -> Fault | None:
 def frame_response(response: IncomingResponse, *, to_head: bool) -> bool:
     """Fill in how the body ends; false when that cannot be known for sure."""
     noted = response.fields.noted
-    response.framing = Framing.CLOSE
+    response.framing = CLOSE
     if b"content-length" in noted:
         _take_length(response)
     codings = noted.get(b"transfer-encoding")
     if codings is not None:
         if not _only_chunked(codings) or response.minor == 0:
             return False
-        response.framing = Framing.CHUNKED
+        response.framing = CHUNKED
     if to_head or response.status in _BODILESS:
-        response.framing = Framing.NONE
+        response.framing = NONE
     return True
 
 
@@ -63,7 +72,7 @@ def request_head(request: IncomingRequest, sent_on: FieldList, authority: bytes,
     """The head to send upstream. `sent_on` are the fields that go on, without this hop's own."""
     lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.target), *map(_LINE, sent_on)]
     noted = request.fields.noted
-    if request.framing is Framing.CHUNKED:
+    if request.framing is CHUNKED:
         lines.append(b"Transfer-Encoding: chunked")
     if b"host" not in noted:
         lines.append(b"Host: " + authority)
@@ -78,7 +87,7 @@ def request_head(request: IncomingRequest, sent_on: FieldList, authority: bytes,
 def response_head(status: int, reason: bytes, sent_on: FieldList, hop: tuple[bytes, ...]) -> bytes:
     """The head to send downstream. `hop` holds this hop's own fields as lines."""
     if status < 200 or status == 204:  # never a body, whatever it says (RFC 9110 §8.6)
-        sent_on = fields.without(sent_on, _LENGTH)
+        sent_on = fields.without(sent_on, _CONTENT_LENGTH)
     return CRLF.join([b"HTTP/1.1 %d %b" % (status, reason), *map(_LINE, sent_on), *hop, CRLF])
 
 
@@ -97,7 +106,7 @@ def last_chunk(trailers: FieldList) -> bytes:
 def _take_length(message: Message) -> None:
     """llhttp has let one Content-Length of digits pass; others get it written in the one usual way."""
     (value,) = message.fields.noted[b"content-length"]
-    message.framing, message.length = Framing.LENGTH, int(value)
+    message.framing, message.length = LENGTH, int(value)
     usual = b"%d" % message.length
     if value != usual:
         message.fields.kept = [

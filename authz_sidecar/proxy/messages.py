@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Final
 
 from authz_sidecar.core.fields import FieldList, Fields
 
@@ -15,6 +16,13 @@ class Framing(Enum):
     LENGTH = auto()
     CHUNKED = auto()
     CLOSE = auto()
+
+
+# By these names, because an enumeration looks its members up each time they are named.
+NONE: Final = Framing.NONE
+LENGTH: Final = Framing.LENGTH
+CHUNKED: Final = Framing.CHUNKED
+CLOSE: Final = Framing.CLOSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,7 @@ class Message:
     What is rare stays on the class until it happens: a message is made twice a request.
     """
 
-    framing = Framing.NONE
+    framing: Framing = NONE
     length = 0
     """What Content-Length says; 0 without one."""
     complete = False

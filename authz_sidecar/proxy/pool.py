@@ -127,7 +127,7 @@ class UpstreamPool:
         idle = self._idle
         while idle:
             connection = idle[-1]
-            if connection.usable:
+            if connection.usable():
                 if not repeatable and self.now() - connection.idle_since > FRESH_SECONDS:
                     return None
                 return idle.pop()

@@ -16,7 +16,7 @@ from authz_sidecar.core import fields
 from authz_sidecar.core.fields import FieldList
 from authz_sidecar.core.limits import ProxyLimits
 from authz_sidecar.proxy import framing
-from authz_sidecar.proxy.messages import Fault, Framing, IncomingRequest
+from authz_sidecar.proxy.messages import CHUNKED, LENGTH, NONE, Fault, IncomingRequest
 
 SLICE_BYTES: Final = 4096
 """llhttp cannot be paused from Python, so bytes that may hold many requests are fed a little at a time."""
@@ -62,8 +62,7 @@ class RequestReader:
 
     def resume(self) -> None:
         """Read on from what was left unread."""
-        if self.unread:
-            self._feed_slices(b"")
+        self._feed_slices(b"")
 
     def _feed_slices(self, data: bytes) -> None:
         data, self.unread = self.unread + data, b""
@@ -93,7 +92,7 @@ class RequestReader:
         return (
             request is not None
             and not request.complete
-            and request.framing is Framing.LENGTH
+            and request.framing is LENGTH
             and request.length - request.received >= size
         )
 
@@ -137,7 +136,7 @@ class RequestReader:
             self.unread = rest if request.upgrade else b""
             return
         self._parser = HttpRequestParser(self)
-        if request.framing is Framing.NONE or (request.framing is Framing.LENGTH and request.length == 0):
+        if request.framing is NONE or (request.framing is LENGTH and request.length == 0):
             request.complete = True
         else:
             self._reread_body(request)
@@ -149,7 +148,7 @@ class RequestReader:
         """Put the new parser where the old one would have been: at the start of this request's body."""
         field = (
             b"Transfer-Encoding: chunked"
-            if request.framing is Framing.CHUNKED
+            if request.framing is CHUNKED
             else b"Content-Length: %d" % request.length
         )
         self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: -\r\n" + field + framing.CRLF * 2)

@@ -8,7 +8,7 @@ from authz_sidecar.core import fields
 from authz_sidecar.core.fields import FieldList
 from authz_sidecar.core.limits import ProxyLimits
 from authz_sidecar.proxy import framing
-from authz_sidecar.proxy.messages import Framing, IncomingResponse, Interim
+from authz_sidecar.proxy.messages import CLOSE, NONE, IncomingResponse, Interim
 
 
 class ResponseReader:
@@ -25,26 +25,22 @@ class ResponseReader:
         self._parser = HttpResponseParser(self)
         self._to_head = False
         self._upgrade = False
-        self._awaiting = False
+        self.awaiting = False
+        """A request is sent and its answer has not come in full."""
         self._reason = b""
         self._fields: FieldList = []
         self._overhead = 0
-
-    @property
-    def idle(self) -> bool:
-        """Whether the next bytes can only be an answer to the next request."""
-        return not self._awaiting and not self.broken
 
     def expect(self, *, to_head: bool, upgrade: bool = False) -> None:
         """A request is sent: with HEAD no body follows its answer, with an upgrade 101 may."""
         self.response = None
         self._to_head = to_head
         self._upgrade = upgrade
-        self._awaiting = True
+        self.awaiting = True
 
     def feed(self, data: bytes) -> None:
         """Read on. `interims`, `response` and `broken` say what was found."""
-        if not self._awaiting:
+        if not self.awaiting:
             self.broken = True
             return
         self._overhead += len(data)
@@ -57,24 +53,24 @@ class ResponseReader:
         else:
             if self._overhead > self._limits.head_bytes:
                 self.broken = True
-        if self._to_head and not self._awaiting:
+        if self._to_head and not self.awaiting:
             self._parser = HttpResponseParser(self)  # llhttp waits for a body that HEAD never gets
 
     def eof(self) -> None:
         """The upstream sends no more: the end of a body that only this can end, or a broken answer."""
         response = self.response
-        if response is not None and not response.complete and response.framing is Framing.CLOSE:
+        if response is not None and not response.complete and response.framing is CLOSE:
             self._complete(response)
         self.broken = True
 
     def _complete(self, response: IncomingResponse) -> None:
         response.complete = True
-        self._awaiting = False
+        self.awaiting = False
 
     # llhttp calls these
 
     def on_message_begin(self) -> None:
-        if not self._awaiting:
+        if not self.awaiting:
             self.broken = True  # the start of an answer to nothing: it must not become the next one's
 
     def on_status(self, part: bytes) -> None:
@@ -84,7 +80,7 @@ class ResponseReader:
         self._fields.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
-        if not self._awaiting:
+        if not self.awaiting:
             raise HttpParserError("a second response to one request")
         parser = self._parser
         status, reason, sorted_fields = (
@@ -106,7 +102,7 @@ class ResponseReader:
         if not framing.frame_response(response, to_head=self._to_head):
             raise HttpParserError("the end of the body is not certain")
         self.response = response
-        if response.framing is Framing.NONE and self._to_head:
+        if response.framing is NONE and self._to_head:
             self._complete(response)
 
     def on_body(self, part: bytes) -> None:

@@ -69,11 +69,12 @@ class UpstreamConnection(Connection):
         """Whether a byte of the request has been handed over."""
         self._request_sent = False
 
-    @property
     def usable(self) -> bool:
         """Whether another request may be sent."""
-        transport = self._transport
-        return transport is not None and not transport.is_closing() and self.reader.idle and self._writable
+        transport, reader = self._transport, self.reader
+        if transport is None or reader.awaiting or reader.broken:
+            return False
+        return self._writable and not transport.is_closing()
 
     def begin(self, user: UpstreamUser, *, to_head: bool, upgrade: bool) -> None:
         """Work for `user` until `end` or `close`."""

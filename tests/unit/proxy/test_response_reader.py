@@ -56,7 +56,7 @@ def test_complete(data: bytes, body: bytes, keep_alive: bool, bytewise: bool) ->
 def test_head_has_no_body_and_the_connection_goes_on(field: bytes, bytewise: bool) -> None:
     reader = read(OK + field + b"\r\n\r\n", to_head=True, bytewise=bytewise)
     assert reader.response is not None
-    assert (reader.response.complete, reader.idle) == (True, True)
+    assert (reader.response.complete, reader.broken, reader.awaiting) == (True, False, False)
     reader.expect(to_head=False)
     reader.feed(OK + b"Content-Length: 1\r\n\r\nx")
     assert reader.response.take_body() == b"x"
@@ -125,12 +125,13 @@ def test_broken(data: bytes) -> None:
 def test_what_follows_a_response_breaks_the_connection_not_the_response(data: bytes, to_head: bool) -> None:
     reader = read(data, to_head=to_head)
     assert reader.response is not None
-    assert (reader.response.complete, reader.broken, reader.idle) == (True, True, False)
+    assert (reader.response.complete, reader.broken) == (True, True)
 
 
 def test_bytes_between_two_requests_break_the_connection() -> None:
     reader = read(OK + b"Content-Length: 0\r\n\r\n")
-    assert reader.idle
+    assert not reader.awaiting
+    assert not reader.broken
     reader.feed(b"HTTP/1.1 200 OK\r\n")
     assert reader.broken
 
