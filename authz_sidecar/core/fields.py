@@ -108,7 +108,7 @@ _OVERRIDES: Final = frozenset({METHOD_OVERRIDE, b"x-http-method", b"x-method-ove
 _FORWARDING: Final = frozenset({b"forwarded", b"x-real-ip", b"x-original-url", b"x-rewrite-url"})
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _in_request(name: bytes) -> Meaning | None:
     folded, lower = fold(name), name.lower()
     if folded in _OVERRIDES:
@@ -122,7 +122,7 @@ def _in_request(name: bytes) -> Meaning | None:
     return Meaning(lower, kept=True) if lower in _READ_HERE else None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _in_response(name: bytes) -> Meaning | None:
     lower = name.lower()
     if lower == b"connection" or lower in HOP_BY_HOP:

@@ -11,7 +11,8 @@ from typing import Final, cast
 MOST_PIECES: Final = 8
 """So many do not wait for the end of the turn: whoever reads nothing must be noticed within it."""
 LARGE_BYTES: Final = 16 * 1024
-"""A piece like this is worth a wake-up of its own, and would only take up memory."""
+"""A piece like this is worth a wake-up of its own, and would only take up memory. Only the first piece of
+a message waits whatever its size: its connection may turn out to have ended."""
 
 
 _RESET: Final = struct.pack("ii", 1, 0)
@@ -46,7 +47,9 @@ class Connection(asyncio.Protocol):
         self._outbox = outbox
         self._unsent: list[bytes] = []
         self._transport: asyncio.Transport | None = None
-        self._writable = True
+        self._used = True
+        """Whether the other end has been handed a byte of the message that is under way."""
+        self.writable = True
 
     def opened(self, transport: asyncio.BaseTransport, high_water_bytes: int) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -57,14 +60,14 @@ class Connection(asyncio.Protocol):
             if not self._unsent:
                 self._outbox.add(self)
             self._unsent.append(data)
-            if len(self._unsent) == MOST_PIECES or len(data) > LARGE_BYTES:
+            if len(self._unsent) == MOST_PIECES or (self._used and len(data) > LARGE_BYTES):
                 self.flush()
 
     def flush(self) -> None:
         """Hand what was written to the kernel now."""
         unsent = self._unsent
         if unsent and self._transport is not None:
-            self._unsent = []
+            self._unsent, self._used = [], True
             self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
 
     def write_eof(self) -> None:

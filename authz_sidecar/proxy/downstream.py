@@ -115,7 +115,7 @@ class Downstream(Connection):
         self._tunnel = tunnel
         self.deadline = NEVER
         tunnel.start(self._reader.take_unread())
-        if not self._writable:
+        if not self.writable:
             tunnel.client_writable(False)
         self.update()
 
@@ -143,7 +143,7 @@ class Downstream(Connection):
         """The deadline has passed: say so where someone may still listen."""
         exchange, transport = self._exchange, self._transport
         closing = transport is not None and transport.is_closing()
-        if closing or self._lingering or not self._writable or self._tunnel is not None:
+        if closing or self._lingering or not self.writable or self._tunnel is not None:
             self._abort()
         elif exchange is not None:
             exchange.fail(REQUEST_TIMEOUT)
@@ -173,7 +173,7 @@ class Downstream(Connection):
     def _set_deadline(self, exchange: Exchange | None) -> None:
         """Silence is limited where it is the client's turn: to send what it began, or to read."""
         limits = self._limits
-        if not self._writable:
+        if not self.writable:
             self.deadline = self._server.deadline(limits.write_seconds)
         elif self._tunnel is not None:
             self.deadline = NEVER
@@ -188,7 +188,7 @@ class Downstream(Connection):
             self.deadline = self._server.deadline(limits.head_seconds)
 
     def _set_writable(self, writable: bool) -> None:
-        self._writable = writable
+        self.writable = writable
         if self._tunnel is not None:
             self._tunnel.client_writable(writable)
         elif self._exchange is not None:
@@ -212,7 +212,7 @@ class Downstream(Connection):
     def _next(self) -> bool:
         """Start the next request, if there is one and its answer can be written."""
         reader = self._reader
-        if self._transport is None or not self.keep_alive or not self._writable:
+        if self._transport is None or not self.keep_alive or not self.writable:
             return False
         if not reader.requests and reader.unread:
             reader.resume()

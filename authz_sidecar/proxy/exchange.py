@@ -103,7 +103,6 @@ class Exchange:
             self.upstream_failed(error)
         else:
             self._begin(connection, unsent)
-            self._client.update()
 
     def _head(self) -> bytes:
         """What the upstream is told of the request."""
@@ -120,11 +119,14 @@ class Exchange:
     def _begin(self, connection: UpstreamConnection, unsent: bytes) -> None:
         self._connection = connection
         connection.begin(self, to_head=self.request.method == "HEAD", upgrade=self._upgrade)
+        if not self._client.writable:
+            connection.set_reading(False)
         if self._request_sent:
             connection.write(unsent)
             connection.await_response()
         else:
             self._send(unsent)
+        self._client.update()
 
     def request_readable(self) -> None:
         """More of the request has arrived, or what arrived is wrong."""
@@ -281,7 +283,7 @@ class Exchange:
             verdict=verdict, status=STATUS[verdict.code], revoking=True
         )
         self._server.observer.decided(revoked, 0.0)
-        if self._tunnel is None and self._request_sent:
+        if self._tunnel is None and self._connection is not None and self._request_sent:
             self._limit_answer()
         else:
             self._answer(refusals.refusal(revoked))

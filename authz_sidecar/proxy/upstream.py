@@ -65,8 +65,6 @@ class UpstreamConnection(Connection):
         self._limits = limits
         self._user: UpstreamUser | None = None
         self._tunnel = False
-        self._used = False
-        """Whether a byte of the request has been handed over."""
         self._request_sent = False
 
     def usable(self) -> bool:
@@ -74,7 +72,7 @@ class UpstreamConnection(Connection):
         transport, reader = self._transport, self.reader
         if transport is None or reader.awaiting or reader.broken:
             return False
-        return self._writable and not transport.is_closing()
+        return self.writable and not transport.is_closing()
 
     def begin(self, user: UpstreamUser, *, to_head: bool, upgrade: bool) -> None:
         """Work for `user` until `end` or `close`."""
@@ -89,7 +87,8 @@ class UpstreamConnection(Connection):
         self._settle()
 
     def rest(self) -> None:
-        """Wait for another user."""
+        """Wait for another user. What an early answer left behind must not go out with the next request."""
+        self.flush()
         self._user = None
         if not self.reading:
             self.set_reading(True)
@@ -102,10 +101,6 @@ class UpstreamConnection(Connection):
         unread, self.reader.unread = self.reader.unread, b""
         return unread
 
-    def flush(self) -> None:
-        self._used = True
-        super().flush()
-
     def set_reading(self, reading: bool) -> None:
         """Pause while the client is slow, and go on."""
         self.read(reading)
@@ -113,7 +108,7 @@ class UpstreamConnection(Connection):
 
     def _settle(self) -> None:
         """Limit the upstream's silence when it is its turn: to answer, or to take what waits for it."""
-        its_turn = self.reading and (self._request_sent or not self._writable)
+        its_turn = self.reading and (self._request_sent or not self.writable)
         if its_turn and not self._tunnel:
             self.deadline = self._home.deadline(self._limits.response_seconds)
         else:
@@ -191,7 +186,7 @@ class UpstreamConnection(Connection):
         self._set_writable(True)
 
     def _set_writable(self, writable: bool) -> None:
-        self._writable = writable
+        self.writable = writable
         self._settle()
         if self._user is not None:
             self._user.upstream_writable(writable)
