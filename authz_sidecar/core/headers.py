@@ -126,7 +126,7 @@ def _options(value: bytes) -> frozenset[bytes]:
     return frozenset(option.strip(b" \t") for option in value.lower().split(b","))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _removed(value: bytes) -> frozenset[bytes]:
     return _options(value) - _IGNORED_OPTIONS
 

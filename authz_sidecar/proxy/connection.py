@@ -14,7 +14,6 @@ LARGE_BYTES: Final = 16 * 1024
 """A piece like this is worth a wake-up of its own, and would only take up memory. Only the first piece of
 a message waits whatever its size: its connection may turn out to have ended."""
 
-
 _RESET: Final = struct.pack("ii", 1, 0)
 
 

@@ -40,13 +40,8 @@ def frame_request(request: IncomingRequest) -> Fault | None:
     noted = request.fields.noted
     if b"host" not in noted and request.minor == 1:
         return HOST_MISSING
-    if b"content-length" in noted:
-        _take_length(request)
-    codings = noted.get(b"transfer-encoding")
-    if codings is not None:
-        if not _only_chunked(codings) or request.minor == 0:
-            return CODING_UNSUPPORTED
-        request.framing = CHUNKED
+    if not _take_framing(request):
+        return CODING_UNSUPPORTED
     if b"upgrade" in noted and request.method == "GET" and request.framing is NONE:
         request.upgrade = noted[b"upgrade"][-1].lower() == b"websocket"
     return None
@@ -54,15 +49,9 @@ def frame_request(request: IncomingRequest) -> Fault | None:
 
 def frame_response(response: IncomingResponse, *, to_head: bool) -> bool:
     """Fill in how the body ends; false when that cannot be known for sure."""
-    noted = response.fields.noted
     response.framing = CLOSE
-    if b"content-length" in noted:
-        _take_length(response)
-    codings = noted.get(b"transfer-encoding")
-    if codings is not None:
-        if not _only_chunked(codings) or response.minor == 0:
-            return False
-        response.framing = CHUNKED
+    if not _take_framing(response):
+        return False
     if to_head or response.status in _BODILESS:
         response.framing = NONE
     return True
@@ -103,6 +92,19 @@ def last_chunk(trailers: FieldList) -> bytes:
     return b"".join([b"0\r\n", *(b"%b: %b\r\n" % field for field in trailers), CRLF])
 
 
+def _take_framing(message: Message) -> bool:
+    """Fill in what the fields say of the body's end; false when it has a coding that is not understood."""
+    noted = message.fields.noted
+    if b"content-length" in noted:
+        _take_length(message)
+    codings = noted.get(b"transfer-encoding")
+    if codings is not None:
+        if message.minor == 0 or len(codings) != 1 or codings[0].lower() != b"chunked":
+            return False
+        message.framing = CHUNKED
+    return True
+
+
 def _take_length(message: Message) -> None:
     """llhttp has let one Content-Length of digits pass; others get it written in the one usual way."""
     (value,) = message.fields.noted[b"content-length"]
@@ -113,7 +115,3 @@ def _take_length(message: Message) -> None:
             (name, usual if name.lower() == b"content-length" else other)
             for name, other in message.fields.kept
         ]
-
-
-def _only_chunked(codings: list[bytes]) -> bool:
-    return len(codings) == 1 and codings[0].lower() == b"chunked"
