@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 
+from changelog import clock
 from changelog.selectors import revision_token
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -30,16 +32,17 @@ class RevisionHeaderMiddleware:
         writes = _Writes()
         with connection.execute_wrapper(writes):
             response = self.get_response(request)
-        if writes.seen and response.status_code < 400 and (token := revision_token()):
+        if writes.since and response.status_code < 400 and (token := revision_token(writes.since)):
             response.headers["Authz-Revision"] = token
         return response
 
 
 class _Writes:
-    """Notices statements that write."""
+    """Notices when, on the database's clock, the first statement was run that writes."""
 
-    seen = False
+    since: datetime | None = None
 
     def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-        self.seen = self.seen or not sql.lstrip(" \n(").upper().startswith(NOT_WRITING)
+        if self.since is None and not sql.lstrip(" \n(").upper().startswith(NOT_WRITING):
+            self.since = clock.now()
         return execute(sql, params, many, context)

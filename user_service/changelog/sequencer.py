@@ -5,15 +5,18 @@ results. States are computed from that one snapshot, so a transaction that touch
 never seen half-applied. Only marks visible in the snapshot are deleted, so a change that commits
 meanwhile keeps its mark for the next run. No ordinary transaction ever holds the lock.
 
-The only exception to atomicity: a run takes at most `LIMIT` entities. When more are pending, the
-transactions that touch the fewest go first, whole as far as they fit: an import of 50,000 users neither
-delays a revocation nor holds the lock for long. A larger transaction becomes several revisions, in the
-order of its statements. (SQLite does not number transactions: there all pending marks count as one.)
+The only exception to atomicity: when more than `LIMIT` entities are pending, a run takes the smallest
+transactions, and then the next larger one or a part of it: an import of 50,000 users neither delays a
+revocation, nor is delayed for ever by small changes, nor holds the lock for long. A transaction of more than
+`LIMIT` entities becomes several revisions, in the order of its statements; an entity that several of those
+pending have changed is shown as the last of them left it. (SQLite does not number transactions: there all
+pending marks count as one.)
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from datetime import datetime
 
 from django.db.models import Count, Min, Q, QuerySet
@@ -25,31 +28,45 @@ from changelog.states import Key
 from changelog.transactions import refuse_inside_transaction, sequencing
 
 LIMIT = 1000
-"""Entities in one run, and in one revision."""
-PART = 250
+"""Entities of a transaction that is surely one revision."""
+PART = 500
 """Entities taken at a time from a transaction that has more: the lock is held only briefly."""
+SMALL = 250
+"""Marks of small transactions that one run takes before any larger one."""
+LARGEST = LIMIT + SMALL
+"""Entities in one revision."""
+LARGEST_SIZE = 2_000_000
+"""Characters of their states: brokers and sidecars have a limit for one message."""
 
 
-def sequence(within: float = 5.0) -> Head:
+def sequence(within: float = 5.0, since: datetime | None = None) -> Head:
     """Bring the log up to date: the head returned contains every change committed before the call.
 
-    Raises `SequencingFailed` when that takes longer than `within` seconds or the connection is inside a
+    With `since`, on the database's clock: those that were written since then suffice. Raises
+    `SequencingFailed` when that takes longer than `within` seconds or the connection is inside a
     transaction, and Django's `DatabaseError`.
     """
     deadline = time.monotonic() + within
-    while not run(within=deadline - time.monotonic()):
+    while not (_nothing_pending(since) or run(within=deadline - time.monotonic())):
         if time.monotonic() > deadline:
             raise SequencingFailed(f"more changes are pending than could be sequenced in {within:g} s")
     return Head.objects.get()
 
 
-def run(within: float = 5.0) -> bool:
-    """One run. True when the log then contains every change committed before the call."""
+def _nothing_pending(since: datetime | None) -> bool:
+    return since is not None and not Mark.objects.filter(marked_at__gte=since).exists()
+
+
+def run(within: float = 5.0, *, hurried: bool = False) -> bool:
+    """One run. True when the log then contains every change committed before the call.
+
+    `hurried`: while a lot is pending, small transactions are enough.
+    """
     refuse_inside_transaction()
     if not Mark.objects.exists():
         return True
     with sequencing(within):
-        pending, complete = _pending()
+        pending, complete = _pending(hurried=hurried)
         changes = differences.find(pending)
         marks = Mark.objects.filter(_any_of(pending))
         if changes:
@@ -58,13 +75,17 @@ def run(within: float = 5.0) -> bool:
     return complete
 
 
-def _pending() -> tuple[list[Key], bool]:
+def _pending(*, hurried: bool) -> tuple[list[Key], bool]:
     """The entities of this run, and whether they are all that are marked."""
     entities = _entities(Mark.objects.all())
     if len(entities) <= LIMIT:
         return entities, True
-    entities = _entities(Mark.objects.filter(tx__in=_smallest_transactions()))
-    return entities if len(entities) <= LIMIT else entities[:PART], False
+    small, next_larger = _transactions()
+    entities = _entities(Mark.objects.filter(tx__in=small))
+    if hurried and entities:
+        return entities, False
+    more = _entities(Mark.objects.filter(tx=next_larger))
+    return [*entities, *(more if len(more) <= LIMIT else more[:PART])], False
 
 
 def _entities(marks: QuerySet[Mark]) -> list[Key]:
@@ -77,17 +98,17 @@ def _entities(marks: QuerySet[Mark]) -> list[Key]:
     return list(entities)
 
 
-def _smallest_transactions() -> list[int]:
-    """Those with the fewest marks, as many as surely fit into one run; at least one."""
-    chosen: list[int] = []
+def _transactions() -> tuple[list[int], int | None]:
+    """Those with the fewest marks, `SMALL` marks in all, and the next one."""
+    small: list[int] = []
     total = 0
     sizes = Mark.objects.values_list("tx").annotate(size=Count("id")).order_by("size", "tx")
-    for tx, size in sizes[:LIMIT]:
+    for tx, size in sizes[: SMALL + 1]:
         total += size
-        if chosen and total > LIMIT:
-            break
-        chosen.append(tx)
-    return chosen
+        if total > SMALL:
+            return small, tx
+        small.append(tx)
+    return small, None
 
 
 def _any_of(entities: list[Key]) -> Q:
@@ -102,8 +123,7 @@ def _log(changes: list[differences.Difference], marked_at: datetime) -> None:
     """Write the differences as the next revision, or as several when there are too many for one."""
     head = Head.objects.get()
     previous_at, at = head.newest.at, clock.now()
-    for start in range(0, len(changes), LIMIT):
-        part = changes[start : start + LIMIT]
+    for part in _parts(changes):
         head.revision += 1
         Revision.objects.create(
             revision=head.revision,
@@ -120,3 +140,15 @@ def _log(changes: list[differences.Difference], marked_at: datetime) -> None:
             update_fields=["revision", "state"],
         )
     head.save(update_fields=["revision"])
+
+
+def _parts(changes: list[differences.Difference]) -> Iterator[list[differences.Difference]]:
+    part: list[differences.Difference] = []
+    size = 0
+    for change in changes:
+        size += len(change.state or "")
+        if part and (len(part) == LARGEST or size > LARGEST_SIZE):
+            yield part
+            part, size = [], len(change.state or "")
+        part.append(change)
+    yield part

@@ -23,6 +23,9 @@ from changelog.problems import Problem
 from changelog.sequencer import sequence
 from changelog.transactions import one_snapshot
 
+ANSWER_SECONDS = 1.0
+"""How long an answer may wait for the log: while a lot is pending, sidecars must not occupy every thread."""
+
 logger = logging.getLogger(__name__)
 View = Callable[..., HttpResponseBase]
 
@@ -61,7 +64,7 @@ def sidecar_call(method: str) -> Callable[[View], View]:
 def present() -> Iterator[Present]:
     """The present state of the log, in one snapshot of the database."""
     now = clock.now()
-    sequence()
+    sequence(ANSWER_SECONDS)
     with one_snapshot():
         yield Present(Head.objects.get(), now)
 

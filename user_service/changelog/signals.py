@@ -6,11 +6,16 @@ by the relay, or before the next answer to a sidecar.
 
 from __future__ import annotations
 
-from django.db import transaction
+import logging
+
+from django.db import DatabaseError, connections, transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save
 
-from changelog.selectors import revision_token
+from changelog import sequencer
+from changelog.errors import SequencingFailed
 from changelog.watched import Watched
+
+logger = logging.getLogger(__name__)
 
 
 def connect() -> None:
@@ -23,4 +28,13 @@ def connect() -> None:
 
 
 def _after_commit(using: str, **_: object) -> None:
-    transaction.on_commit(revision_token, using=using, robust=True)
+    if not any(awaited is _advance for _, awaited, _ in connections[using].run_on_commit):
+        transaction.on_commit(_advance, using=using, robust=True)
+
+
+def _advance() -> None:
+    """One run takes what was just committed, whatever else is pending, unless it was a lot itself."""
+    try:
+        sequencer.run(within=1, hurried=True)
+    except (DatabaseError, SequencingFailed) as error:
+        logger.warning("The change log is behind, it will catch up: %s", error)

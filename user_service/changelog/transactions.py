@@ -11,7 +11,7 @@ from changelog.errors import SequencingFailed
 from changelog.models import Head
 
 FROZEN_AFTER = "2s"
-"""Idle for so long inside a run, whose steps take milliseconds; less than others wait for the lock."""
+"""Idle for so long inside a run, whose steps take milliseconds; less than the relay waits for the lock."""
 
 
 def refuse_inside_transaction() -> None:
