@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 
-from changelog import clock
+from changelog import sequencer
 from changelog.selectors import revision_token
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -32,17 +31,19 @@ class RevisionHeaderMiddleware:
         writes = _Writes()
         with connection.execute_wrapper(writes):
             response = self.get_response(request)
-        if writes.since and response.status_code < 400 and (token := revision_token(writes.since)):
+        if writes.since is None or response.status_code >= 400:
+            return response
+        if token := revision_token(writes.since):
             response.headers["Authz-Revision"] = token
         return response
 
 
 class _Writes:
-    """Notices when, on the database's clock, the first statement was run that writes."""
+    """Notices the first statement that writes, and which mark was the last one before it."""
 
-    since: datetime | None = None
+    since: int | None = None
 
     def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
         if self.since is None and not sql.lstrip(" \n(").upper().startswith(NOT_WRITING):
-            self.since = clock.now()
+            self.since = sequencer.last_mark()
         return execute(sql, params, many, context)

@@ -20,7 +20,7 @@ class Mark(models.Model):
 
     class Meta:
         indexes = (
-            models.Index(fields=["kind", "key"], name="changelog_mark_entity"),
+            models.Index(fields=["key", "kind"], name="changelog_mark_key"),
             models.Index(fields=["tx", "id"], name="changelog_mark_tx"),
         )
 

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from django.db import connection
 from django.db.models import Count, Min, Q, QuerySet
 
 from changelog import clock, differences
@@ -29,32 +30,63 @@ from changelog.transactions import refuse_inside_transaction, sequencing
 
 LIMIT = 1000
 """Entities of a transaction that is surely one revision."""
-PART = 500
+PART = 250
 """Entities taken at a time from a transaction that has more: the lock is held only briefly."""
 SMALL = 250
 """Marks of small transactions that one run takes before any larger one."""
 LARGEST = LIMIT + SMALL
 """Entities in one revision."""
+AT_WORK = timedelta(seconds=0.5)
+"""Whoever sequences a lot makes a revision more often than this."""
 LARGEST_SIZE = 2_000_000
 """Characters of their states: brokers and sidecars have a limit for one message."""
 
 
-def sequence(within: float = 5.0, since: datetime | None = None) -> Head:
+def sequence(within: float = 5.0) -> Head:
     """Bring the log up to date: the head returned contains every change committed before the call.
 
-    With `since`, on the database's clock: those that were written since then suffice. Raises
-    `SequencingFailed` when that takes longer than `within` seconds or the connection is inside a
+    Raises `SequencingFailed` when that takes longer than `within` seconds or the connection is inside a
     transaction, and Django's `DatabaseError`.
     """
     deadline = time.monotonic() + within
-    while not (_nothing_pending(since) or run(within=deadline - time.monotonic())):
-        if time.monotonic() > deadline:
-            raise SequencingFailed(f"more changes are pending than could be sequenced in {within:g} s")
+    while not run(within=deadline - time.monotonic()):
+        _refuse_after(deadline, within)
     return Head.objects.get()
 
 
-def _nothing_pending(since: datetime | None) -> bool:
-    return since is not None and not Mark.objects.filter(marked_at__gte=since).exists()
+def sequence_since(mark: int, within: float) -> Head:
+    """As `sequence`, but the head need only contain what was marked after that mark and committed by now."""
+    deadline = time.monotonic() + within
+    pending = Mark.objects.filter(id__gt=mark, id__lte=last_mark())
+    while pending.exists():
+        run(within=deadline - time.monotonic(), hurried=True)
+        _refuse_after(deadline, within)
+    return Head.objects.get()
+
+
+def _refuse_after(deadline: float, within: float) -> None:
+    if time.monotonic() > deadline:
+        raise SequencingFailed(f"more changes are pending than could be sequenced in {within:g} s")
+
+
+def last_mark() -> int:
+    """Any mark made after the call has a greater id, whatever the clocks do."""
+    if connection.vendor == "postgresql":
+        sql = "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence(%s, 'id')::regclass), 0)"
+    else:
+        sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = %s"
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [Mark._meta.db_table])
+        return int(cursor.fetchone()[0])
+
+
+def refuse_while_others_do_it() -> None:
+    """Raise `SequencingFailed` while another is at work on more than one run takes.
+
+    Whoever needs the whole log then would not get it sooner by taking part, only make small changes wait.
+    """
+    if Mark.objects.all()[LIMIT:].exists() and Head.objects.get().newest.at > clock.now() - AT_WORK:
+        raise SequencingFailed("a lot is pending, and being sequenced by another")
 
 
 def run(within: float = 5.0, *, hurried: bool = False) -> bool:

@@ -16,15 +16,11 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
-from changelog import clock, service_tokens
+from changelog import clock, sequencer, service_tokens
 from changelog.errors import SequencingFailed
 from changelog.models import Head
 from changelog.problems import Problem
-from changelog.sequencer import sequence
 from changelog.transactions import one_snapshot
-
-ANSWER_SECONDS = 1.0
-"""How long an answer may wait for the log: while a lot is pending, sidecars must not occupy every thread."""
 
 logger = logging.getLogger(__name__)
 View = Callable[..., HttpResponseBase]
@@ -60,11 +56,17 @@ def sidecar_call(method: str) -> Callable[[View], View]:
     return decorate
 
 
+def bring_up_to_date() -> None:
+    """While a lot is pending sidecars must neither occupy every thread nor be in the way of small changes."""
+    sequencer.refuse_while_others_do_it()
+    sequencer.sequence(within=1)
+
+
 @contextmanager
 def present() -> Iterator[Present]:
     """The present state of the log, in one snapshot of the database."""
     now = clock.now()
-    sequence(ANSWER_SECONDS)
+    bring_up_to_date()
     with one_snapshot():
         yield Present(Head.objects.get(), now)
 

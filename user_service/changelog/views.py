@@ -14,8 +14,7 @@ from changelog.clock import rfc3339
 from changelog.models import Entity, Revision
 from changelog.parameters import BIGGEST
 from changelog.problems import Problem
-from changelog.sequencer import sequence
-from changelog.sidecar_api import Present, present, sidecar_call
+from changelog.sidecar_api import Present, bring_up_to_date, present, sidecar_call
 from changelog.watched import Watched
 
 NDJSON = "application/x-ndjson"
@@ -59,7 +58,7 @@ def whole_state(request: HttpRequest) -> StreamingHttpResponse:
     """The snapshot, or one bucket of it."""
     buckets = parameters.integer(request.GET, "buckets", 1, BUCKETS_LIMIT, default=1)
     bucket = parameters.integer(request.GET, "bucket", 0, buckets - 1, default=None if buckets > 1 else 0)
-    sequence()
+    bring_up_to_date()
     return StreamingHttpResponse(snapshot.lines(buckets, bucket), content_type=NDJSON)
 
 

@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
-from changelog import clock, sequencer, states
+from changelog import sequencer, states
 from changelog.errors import SequencingFailed
 from changelog.models import Entity, Head, Mark, Revision
 from changelog.reconcile import reconcile
@@ -183,11 +183,33 @@ def test_a_transaction_that_fits_is_taken_whole_after_smaller_ones(database: str
 @only_postgresql
 def test_whoever_wrote_little_need_not_wait_for_an_import(database: str) -> None:
     quietly(lambda: User.objects.bulk_create(User(username=f"u{n}") for n in range(2500)))
-    since = clock.now()
+    before = sequencer.last_mark()
     quietly(lambda: User.objects.create(username="ann"))
-    head = sequence(since=since)
+    head = sequencer.sequence_since(before, within=5)
     assert f"user {User.objects.get(username='ann').pk}" in entities_of(head.revision)
     assert Mark.objects.exists()
+
+
+def test_marks_made_from_now_on_are_told_by_their_numbers(database: str) -> None:
+    """Also when there is none yet, and when all are sequenced."""
+    for name in ("ann", "bob"):
+        before = sequencer.last_mark()
+        quietly(lambda name=name: User.objects.create(username=name))
+        assert [mark.pk for mark in Mark.objects.all()] == [before + 1]
+        assert sequencer.sequence_since(before, within=5).revision == Head.objects.get().revision
+        assert not Mark.objects.exists()
+
+
+@only_postgresql
+def test_only_one_takes_an_import_in(database: str) -> None:
+    """Others would not know the whole sooner, only make small changes wait."""
+    quietly(lambda: User.objects.bulk_create(User(username=f"u{n}") for n in range(2500)))
+    sequencer.refuse_while_others_do_it()
+    sequencer.run()
+    with pytest.raises(SequencingFailed, match="by another"):
+        sequencer.refuse_while_others_do_it()
+    sequence()
+    sequencer.refuse_while_others_do_it()
 
 
 @only_postgresql

@@ -1,0 +1,15 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    """Keys first: before PostgreSQL has counted them it thinks that `kind` tells marks apart, and reads all."""
+
+    dependencies = [("changelog", "0002_previous_at")]
+
+    operations = [
+        migrations.RemoveIndex(model_name="mark", name="changelog_mark_entity"),
+        migrations.AddIndex(
+            model_name="mark",
+            index=models.Index(fields=["key", "kind"], name="changelog_mark_key"),
+        ),
+    ]
