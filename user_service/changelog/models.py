@@ -56,7 +56,7 @@ class Entity(models.Model):
 
     class Meta:
         verbose_name_plural = "entities"
-        constraints = (models.UniqueConstraint(fields=["kind", "key"], name="changelog_entity_key"),)
+        constraints = (models.UniqueConstraint(fields=["key", "kind"], name="changelog_entity_key"),)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.key}"

@@ -36,6 +36,9 @@ def sequencing(seconds: float) -> Iterator[None]:
             # A process that is frozen while it holds the lock loses it, and its run is done by another.
             cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{FROZEN_AFTER}'")
             cursor.execute(f"SET LOCAL lock_timeout = {max(1, int(seconds * 1000))}")
+            # A run looks up a few keys; without statistics, as after an import, whole tables would be read.
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("SET LOCAL jit = off")
             # None of these takes a snapshot; the first query after them does.
             cursor.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
         else:
