@@ -30,7 +30,7 @@ from changelog.transactions import refuse_inside_transaction, sequencing
 
 LIMIT = 1000
 """Entities of a transaction that is surely one revision."""
-PART = 250
+PART = 400
 """Entities taken at a time from a transaction that has more: the lock is held only briefly."""
 SMALL = 250
 """Marks of small transactions that one run takes before any larger one."""

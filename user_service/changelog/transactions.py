@@ -36,7 +36,8 @@ def sequencing(seconds: float) -> Iterator[None]:
             # A process that is frozen while it holds the lock loses it, and its run is done by another.
             cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{FROZEN_AFTER}'")
             cursor.execute(f"SET LOCAL lock_timeout = {max(1, int(seconds * 1000))}")
-            # A run looks up a few keys; without statistics, as after an import, whole tables would be read.
+            # A run looks a few keys up: a planner without statistics, as after an import, would read whole
+            # tables instead, and what it cannot do without that it would think worth compiling.
             cursor.execute("SET LOCAL enable_seqscan = off")
             cursor.execute("SET LOCAL jit = off")
             # None of these takes a snapshot; the first query after them does.
