@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.figures import Bar
-from bench.host import Cores, pinned
+from bench.host import COMPILED, Cores, pinned
 from bench.result import Result
 from stack.process import StackError
 from stack.services import ROOT
@@ -36,6 +36,7 @@ def _medians(cores: Cores, *, seconds: float) -> dict[str, float]:
         path = Path(directory, "benchmarks.json")
         options = [
             *("-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--benchmark-json={path}"),
+            *("-o", f"pythonpath={COMPILED} . scripts user_service"),
             *(f"--benchmark-max-time={seconds}", "--benchmark-warmup=on", "--benchmark-disable-gc"),
             *("--benchmark-warmup-iterations=1000", "--timeout=0", "--tb=line", "--show-capture=no"),
         ]

@@ -6,6 +6,7 @@ import gc
 import os
 import platform
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,8 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stack.process import Process
+from stack.services import ROOT
 
 MIB = 1024 * 1024
+COMPILED = ROOT / "build" / "compiled"
+"""Where scripts/bench has put the sidecar that is measured."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,11 @@ def claim_cores() -> Cores:
     cores = Cores(proxy=available[1], rest=available[0])
     os.sched_setaffinity(0, {cores.rest})
     return cores
+
+
+def import_path() -> str:
+    """What this process imports from, for the `PYTHONPATH` of another: first of all, the compiled sidecar."""
+    return os.pathsep.join(sys.path)
 
 
 def pinned(cores: Cores, argv: Iterable[str | Path]) -> list[str | Path]:
@@ -119,7 +128,7 @@ def description() -> dict[str, str]:
         "cpu": models[0] if models else platform.processor(),
         "cores": str(len(models)),
         "kernel": platform.release(),
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()}, {platform.python_compiler()}",
     }
 
 

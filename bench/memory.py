@@ -14,7 +14,7 @@ from typing import Any
 
 from bench import pace
 from bench.figures import Bar
-from bench.host import MIB
+from bench.host import MIB, import_path
 from bench.load import TARGET
 from bench.peers.base import Peer, Site
 from bench.peers.sidecar import Cached
@@ -39,7 +39,7 @@ class Sink(Daemon):
 
     def make_process(self) -> Process:
         argv = [sys.executable, "-m", "bench.sink", str(self.port)]
-        env = {"PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}"}
+        env = {"PYTHONPATH": import_path()}
         return Process(argv, env=env, cwd=ROOT, log_path=self.log_path)
 
 

@@ -17,7 +17,7 @@ import jwt
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bench.authorizer import HEALTH_PATH
-from bench.host import Cores
+from bench.host import Cores, import_path
 from bench.peers.base import Issuer, Site
 from bench.upstream import Echo
 from stack.daemon import Daemon
@@ -57,7 +57,7 @@ class AuthorizerService(Service):
         super().__init__()
         self.env = {
             "AUTHZ_SERVICE_TOKEN": user_service.service_token,
-            "PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}",
+            "PYTHONPATH": import_path(),
         }
         issuer = user_service.env["AUTH_ISSUER"]
         self._arguments = [user_service.url, issuer, AUDIENCE, str(public_key_path)]

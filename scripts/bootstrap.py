@@ -6,6 +6,9 @@ Runs under any Python from 3.11 on, with nothing installed. What is there alread
 
 `--dev` adds what tests and checks need, `--bench` what benchmarks compare with; a PROGRAM is one of
 `redis-server`, `rabbitmq-server`, `postgres`, `libfaketime.so.1`, `nginx`, `haproxy` and `wrk`.
+
+The environment is made with `$PYTHON` if that is set, else with Debian's own Python where there is one that
+is new enough: it was built with profile-guided optimization, those of version managers were not.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +30,8 @@ from stack.binaries import find
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
+DEBIANS_PYTHON = "/usr/bin/python3"
+IS_FIT = "import sys, ensurepip; sys.exit(sys.version_info < (3, 11))"
 DEBIAN_PACKAGES = {
     "redis-server": "redis-server",
     "rabbitmq-server": "rabbitmq-server",
@@ -79,10 +84,10 @@ def _install_packages(packages: Sequence[str]) -> None:
         POLICY.write_text("#!/bin/sh\nexit 101\n")
         POLICY.chmod(0o755)
     try:
-        with _step("reading the package lists"):
-            _run(["apt-get", "update", "-qq"])
-        with _step(f"installing {' '.join(packages)}"):
-            _run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages])
+        with step("reading the package lists"):
+            run(["apt-get", "update", "-qq"])
+        with step(f"installing {' '.join(packages)}"):
+            run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages])
     finally:
         if ours:
             POLICY.unlink()
@@ -97,18 +102,19 @@ def _ensure_venv(extras: Sequence[str]) -> None:
     if installed == digest and set(extras) <= set(having):
         return
     wanted = sorted({*extras, *having})
-    with _step("installing Python packages"):
+    with step("installing Python packages"):
         requirement = f"{ROOT}[{','.join(wanted)}]"
         constraints = ROOT / "constraints.txt"
-        _run([PYTHON, "-m", "pip", "install", "-q", "-c", constraints, "-e", requirement])
+        run([PYTHON, "-m", "pip", "install", "-q", "-c", constraints, "-e", requirement])
     stamp.write_text("\n".join([digest, *wanted]))
 
 
 def _make_venv() -> None:
-    if not _has_venv():
+    python = os.environ.get("PYTHON") or (DEBIANS_PYTHON if _fit(DEBIANS_PYTHON) else sys.executable)
+    if not _fit(python):
         _ensure_python_venv()
-    with _step("making .venv"):
-        _run([sys.executable, "-m", "venv", VENV])
+    with step("making .venv"):
+        run([python, "-m", "venv", VENV])
 
 
 def _digest() -> str:
@@ -117,13 +123,12 @@ def _digest() -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _has_venv() -> bool:
-    """Debian keeps this part of Python in a package of its own."""
+def _fit(python: str) -> bool:
+    """Whether it can make environments: Debian keeps that part of Python in a package of its own."""
     try:
-        import ensurepip  # noqa: F401 (only its presence matters)
-    except ImportError:
+        return subprocess.run([python, "-c", IS_FIT], stderr=subprocess.DEVNULL, check=False).returncode == 0
+    except OSError:
         return False
-    return True
 
 
 def _ensure_python_venv() -> None:
@@ -132,8 +137,10 @@ def _ensure_python_venv() -> None:
     _install_packages(["python3-venv"])
 
 
-def _run(argv: Sequence[str | Path]) -> None:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+def run(argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:
+    """Run a program quietly; raises `CalledProcessError` with all that it printed."""
+    quietly = {"DEBIAN_FRONTEND": "noninteractive", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environment = {**os.environ, **quietly, **(env or {})}
     subprocess.run(
         argv,
         check=True,
@@ -146,7 +153,7 @@ def _run(argv: Sequence[str | Path]) -> None:
 
 
 @contextmanager
-def _step(what: str) -> Iterator[None]:
+def step(what: str) -> Iterator[None]:
     """Say what is being done, and show that it goes on."""
     done = threading.Event()
 

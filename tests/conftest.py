@@ -2,6 +2,8 @@
 
 import signal
 from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,14 @@ from stack.system import Stack
 def pytest_configure() -> None:
     """A SIGTERM ends a run as Ctrl-C does: fixtures end the servers that they started."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_report_header() -> str:
+    spec = find_spec("authz_sidecar.pipeline")
+    assert spec is not None
+    assert spec.origin is not None
+    how = "as it is written" if spec.origin.endswith(".py") else "compiled"
+    return f"authz_sidecar: {how}, from {Path(spec.origin).parent}"
 
 
 @pytest.fixture(scope="session")

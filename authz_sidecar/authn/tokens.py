@@ -119,7 +119,7 @@ def _parse(token: bytes) -> _Token:
     parts = token.split(b".")
     if len(parts) != 3:
         raise _malformed()
-    header, payload, signature = map(_decode, parts)
+    header, payload, signature = [_decode(part) for part in parts]
     return _Token(_object(header), payload, token.rpartition(b".")[0], signature)
 
 

@@ -8,10 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar
 
-from bench.host import pinned
+from bench.host import import_path, pinned
 from bench.peers.base import Peer, Site, Work
 from stack.process import Process
-from stack.services import ROOT, Sidecar, UserService
+from stack.services import Sidecar, UserService
 
 # What the comparison grants to none of the others: metrics, and a log of all refusals and some allows.
 ALLOWS_LOGGED = "0.01"
@@ -38,7 +38,7 @@ class SidecarPeer(Peer):
         return [sys.executable, "-m", self.module, "run"]
 
     def make_process(self) -> Process:
-        env = {**self.sidecar.env, "PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}"}
+        env = {**self.sidecar.env, "PYTHONPATH": import_path()}
         argv = pinned(self.site.cores, self.argv())
         return Process(argv, env=env, cwd=self.directory, log_path=self.log_path)
 

@@ -194,7 +194,7 @@ async def test_an_early_answer_does_not_let_the_rest_through(front: Front) -> No
     """The service answers without reading the body; what was announced as that body is then no request."""
     async with await front.client() as client:
         await client.send(framed(b"Content-Length: 1000000", b"x"))
-        await client.contains(b"HTTP/1.1 404 ")
+        await client.contains(b"</html>")  # until all of the answer is there, this is still body
         await client.send(HIDDEN)
         client.eof()
         assert statuses(await client.closed()) == [404]

@@ -358,7 +358,7 @@ class TestWhenToPull:
     def test_when_heartbeats_stop_the_feed_is_polled_again(self) -> None:
         machine = live(10, now=100.0)
         machine.heartbeat(beat(10, 101.0), 101.0)
-        assert machine.step(101.0) == Wait(pytest.approx(101.0 + HEARTBEAT_SILENCE))
+        assert machine.step(101.0) == Wait(101.0 + HEARTBEAT_SILENCE)
         assert isinstance(machine.step(101.1 + HEARTBEAT_SILENCE), Pull)
 
     def test_pulls_on_demand_are_spaced(self) -> None:

@@ -1,0 +1,38 @@
+"""Builds the package. With AUTHZ_COMPILE=1 what runs for each request is compiled.
+
+Why, and how both are tested: docs/decisions/0002-compiled.md.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+COMPILED = (
+    "authn/keys.py",
+    "authn/tokens.py",
+    "core/*.py",
+    "observe/hooks.py",
+    "observe/metrics.py",
+    "observe/tallies.py",
+    "pipeline.py",
+    "proxy/*.py",
+    "replica/authorizer.py",
+    "replica/history.py",
+    "replica/near_cache.py",
+)
+
+
+def extensions() -> list[Extension]:
+    if os.environ.get("AUTHZ_COMPILE") != "1":
+        return []
+    from mypyc.build import mypycify  # not needed to install the package as it is
+
+    found = (path for pattern in COMPILED for path in sorted(Path("authz_sidecar").glob(pattern)))
+    paths = [str(path) for path in found if path.stem != "__init__"]
+    return list(mypycify(paths, opt_level="2", multi_file=True, group_name="authz_sidecar"))
+
+
+setup(ext_modules=extensions())
