@@ -13,12 +13,20 @@ from setuptools import Extension, setup
 COMPILED = (
     "authn/keys.py",
     "authn/tokens.py",
-    "core/*.py",
+    "core/decision.py",
+    "core/errors.py",
+    "core/fields.py",
+    "core/headers.py",
+    "core/limits.py",
+    "core/policy.py",
+    "core/replica.py",
+    "core/target.py",
+    "core/types.py",
     "observe/hooks.py",
     "observe/metrics.py",
     "observe/tallies.py",
     "pipeline.py",
-    "proxy/*.py",
+    "proxy/[a-z]*.py",
     "replica/authorizer.py",
     "replica/history.py",
     "replica/near_cache.py",
@@ -30,8 +38,7 @@ def extensions() -> list[Extension]:
         return []
     from mypyc.build import mypycify  # not needed to install the package as it is
 
-    found = (path for pattern in COMPILED for path in sorted(Path("authz_sidecar").glob(pattern)))
-    paths = [str(path) for path in found if path.stem != "__init__"]
+    paths = [str(path) for pattern in COMPILED for path in sorted(Path("authz_sidecar").glob(pattern))]
     return list(mypycify(paths, opt_level="2", multi_file=True, group_name="authz_sidecar"))
 
 

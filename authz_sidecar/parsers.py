@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
+from authz_sidecar import tls
+
 Network = IPv4Network | IPv6Network
 
 
@@ -107,7 +109,7 @@ def authorities(text: str) -> ssl.SSLContext:
     """A client's context that trusts these authorities alone and checks the server's name."""
     path = readable_file(text)
     try:
-        return ssl.create_default_context(cafile=path)
+        return tls.client(path)
     except ssl.SSLError as error:
         raise ValueError("must hold certificates in PEM form") from error
 
@@ -118,8 +120,7 @@ def server_identity(certificate: Path, key: Path) -> ssl.SSLContext:
     def no_passphrase() -> str:
         raise ValueError("must not be encrypted: nobody is there to give the passphrase")
 
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.set_alpn_protocols(["http/1.1"])
+    context = tls.server()
     try:
         context.load_cert_chain(certificate, key, no_passphrase)
     except ssl.SSLError as error:

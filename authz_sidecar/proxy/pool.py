@@ -14,6 +14,7 @@ from authz_sidecar.core.types import Clock
 from authz_sidecar.proxy.connection import Outbox
 from authz_sidecar.proxy.deadlines import Sweep
 from authz_sidecar.proxy.upstream import UpstreamConnection
+from authz_sidecar.tls import client as client_context
 
 FRESH_SECONDS: Final = 1.0
 """A request that must not be sent twice avoids connections that have been idle for longer."""
@@ -57,7 +58,7 @@ class UpstreamPool:
         self.authority = address.authority
         self.outbox = Outbox()
         self._limits = limits
-        self._tls = (tls or ssl.create_default_context()) if address.tls else None
+        self._tls = (tls or client_context()) if address.tls else None
         self._idle: list[UpstreamConnection] = []
         self._all: set[UpstreamConnection] = set()
         self._opening = 0

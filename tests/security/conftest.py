@@ -97,7 +97,7 @@ def encode(part: object) -> bytes:
     return urlsafe_b64encode(text if isinstance(text, bytes) else text.encode()).rstrip(b"=")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def issuer(system: Stack) -> Issuer:
     return Issuer(system.user_service)
 

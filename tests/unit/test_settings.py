@@ -244,6 +244,7 @@ def test_tls_on_both_sides(pem: dict[str, str]) -> None:
     assert loaded.tls is not None
     assert loaded.tls.minimum_version >= ssl.TLSVersion.TLSv1_2
     assert loaded.upstream_tls is not None
+    assert loaded.upstream_tls.minimum_version >= ssl.TLSVersion.TLSv1_2
     assert loaded.upstream_tls.check_hostname
     assert loaded.upstream_tls.verify_mode is ssl.CERT_REQUIRED
     assert loaded.upstream_tls.cert_store_stats()["x509"] == 1  # and none of the system's

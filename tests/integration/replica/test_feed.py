@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -262,7 +262,8 @@ async def test_a_check_is_repeated_when_a_kept_connection_had_died() -> None:
         answered += 1
         body = golden("check.json")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-        await reader.readuntil(b"}")  # the second question on this connection is not answered
+        with suppress(asyncio.IncompleteReadError):  # when it is the last one
+            await reader.readuntil(b"}")  # the second question on this connection is not answered
         writer.close()
 
     async with _serving(serve) as url, aiohttp.ClientSession() as session:

@@ -1,0 +1,26 @@
+"""TLS contexts. Which versions they speak is not left to how this Python and its OpenSSL were built."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+
+def client(authorities: Path | None = None) -> ssl.SSLContext:
+    """Checks the server's certificate and name: by these authorities alone, or by the system's.
+
+    Raises `ssl.SSLError` when the file holds none.
+    """
+    return _modern(ssl.create_default_context(cafile=authorities))
+
+
+def server() -> ssl.SSLContext:
+    """For HTTP/1.1; its certificate is yet to be loaded."""
+    context = _modern(ssl.create_default_context(ssl.Purpose.CLIENT_AUTH))
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _modern(context: ssl.SSLContext) -> ssl.SSLContext:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996
+    return context
