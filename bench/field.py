@@ -11,7 +11,7 @@ from bench.peers.caddy import Caddy
 from bench.peers.envoy import Envoy, EnvoyVerifying
 from bench.peers.haproxy import Haproxy, HaproxyVerifying
 from bench.peers.nginx import Nginx, NginxAsking
-from bench.peers.sidecar import Asking, Cached, Oracle, SidecarPeer
+from bench.peers.sidecar import Asking, Cached, Interpreted, Oracle, SidecarPeer
 from bench.peers.traefik import Traefik, TraefikAsking
 from bench.world import World
 from stack.process import Process
@@ -24,6 +24,7 @@ PEERS: tuple[type[Peer], ...] = (
     Traefik,
     Caddy,
     Cached,
+    Interpreted,
     HaproxyVerifying,
     EnvoyVerifying,
     Oracle,

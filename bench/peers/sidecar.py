@@ -1,14 +1,15 @@
-"""Our sidecar: deciding from its copy, asking per request, and on the plain aiohttp byte path."""
+"""Our sidecar: compiled and as it is written, asking per request, and on the plain aiohttp byte path."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar
 
-from bench.host import import_path, pinned
+from bench.host import COMPILED, pinned
 from bench.peers.base import Peer, Site, Work
 from stack.process import Process
 from stack.services import Sidecar, UserService
@@ -22,6 +23,7 @@ class SidecarPeer(Peer):
 
     module: ClassVar[str] = "authz_sidecar"
     settings: ClassVar[Mapping[str, str]] = {}
+    imports: ClassVar[Sequence[str]] = sys.path
 
     def __init__(self, site: Site, user_service: UserService, env: Mapping[str, str]) -> None:
         super().__init__(site)
@@ -38,7 +40,7 @@ class SidecarPeer(Peer):
         return [sys.executable, "-m", self.module, "run"]
 
     def make_process(self) -> Process:
-        env = {**self.sidecar.env, "PYTHONPATH": import_path()}
+        env = {**self.sidecar.env, "PYTHONPATH": os.pathsep.join(self.imports)}
         argv = pinned(self.site.cores, self.argv())
         return Process(argv, env=env, cwd=self.directory, log_path=self.log_path)
 
@@ -57,6 +59,13 @@ class Cached(SidecarPeer):
     name = "sidecar"
     title = "authz-sidecar"
     work = Work.DECIDES
+
+
+class Interpreted(SidecarPeer):
+    name = "sidecar-interpreted"
+    title = "authz-sidecar, not compiled"
+    work = Work.DECIDES
+    imports: ClassVar[Sequence[str]] = [path for path in sys.path if Path(path) != COMPILED]
 
 
 class Asking(SidecarPeer):
