@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(f"warning: other programs keep this machine {busy:.0%} busy; figures and spread will show it")
     started = time.monotonic()
     try:
-        results = _revocation(arguments) if arguments.revocation else _parts(arguments)
+        results = _by_itself(arguments) if arguments.revocation or arguments.bulk else _parts(arguments)
     except (WrongAnswer, StackError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
@@ -54,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--embedded", action="store_true", help="SQLite, no broker, no Redis")
     parser.add_argument(
         "--revocation", action="store_true", help="how fast a revocation takes effect, instead"
+    )
+    parser.add_argument(
+        "--import", action="store_true", dest="bulk", help="what a large import does to revocations, instead"
     )
     parser.add_argument(
         "--publish", action="store_true", help="write docs/benchmarks.md, its chart and bench/results"
@@ -82,10 +85,12 @@ def _parts(arguments: argparse.Namespace) -> dict[str, Result]:
     return results
 
 
-def _revocation(arguments: argparse.Namespace) -> dict[str, Result]:
-    from bench import revocation
+def _by_itself(arguments: argparse.Namespace) -> dict[str, Result]:
+    """With real servers, and nothing else beside it."""
+    from bench import bulk, revocation
 
-    return {"revocation": revocation.run(host.claim_cores(), quick=arguments.quick, progress=_say)}
+    name, part = ("import", bulk.run) if arguments.bulk else ("revocation", revocation.run)
+    return {name: part(host.claim_cores(), quick=arguments.quick, progress=_say)}
 
 
 def _say(what: str) -> None:

@@ -48,6 +48,10 @@ class Bar:
         return {**asdict(self), "met": self.met}
 
 
+def percentile(ordered: Sequence[float], percent: int) -> float:
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
+
+
 CPU_BARS = {HaproxyVerifying.name: 1.0, EnvoyVerifying.name: 0.6, Oracle.name: 0.25}
 """Our CPU time a request may be at most so many times theirs."""
 

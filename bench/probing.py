@@ -33,6 +33,8 @@ _REVISION = re.compile(rb"\r\nauthz-revision: *(\S+)", re.IGNORECASE)
 class Revocation:
     """Milliseconds from the revoking answer; 0 where it was over before."""
 
+    answered_ms: float
+    """To the answer, from being sent."""
     late_ms: float
     """To the last request sent that was allowed."""
     refused_ms: float
@@ -128,20 +130,22 @@ def revoke(
     start = time.perf_counter()
     while time.perf_counter() - start < lead or not any(probe.status == STATUS for probe in watch.probes):
         watch.turn()
+    sent = time.perf_counter()
     admin.send(revoking, 0.0)
     while not watch.over():
         watch.turn()
         if time.perf_counter() - start > SILENCE_SECONDS:
             raise StackError(f"a revocation had no effect within {SILENCE_SECONDS:g} s")
     watch.drain()
-    return _revocation(watch.probes, watch.answered)
+    return _revocation(watch.probes, sent, watch.answered)
 
 
-def _revocation(probes: Sequence[_Probe], answered: float) -> Revocation:
+def _revocation(probes: Sequence[_Probe], revoked: float, answered: float) -> Revocation:
     allowed = [index for index, probe in enumerate(probes) if probe.status == STATUS]
     late = [probe for probe in probes if probe.status == STATUS and probe.sent > answered]
     gaps = [later.sent - sooner.sent for sooner, later in pairwise(probes)]
     return Revocation(
+        answered_ms=(answered - revoked) * 1e3,
         late_ms=max(0.0, probes[allowed[-1]].sent - answered) * 1e3,
         refused_ms=max(0.0, probes[allowed[-1] + 1].sent - answered) * 1e3,
         late_allows=len(late),

@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 from bench import background, host, pace, probing
-from bench.figures import Bar
+from bench.figures import Bar, percentile
 from bench.host import Cores
 from bench.pace import Connection
 from bench.peers.sidecar import Cached
@@ -34,6 +34,12 @@ class Bench:
     admin_token: str
     world: World
 
+    @classmethod
+    def of(cls, world: World, sidecar: Cached) -> Self:
+        service = world.user_service
+        token = People(service.url, service.password).token("admin", audience="user-service")
+        return cls(("127.0.0.1", sidecar.port), ("127.0.0.1", service.port), token, world)
+
     def revoking(self, user: int) -> bytes:
         """The administrator's request."""
         path = f"/api/users/{self.world.tokens.subjects[user]}/permissions/{PERMISSION}/"
@@ -54,13 +60,7 @@ def run(cores: Cores, *, quick: bool, progress: Callable[[str], object]) -> Resu
     users = plain + bound + BACKGROUND_USERS
     with World(cores, users=users, embedded=False, starting=progress) as world:
         sidecar = world.enter(Cached(world.site, world.user_service, world.sidecar_env))
-        service = world.user_service
-        bench = Bench(
-            ("127.0.0.1", sidecar.port),
-            ("127.0.0.1", service.port),
-            People(service.url, service.password).token("admin", audience="user-service"),
-            world,
-        )
+        bench = Bench.of(world, sidecar)
         tokens = world.echo.directory / "background"
         tokens.write_text("\n".join(world.tokens.allowed[plain + bound :]))
         with (
@@ -68,16 +68,17 @@ def run(cores: Cores, *, quick: bool, progress: Callable[[str], object]) -> Resu
             host.foremost() as priority,
         ):
             progress(f"{plain} revocations")
-            found = list(_revoke(bench, range(plain), named=False))
+            found = list(revoke(bench, range(plain)))
             progress(f"{bound} revocations named by Authz-Min-Revision")
-            named = list(_revoke(bench, range(plain, plain + bound), named=True))
+            named = list(revoke(bench, range(plain, plain + bound), named=True))
     if set(statuses) != {HTTPStatus.CREATED}:
         raise StackError(f"the load in the background was answered {dict(statuses)}")
     facts = {"priority of the prober": priority, **_facts(found, named)}
     return Result("Revocation", _bars(found, named), facts, raw=[vars(each) for each in found])
 
 
-def _revoke(bench: Bench, users: Sequence[int], *, named: bool) -> Iterator[Revocation]:
+def revoke(bench: Bench, users: Sequence[int], *, named: bool = False) -> Iterator[Revocation]:
+    """Revokes each user's permission while they use it. `named`: they then name the revision."""
     admin = Connection(*bench.user_service)
     connections = [Connection(*bench.sidecar) for _ in range(probing.CONNECTIONS)]
     for user in users:
@@ -95,7 +96,7 @@ def _bars(found: Sequence[Revocation], named: Sequence[Revocation]) -> list[Bar]
     late = sorted(revocation.late_ms for revocation in found)
     return [
         Bar(
-            "last allowed request after a revocation's answer, p99", P99_LIMIT_MS, _percentile(late, 99), "ms"
+            "last allowed request after a revocation's answer, p99", P99_LIMIT_MS, percentile(late, 99), "ms"
         ),
         Bar("late allows with Authz-Min-Revision", 0, sum(each.late_allows for each in named), "requests"),
     ]
@@ -119,8 +120,4 @@ def _facts(found: Sequence[Revocation], named: Sequence[Revocation]) -> dict[str
 
 
 def _three(ordered: Sequence[float]) -> str:
-    return f"{_percentile(ordered, 50):.1f}, {_percentile(ordered, 99):.1f}, {ordered[-1]:.1f}"
-
-
-def _percentile(ordered: Sequence[float], percentile: int) -> float:
-    return ordered[min(len(ordered) - 1, len(ordered) * percentile // 100)]
+    return f"{percentile(ordered, 50):.1f}, {percentile(ordered, 99):.1f}, {ordered[-1]:.1f}"

@@ -21,7 +21,7 @@ from bench.host import Cores, import_path
 from bench.peers.base import Issuer, Site
 from bench.upstream import Echo
 from stack.daemon import Daemon
-from stack.process import Process
+from stack.process import Process, StackError
 from stack.servers import PostgreSQL, RabbitMQ, Redis
 from stack.services import ROOT, Relay, Service, UserService
 
@@ -135,9 +135,10 @@ class World:
         )
 
 
-def _seed(user_service: UserService, users: int) -> Mapping[str, object]:
-    done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("seed.py"), str(users)],
+def django_script(user_service: UserService, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """Starts a program of this directory inside the User service's Django project."""
+    return subprocess.Popen(
+        [sys.executable, Path(__file__).with_name(name), *arguments],
         cwd=user_service.root,
         env={
             **os.environ,
@@ -146,9 +147,15 @@ def _seed(user_service: UserService, users: int) -> Mapping[str, object]:
             "PYTHONPATH": str(user_service.root),
         },
         stdout=subprocess.PIPE,
-        check=True,
     )
-    made: dict[str, object] = json.loads(done.stdout)
+
+
+def _seed(user_service: UserService, users: int) -> Mapping[str, object]:
+    process = django_script(user_service, "seed.py", str(users))
+    output, _ = process.communicate()
+    if process.returncode:
+        raise StackError("the User service could not be filled")
+    made: dict[str, object] = json.loads(output)
     return made
 
 

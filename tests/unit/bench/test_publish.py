@@ -33,5 +33,5 @@ def test_a_part_that_is_missing_is_an_error() -> None:
 
 def test_the_document_has_every_part() -> None:
     document = publish.DOCUMENT.read_text()
-    for part in ("proxies", "decision", "memory", "overload", "revocation"):
+    for part in ("proxies", "decision", "memory", "overload", "revocation", "import"):
         publish.replaced(document, part, "new\n")
