@@ -10,6 +10,7 @@ from contextlib import suppress
 from threading import Thread
 from typing import Any, Literal, NamedTuple, TypeVar
 
+from stack.accepting import let_begin
 from stack.process import free_port
 
 T = TypeVar("T")
@@ -66,14 +67,16 @@ class Link:
             lane.open.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.is_cut:
-            _abort(writer)
-            return
         try:
-            far_reader, far_writer = await asyncio.open_connection(*self.server, limit=BUFFER)
-        except OSError:
+            if not self.is_cut:
+                await self._pass_on(reader, writer)
+        except* OSError:
+            pass  # one end is gone: so is the other
+        finally:
             _abort(writer)
-            return
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(*self.server, limit=BUFFER)
         for end in (writer, far_writer):
             _keep_little(end)
         self.connections |= {writer, far_writer}
@@ -81,11 +84,8 @@ class Link:
             async with asyncio.TaskGroup() as pumps:
                 pumps.create_task(_pump(reader, far_writer, self.lanes["to_server"]))
                 pumps.create_task(_pump(far_reader, writer, self.lanes["to_client"]))
-        except* OSError:
-            pass  # one end is gone: so is the other, below
         finally:
             self.connections -= {writer, far_writer}
-            _abort(writer)
             _abort(far_writer)
 
 
@@ -175,12 +175,13 @@ class Network:
 
     def close(self) -> None:
         async def stop() -> None:
+            await let_begin()
             for link in self.links.values():
                 link.close()
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
+            while others := asyncio.all_tasks() - {asyncio.current_task()}:
+                for task in others:
+                    task.cancel()
+                await asyncio.gather(*others, return_exceptions=True)
 
         self._call(stop())
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -13,6 +13,8 @@ from typing import Self
 
 import h11
 
+from stack.accepting import let_begin
+
 DEADLINE = 10.0
 """Seconds after which a test has failed rather than waits."""
 
@@ -137,6 +139,7 @@ class Upstream:
 
     async def stop(self) -> None:
         if self._server is not None:
+            await let_begin()
             self._server.close()
         for peer in self.peers:
             peer.reset()

@@ -108,3 +108,14 @@ def test_the_end_of_one_side_reaches_the_other(network: Network) -> None:
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(1) == b""
     wait_for(lambda: not network.links["link"].connections, 5, "the link to forget the connection")
+
+
+def test_closing_ends_a_connection_that_leads_nowhere_yet() -> None:
+    network = Network()
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = network.add("link", full.getsockname()[1])
+        occupied, here = full.getsockname(), ("127.0.0.1", port)  # with room for one
+        with socket.create_connection(occupied), socket.create_connection(here, timeout=10) as connection:
+            network.close()
+            with pytest.raises(ConnectionResetError):
+                connection.recv(1)
