@@ -45,9 +45,8 @@ class _Import:
         self.stalest = max(self.stalest, replica["staleness"])
         if self.committed is None and self.process.poll() is not None:
             self.committed = now
-        if (
-            self.committed and replica["staleness"] < now - self.committed
-        ):  # proved to be newer than all of it
+        # A proof of freshness that is younger than the import covers all of it.
+        if self.committed and replica["staleness"] < now - self.committed:
             self.in_force = now
         if now - self.began > DEADLINE_SECONDS:
             raise StackError(f"the import was not in force after {DEADLINE_SECONDS:g} s")
@@ -60,9 +59,9 @@ def run(cores: Cores, *, quick: bool, progress: Callable[[str], object]) -> Resu
         bench = Bench.of(world, sidecar)
         before = list(revoke(bench, range(20)))
         progress(f"importing {count} users")
-        process = django_script(world.user_service, "bulk_users.py", str(count))
-        imported = _Import(process, f"{sidecar.sidecar.admin_url}/status")
-        meanwhile = list(_revoke_until_in_force(bench, imported))
+        with django_script(world.user_service, "bulk_users.py", str(count)) as process:
+            imported = _Import(process, f"{sidecar.sidecar.admin_url}/status")
+            meanwhile = list(_revoke_until_in_force(bench, imported))
     if process.returncode:
         raise StackError(f"the import failed with exit code {process.returncode}")
     worst = max(map(_from_sending, meanwhile))

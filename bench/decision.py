@@ -9,8 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.figures import Bar
-from bench.host import COMPILED, Cores, pinned
+from bench.host import Cores, pinned
 from bench.result import Result
+from compile import COMPILED
 from stack.process import StackError
 from stack.services import ROOT
 

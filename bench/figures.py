@@ -49,6 +49,7 @@ class Bar:
 
 
 def percentile(ordered: Sequence[float], percent: int) -> float:
+    """Of values in ascending order: the one below which so many per cent of them lie."""
     return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
 
 

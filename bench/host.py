@@ -13,12 +13,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from compile import COMPILED
 from stack.process import Process
-from stack.services import ROOT
 
 MIB = 1024 * 1024
-COMPILED = ROOT / "build" / "compiled"
-"""Where scripts/bench has put the sidecar that is measured."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +37,9 @@ def claim_cores() -> Cores:
     return cores
 
 
-def import_path() -> str:
-    """What this process imports from, for the `PYTHONPATH` of another: first of all, the compiled sidecar."""
-    return os.pathsep.join(sys.path)
+def import_path(*, compiled: bool = True) -> str:
+    """What this process imports from, with or without the compiled sidecar: the `PYTHONPATH` of another."""
+    return os.pathsep.join(path for path in sys.path if compiled or Path(path) != COMPILED)
 
 
 def pinned(cores: Cores, argv: Iterable[str | Path]) -> list[str | Path]:

@@ -6,8 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
@@ -135,9 +135,10 @@ class World:
         )
 
 
-def django_script(user_service: UserService, name: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """Starts a program of this directory inside the User service's Django project."""
-    return subprocess.Popen(
+@contextmanager
+def django_script(user_service: UserService, name: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a program of this directory inside the User service's Django project; it ends with the block."""
+    process = subprocess.Popen(
         [sys.executable, Path(__file__).with_name(name), *arguments],
         cwd=user_service.root,
         env={
@@ -148,11 +149,16 @@ def django_script(user_service: UserService, name: str, *arguments: str) -> subp
         },
         stdout=subprocess.PIPE,
     )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()  # which does nothing to one that has ended
 
 
 def _seed(user_service: UserService, users: int) -> Mapping[str, object]:
-    process = django_script(user_service, "seed.py", str(users))
-    output, _ = process.communicate()
+    with django_script(user_service, "seed.py", str(users)) as process:
+        output, _ = process.communicate()
     if process.returncode:
         raise StackError("the User service could not be filled")
     made: dict[str, object] = json.loads(output)

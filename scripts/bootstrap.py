@@ -74,10 +74,10 @@ def _ensure_programs(programs: Sequence[str]) -> None:
             f"Please install {' and '.join(missing)} (on Debian: apt-get install {' '.join(missing)}), "
             "or run `scripts/demo --embedded`, or use compose/compose.yaml."
         )
-    _install_packages(missing)
+    install_packages(missing)
 
 
-def _install_packages(packages: Sequence[str]) -> None:
+def install_packages(packages: Sequence[str]) -> None:
     print(f"Debian's packages are needed: {' '.join(packages)}. They are installed, not started.")
     ours = not POLICY.exists()
     if ours:
@@ -134,7 +134,7 @@ def _fit(python: str) -> bool:
 def _ensure_python_venv() -> None:
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         sys.exit("Please install Python's venv module (on Debian: apt-get install python3-venv).")
-    _install_packages(["python3-venv"])
+    install_packages(["python3-venv"])
 
 
 def run(argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:

@@ -13,10 +13,11 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bootstrap import ROOT, run, step
+from bootstrap import ROOT, install_packages, run, step
 
 COMPILED = ROOT / "build" / "compiled"
 STAMP = COMPILED / "made-of"
@@ -28,6 +29,7 @@ def main() -> int:
     if STAMP.exists() and STAMP.read_text() == digest:
         return 0
     try:
+        _ensure_compiler()
         with step("compiling the sidecar"), TemporaryDirectory(prefix="compile-") as directory:
             _compile(Path(directory))
     except subprocess.CalledProcessError as error:
@@ -35,6 +37,15 @@ def main() -> int:
         return 1
     STAMP.write_text(digest)
     return 0
+
+
+def _ensure_compiler() -> None:
+    """Where we may: elsewhere the build says what it lacks."""
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+    missing = [] if shutil.which("gcc") else ["gcc", "libc6-dev"]
+    missing += [] if headers.exists() else ["python3-dev"]
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+        install_packages(missing)
 
 
 def _compile(workplace: Path) -> None:

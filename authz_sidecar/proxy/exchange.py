@@ -85,7 +85,7 @@ class Exchange:
         self._decision = decision
         self._upgrade = self.request.upgrade and decision.rule is not None
         self._server.observer.decided(decision, self._server.clock.monotonic() - self._started)
-        if decision.status:
+        if not decision.forward:
             self._answer(refusals.refusal(decision))
             return
         if decision.identity is not None:

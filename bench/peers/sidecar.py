@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar
 
-from bench.host import COMPILED, pinned
+from bench.host import import_path, pinned
 from bench.peers.base import Peer, Site, Work
 from stack.process import Process
 from stack.services import Sidecar, UserService
@@ -23,7 +22,7 @@ class SidecarPeer(Peer):
 
     module: ClassVar[str] = "authz_sidecar"
     settings: ClassVar[Mapping[str, str]] = {}
-    imports: ClassVar[Sequence[str]] = sys.path
+    compiled: ClassVar[bool] = True
 
     def __init__(self, site: Site, user_service: UserService, env: Mapping[str, str]) -> None:
         super().__init__(site)
@@ -40,7 +39,7 @@ class SidecarPeer(Peer):
         return [sys.executable, "-m", self.module, "run"]
 
     def make_process(self) -> Process:
-        env = {**self.sidecar.env, "PYTHONPATH": os.pathsep.join(self.imports)}
+        env = {**self.sidecar.env, "PYTHONPATH": import_path(compiled=self.compiled)}
         argv = pinned(self.site.cores, self.argv())
         return Process(argv, env=env, cwd=self.directory, log_path=self.log_path)
 
@@ -65,7 +64,7 @@ class Interpreted(SidecarPeer):
     name = "sidecar-interpreted"
     title = "authz-sidecar, not compiled"
     work = Work.DECIDES
-    imports: ClassVar[Sequence[str]] = [path for path in sys.path if Path(path) != COMPILED]
+    compiled: ClassVar[bool] = False
 
 
 class Asking(SidecarPeer):

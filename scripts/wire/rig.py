@@ -13,7 +13,7 @@ from authz_sidecar.core.limits import ProxyLimits
 from authz_sidecar.proxy.engine import ProxyServer
 from authz_sidecar.proxy.pool import UpstreamAddress, UpstreamPool
 from wire.decisions import Clock, Observer, Permissions, pipeline
-from wire.peers import Client, Upstream
+from wire.peers import Client, Peer, Upstream
 
 
 @dataclass
@@ -42,6 +42,16 @@ class Rig:
         client = await Client.connect(self.port, self.tls)
         self.clients.append(client)
         return client
+
+    async def exchanged(self, request: bytes, answer: bytes) -> tuple[Client, Peer]:
+        """A client, and the kept connection over which this request of it was answered."""
+        client = await self.client()
+        await client.send(request)
+        peer = await self.upstream.accept()
+        await peer.contains(request.partition(b" HTTP")[0])
+        await peer.send(answer)
+        await client.contains(answer)
+        return client, peer
 
     async def ask(self, request: bytes) -> bytes:
         """Send bytes on a new connection, stop sending, and read everything that comes back."""

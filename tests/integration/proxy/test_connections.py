@@ -218,12 +218,7 @@ async def test_a_connection_that_ends_as_the_request_comes_is_not_used(
     rig: Rig, head: bytes, last_word: bytes
 ) -> None:
     """Both arrive in one turn of the event loop, which hears of the request first."""
-    client = await rig.client()
-    await client.send(GET % 1)
-    first = await rig.upstream.accept()
-    await first.contains(b"GET /1")
-    await first.send(EMPTY)
-    await client.contains(EMPTY)
+    client, first = await rig.exchanged(GET % 1, EMPTY)
     with client.raw_socket() as sending, first.raw_socket() as ending:
         sending.send(head)
         ending.send(last_word)
@@ -237,12 +232,7 @@ async def test_a_connection_that_ends_as_the_request_comes_is_not_used(
 
 async def test_a_request_is_never_sent_twice(rig: Rig) -> None:
     """Not even a safe one: the upstream may have acted on it."""
-    client = await rig.client()
-    await client.send(GET % 1)
-    peer = await rig.upstream.accept()
-    await peer.contains(b"GET /1")
-    await peer.send(EMPTY)
-    await client.contains(EMPTY)
+    client, peer = await rig.exchanged(GET % 1, EMPTY)
     await client.send(GET % 2)
     await peer.contains(b"GET /2")
     peer.reset()
@@ -251,12 +241,7 @@ async def test_a_request_is_never_sent_twice(rig: Rig) -> None:
 
 
 async def test_an_upstream_that_speaks_first_is_not_trusted(rig: Rig) -> None:
-    client = await rig.client()
-    await client.send(GET % 1)
-    peer = await rig.upstream.accept()
-    await peer.contains(b"GET /1")
-    await peer.send(EMPTY)
-    await client.contains(EMPTY)
+    client, peer = await rig.exchanged(GET % 1, EMPTY)
     await peer.send(b"HTTP/1.1 200 Poison\r\nContent-Length: 0\r\n\r\n")
     await peer.closed()
     await client.send(GET % 2)

@@ -24,12 +24,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 async def warm(rig: Rig) -> tuple[Client, Peer]:
     """A client, and the kept connection over which its first request went."""
-    client = await rig.client()
-    await client.send(GET % 0)
-    peer = await rig.upstream.accept()
-    await peer.contains(b"GET /0")
-    await peer.send(OK)
-    await client.contains(OK)
+    client, peer = await rig.exchanged(GET % 0, OK)
     client.take()
     peer.take()
     return client, peer
