@@ -1,17 +1,56 @@
-"""What the replica reports: hooks for metrics and logs, and one snapshot for people.
+"""What the parts of the sidecar ask of each other and tell each other.
 
-The replica calls the hooks synchronously in the event loop; they must return at once and never raise.
+Observers are called synchronously in the event loop; they must return at once and never raise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
-from authz_sidecar.core.types import Position
+from authz_sidecar.core.entities import Position
+from authz_sidecar.core.verdicts import Decision, Failure, Identity, Question, Verdict
+
+Pending = Callable[[], Awaitable[Verdict | None]]
+"""I/O that a decision waits for. It ends in a verdict, or in `None`: decide again from the beginning."""
+
+
+class Authenticator(Protocol):
+    """Turns a bearer token into an identity."""
+
+    def authenticate(self, token: bytes, now: float) -> Identity | Pending:
+        """`now` in Unix seconds. Raises `Refused` when the token is not acceptable."""
+
+
+class Authorizer(Protocol):
+    """Answers whether an identity meets a requirement."""
+
+    def authorize(self, question: Question, now: float) -> Verdict | Pending:
+        """`now` in seconds of the monotonic clock. Never blocks, never guesses."""
+
+
+class Clock(Protocol):
+    """The only source of time; tests pass one they can turn."""
+
+    def monotonic(self) -> float: ...
+    def wall(self) -> float: ...
+
+
+class RequestObserver(Protocol):
+    """Hooks of the request path: the core knows no metrics and no logs."""
+
+    def decided(self, decision: Decision, seconds: float) -> None:
+        """A decision was reached after `seconds`, waiting included."""
+
+    def failed(self, failure: Failure) -> None:
+        """The byte path ended a request by itself."""
+
+    def answered(self, status: int, seconds: float) -> None:
+        """The client was sent `status` (499: it left before), `seconds` after its request arrived."""
+
 
 Dependency = Literal["user_service", "store", "broker"]
 

@@ -1,0 +1,1 @@
+"""What the sidecar can be told: settings, the policy file, and how both are read."""

@@ -1,0 +1,148 @@
+"""What is asked of a request and what is answered: questions, codes, verdicts, decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, NamedTuple
+
+from authz_sidecar.core.entities import Position, RevisionToken
+from authz_sidecar.core.fields import Fields
+
+class RequestHead(NamedTuple):
+    """A request as it arrived, before anything was believed about it."""
+
+    method: str
+    target: bytes
+    fields: Fields
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a verified token says. `expires_at` and `not_before` are Unix seconds."""
+
+    subject: str
+    key_id: str
+    expires_at: float
+    not_before: float | None
+    token_generation: int | None
+    min_revision: RevisionToken | None
+
+
+Quantifier = Literal["anyone", "authenticated", "any", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What a rule demands: nobody in particular, any living user, or any/all of some permissions."""
+
+    quantifier: Quantifier
+    permissions: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if not self.permissions:
+            return self.quantifier
+        if len(self.permissions) == 1:
+            return self.permissions[0]
+        return f"{self.quantifier}({', '.join(self.permissions)})"
+
+
+class Question(NamedTuple):
+    """Everything the authorize step decides on; nothing else may influence the answer."""
+
+    identity: Identity
+    requirement: Requirement
+    min_revision: RevisionToken | None
+
+
+class Code(StrEnum):
+    """The stable codes of decisions; `pipeline.STATUS` maps each refusal to its HTTP status."""
+
+    __hash__ = str.__hash__  # an enumeration's own is written in Python, and every decision looks codes up
+
+    # forwarded
+    SAFE_METHOD = "safe_method"
+    ANYONE = "anyone"
+    AUTHENTICATED = "authenticated"
+    GRANTED = "granted"
+    SUPERUSER = "superuser"
+    # refused: the request itself
+    BAD_TARGET = "bad_target"
+    BAD_HEADER = "bad_header"
+    METHOD_OVERRIDE = "method_override"
+    METHOD_REFUSED = "method_refused"
+    METHOD_UNKNOWN = "method_unknown"
+    # refused: who asks
+    TOKEN_MISSING = "token_missing"  # noqa: S105 (a refusal code, not a password)
+    TOKEN_INVALID = "token_invalid"  # noqa: S105 (a refusal code, not a password)
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105 (a refusal code, not a password)
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105 (a refusal code, not a password)
+    TOKEN_EPOCH = "token_epoch"  # noqa: S105 (a refusal code, not a password)
+    SUBJECT_UNKNOWN = "subject_unknown"
+    SUBJECT_INACTIVE = "subject_inactive"
+    # refused: what they may do
+    NO_RULE = "no_rule"
+    PERMISSION_DENIED = "permission_denied"
+    # refused: consistency tokens
+    REVISION_BEYOND_HEAD = "revision_beyond_head"
+    REVISION_MALFORMED = "revision_malformed"
+    EPOCH_MISMATCH = "epoch_mismatch"
+    # refused: not known, which is never "denied"
+    NOT_READY = "not_ready"
+    STALE = "stale"
+    BEHIND = "behind"
+    GRANTS_UNKNOWN = "grants_unknown"
+    KEYS_UNKNOWN = "keys_unknown"
+
+
+FORWARDED = frozenset({Code.SAFE_METHOD, Code.ANYONE, Code.AUTHENTICATED, Code.GRANTED, Code.SUPERUSER})
+
+
+class Verdict(NamedTuple):
+    """The answer of the authorize step: `code`, the position it is exactly right at, and its age.
+
+    `position` and `staleness` (seconds, on the monotonic clock) are `None` where no replica was asked.
+    """
+
+    code: Code
+    detail: str = ""
+    position: Position | None = None
+    staleness: float | None = None
+
+    @property
+    def allowed(self) -> bool:
+        return self.code in FORWARDED
+
+
+class Decision(NamedTuple):
+    """What was decided about one request, in full: answered from, logged from, counted from."""
+
+    request_id: str
+    method: str
+    target: str
+    verdict: Verdict
+    status: int
+    """HTTP status of the refusal; 0 when the request goes on to the upstream."""
+    rule: str | None = None
+    requirement: Requirement | None = None
+    identity: Identity | None = None
+    enforced: bool = True
+    """False in shadow mode: the request is forwarded whatever the verdict."""
+    revoking: bool = False
+    """It ends a request that an earlier decision had let through."""
+
+    @property
+    def forward(self) -> bool:
+        return not self.status
+
+
+class Failure(NamedTuple):
+    """Why a client was answered without a decision, or in spite of one: a fault of the request, of the
+    service behind, or our own."""
+
+    request_id: str
+    status: int
+    """0 when the connection was closed without an answer."""
+    code: str
+    peer: str
