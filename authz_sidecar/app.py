@@ -18,27 +18,26 @@ from authz_sidecar.admin import health
 from authz_sidecar.admin import server as admin
 from authz_sidecar.authn.keys import KeyRefresher
 from authz_sidecar.authn.tokens import TokenAuthenticator
+from authz_sidecar.authz.cached import CachedAuthorizer
+from authz_sidecar.authz.labels import warn_of_unknown
+from authz_sidecar.authz.per_request import RequestAuthorizer
+from authz_sidecar.config.settings import Address, ReplicaSettings, Settings
 from authz_sidecar.core.errors import ConfigurationError, Problem
-from authz_sidecar.core.events import ReplicaStatus
 from authz_sidecar.core.policy import Policy
-from authz_sidecar.core.types import Authorizer, Clock
+from authz_sidecar.core.ports import Authorizer, Clock, ReplicaStatus
 from authz_sidecar.observe import calls, logs
 from authz_sidecar.observe.decision_log import DecisionLog
 from authz_sidecar.observe.freshness import FreshnessCollector
 from authz_sidecar.observe.hooks import ReplicaHooks, RequestHooks
 from authz_sidecar.observe.metrics import Metrics
 from authz_sidecar.pipeline import Pipeline
-from authz_sidecar.proxy.engine import ProxyServer
 from authz_sidecar.proxy.pool import UpstreamAddress, UpstreamPool
-from authz_sidecar.replica.authorizer import CachedAuthorizer
-from authz_sidecar.replica.check import RequestAuthorizer
-from authz_sidecar.replica.feed import Feed
-from authz_sidecar.replica.labels import warn_of_unknown
+from authz_sidecar.proxy.server import ProxyServer
 from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.redis_store import RedisStore
+from authz_sidecar.replica.replica import Replica
 from authz_sidecar.replica.store import Store
-from authz_sidecar.replica.sync import Replica
-from authz_sidecar.settings import Address, ReplicaSettings, Settings
+from authz_sidecar.source import Feed
 
 logger = logging.getLogger(__name__)
 

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from authz_sidecar import app, policy_file, settings
+from authz_sidecar import app
+from authz_sidecar.config import policy_file, settings
+from authz_sidecar.config.settings import Settings
 from authz_sidecar.core.errors import ConfigurationError, Problem
 from authz_sidecar.core.policy import Policy
-from authz_sidecar.settings import Settings
 from authz_sidecar.verify import command as verification
 
 BAD_CONFIGURATION = 2

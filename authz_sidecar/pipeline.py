@@ -13,19 +13,8 @@ from types import MappingProxyType
 from authz_sidecar.core import headers, target
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.policy import MUTATING_METHODS, SAFE_METHODS, Policy, Rule
-from authz_sidecar.core.types import (
-    FORWARDED,
-    Authenticator,
-    Authorizer,
-    Clock,
-    Code,
-    Decision,
-    Identity,
-    Pending,
-    Question,
-    RequestHead,
-    Verdict,
-)
+from authz_sidecar.core.ports import Authenticator, Authorizer, Clock, Pending
+from authz_sidecar.core.verdicts import FORWARDED, Code, Decision, Identity, Question, RequestHead, Verdict
 
 KNOWN_METHODS = SAFE_METHODS | MUTATING_METHODS
 REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})

@@ -15,10 +15,11 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from authz_sidecar.core import changes
-from authz_sidecar.core.changes import CheckAnswer, Digest, Head, SnapshotEnd, SubjectAnswer
+from authz_sidecar.core import wire
+from authz_sidecar.core.entities import Change, Entity, Position
 from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable
-from authz_sidecar.core.types import Change, Clock, Entity, Position
+from authz_sidecar.core.ports import Clock
+from authz_sidecar.core.wire import CheckAnswer, Digest, Head, SnapshotEnd, SubjectAnswer
 
 PULL = aiohttp.ClientTimeout(total=10, sock_connect=1, sock_read=5)
 WHOLE = aiohttp.ClientTimeout(total=1800, sock_connect=2, sock_read=30)
@@ -75,7 +76,7 @@ class Feed:
 
     async def head(self) -> Head:
         async with self._open("GET", "head", self._answer) as response:
-            return changes.parse_head(await _body(response))
+            return wire.parse_head(await _body(response))
 
     @asynccontextmanager
     async def changes(self, after: Position, limit: int | None = None) -> AsyncIterator[ChangeStream]:
@@ -87,8 +88,8 @@ class Feed:
             params["limit"] = str(limit)
         sent_at = self._clock.monotonic()
         async with self._open("GET", "changes", PULL, params) as response:
-            head = changes.parse_integer(response.headers.get("Authz-Head"), "Authz-Head")
-            now = changes.parse_instant(response.headers.get("Authz-Now", ""))
+            head = wire.parse_integer(response.headers.get("Authz-Head"), "Authz-Head")
+            now = wire.parse_instant(response.headers.get("Authz-Now", ""))
             yield ChangeStream(head, now, sent_at, _changes(response))
 
     async def confirm(self, position: Position) -> Confirmation | None:
@@ -106,19 +107,19 @@ class Feed:
         params = {"buckets": str(buckets), "bucket": str(bucket)}
         async with self._open("GET", "snapshot", WHOLE, params) as response:
             lines = _lines(response)
-            head = changes.parse_snapshot_head(await anext(lines, b""))
+            head = wire.parse_snapshot_head(await anext(lines, b""))
             yield SnapshotStream(head.position, sent_at, _entities(lines, head))
 
     async def digest(self, buckets: int) -> Digest:
         async with self._open("GET", "digest", WHOLE, {"buckets": str(buckets)}) as response:
-            return changes.parse_digest(await _body(response))
+            return wire.parse_digest(await _body(response))
 
     async def subject(self, sub: str) -> SubjectAnswer:
         """The user `sub` and its groups, or the certainty that there is none."""
         path = f"subjects/{quote(sub, safe='')}"
         async with self._open("GET", path, self._answer, missing=True) as response:
             body = await _body(response)
-            return (changes.parse_no_subject if response.status == 404 else changes.parse_subject)(body, sub)
+            return (wire.parse_no_subject if response.status == 404 else wire.parse_subject)(body, sub)
 
     async def check(self, sub: str, permission: str | None, token_generation: int | None) -> CheckAnswer:
         """The service's own decision."""
@@ -132,12 +133,12 @@ class Feed:
 
     async def _ask(self, question: Mapping[str, Any]) -> CheckAnswer:
         async with self._open("POST", "check", self._answer, json=question) as response:
-            return changes.parse_check(await _body(response))
+            return wire.parse_check(await _body(response))
 
     async def permissions(self) -> frozenset[str]:
         """The permission labels that exist."""
         async with self._open("GET", "permissions", self._answer) as response:
-            return changes.parse_labels(await _body(response))
+            return wire.parse_labels(await _body(response))
 
     @asynccontextmanager
     async def _open(
@@ -192,13 +193,13 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 
 async def _changes(response: aiohttp.ClientResponse) -> AsyncIterator[Change]:
     async for line in _lines(response):
-        yield changes.parse_change(line)
+        yield wire.parse_change(line)
 
 
-async def _entities(lines: AsyncIterator[bytes], head: changes.SnapshotHead) -> AsyncIterator[Entity]:
+async def _entities(lines: AsyncIterator[bytes], head: wire.SnapshotHead) -> AsyncIterator[Entity]:
     count = 0
     async for line in lines:
-        item = changes.parse_snapshot_line(line, head.position.revision)
+        item = wire.parse_snapshot_line(line, head.position.revision)
         if isinstance(item, SnapshotEnd):
             if item.entities != count or head.entities != count:
                 raise MalformedMessage(f"snapshot: {count} entities came, {head.entities} were announced")

@@ -90,7 +90,7 @@ MUTANTS = (
     ),
     Mutant(
         "missing-is-empty",
-        "authz_sidecar/replica/authorizer.py",
+        "authz_sidecar/authz/cached.py",
         "found = [entity for entity in reading.entities if entity is not None]",
         "found = [each or Entity(key, 0, None) for key, each in zip(keys, reading.entities, strict=True)]",
         ("tests/integration/replica/test_authorizer.py",),

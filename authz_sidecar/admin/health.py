@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from authz_sidecar.core.events import ReplicaStatus
+from authz_sidecar.core.ports import ReplicaStatus
 
 Check = Callable[[], Awaitable[str | None]]
 """`None` when all is well, else what is wrong in a few words."""

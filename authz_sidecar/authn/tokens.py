@@ -14,9 +14,10 @@ from jwt.algorithms import get_default_algorithms
 
 from authz_sidecar.authn import claims
 from authz_sidecar.authn.key_set import Key
+from authz_sidecar.config.settings import JwtSettings
 from authz_sidecar.core.errors import Refused
-from authz_sidecar.core.types import Code, Identity, Pending, Verdict
-from authz_sidecar.settings import JwtSettings
+from authz_sidecar.core.ports import Pending
+from authz_sidecar.core.verdicts import Code, Identity, Verdict
 
 MAX_TOKEN_BYTES = 16 * 1024
 REMEMBERED = 10_000

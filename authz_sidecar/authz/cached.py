@@ -6,21 +6,14 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
+from authz_sidecar.authz.single_flight import SingleFlight
 from authz_sidecar.core.decision import Behind, Missing, decide
+from authz_sidecar.core.entities import Entity, EntityKey, Position, RevisionToken
 from authz_sidecar.core.errors import MalformedMessage, Unavailable
-from authz_sidecar.core.types import (
-    Code,
-    Entity,
-    EntityKey,
-    Pending,
-    Position,
-    Question,
-    RevisionToken,
-    Verdict,
-)
-from authz_sidecar.replica.feed import Feed
-from authz_sidecar.replica.single_flight import SingleFlight
-from authz_sidecar.replica.sync import Replica
+from authz_sidecar.core.ports import Pending
+from authz_sidecar.core.verdicts import Code, Question, Verdict
+from authz_sidecar.replica.replica import Replica
+from authz_sidecar.source import Feed
 
 FILL_TIMEOUT = 3.0
 """Seconds a request waits for what the near cache lacks."""
@@ -32,7 +25,7 @@ CONCURRENT_SUBJECT_CALLS = 16
 
 
 class CachedAuthorizer:
-    """Implements `core.types.Authorizer`."""
+    """Implements `core.ports.Authorizer`."""
 
     def __init__(self, replica: Replica, feed: Feed, max_staleness: float) -> None:
         self._replica = replica

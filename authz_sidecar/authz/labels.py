@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable
 
 from authz_sidecar.core.errors import MalformedMessage, Unavailable
-from authz_sidecar.replica.feed import Feed
+from authz_sidecar.source import Feed
 
 RETRY_SECONDS = 10.0
 

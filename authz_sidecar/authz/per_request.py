@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from authz_sidecar.core.changes import CheckAnswer
+from authz_sidecar.core.entities import Position
 from authz_sidecar.core.errors import MalformedMessage, Unavailable
-from authz_sidecar.core.types import Code, Pending, Position, Question, Verdict
-from authz_sidecar.replica.feed import Feed
+from authz_sidecar.core.ports import Pending
+from authz_sidecar.core.verdicts import Code, Question, Verdict
+from authz_sidecar.core.wire import CheckAnswer
+from authz_sidecar.source import Feed
 
 CODES = {
     "superuser": Code.SUPERUSER,
@@ -21,7 +23,7 @@ CODES = {
 
 
 class RequestAuthorizer:
-    """Implements `core.types.Authorizer` without any copy of the permissions."""
+    """Implements `core.ports.Authorizer` without any copy of the permissions."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from authz_sidecar import tls
+from authz_sidecar.config import tls
 
 Network = IPv4Network | IPv6Network
 

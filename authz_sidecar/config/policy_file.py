@@ -20,7 +20,7 @@ from pydantic import (
 from authz_sidecar.core import policy
 from authz_sidecar.core.errors import ConfigurationError, Problem
 from authz_sidecar.core.policy import Policy, RuleSource
-from authz_sidecar.core.types import Requirement
+from authz_sidecar.core.verdicts import Requirement
 
 MAX_BYTES = 1024 * 1024
 

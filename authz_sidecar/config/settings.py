@@ -9,11 +9,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
-from authz_sidecar import parsers
+from authz_sidecar.config import parsers
+from authz_sidecar.config.limits import ProxyLimits
+from authz_sidecar.config.parsers import Address as Address
+from authz_sidecar.config.parsers import Network
 from authz_sidecar.core.errors import ConfigurationError, Problem
-from authz_sidecar.core.limits import ProxyLimits
-from authz_sidecar.parsers import Address as Address
-from authz_sidecar.parsers import Network
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,20 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from authz_sidecar.core.types import (
-    FORWARDED,
-    Code,
-    Entity,
-    EntityKey,
-    GroupState,
-    Identity,
-    Position,
-    Question,
-    Requirement,
-    RevisionToken,
-    UserState,
-    Verdict,
-)
+from authz_sidecar.core.entities import Entity, EntityKey, GroupState, Position, RevisionToken, UserState
+from authz_sidecar.core.verdicts import FORWARDED, Code, Identity, Question, Requirement, Verdict
 
 
 class View(Protocol):

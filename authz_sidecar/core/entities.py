@@ -1,4 +1,4 @@
-"""What is known of the permissions: entities, their states, and where in a history of revisions one stands."""
+"""What is known of the permissions: entities, their states, and where in their history one stands."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from authz_sidecar.core.types import Code
+from authz_sidecar.core.verdicts import Code
 
 
 class AuthzError(Exception):

@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from authz_sidecar.core import fields
+from authz_sidecar.core.entities import RevisionToken
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.fields import FieldList, Fields
-from authz_sidecar.core.types import Code, RevisionToken
+from authz_sidecar.core.verdicts import Code
 
 _NO_TRAILERS = frozenset(
     b"cache-control content-encoding content-length content-range content-type cookie expect if-match "

@@ -15,7 +15,7 @@ from functools import lru_cache, partial
 from typing import Final
 
 from authz_sidecar.core.errors import ConfigurationError, Problem
-from authz_sidecar.core.types import Requirement
+from authz_sidecar.core.verdicts import Requirement
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 MUTATING_METHODS: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})

@@ -21,9 +21,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal
 
-from authz_sidecar.core.changes import Head, parse_instant
-from authz_sidecar.core.events import Phase
-from authz_sidecar.core.types import Change, Heartbeat, Position
+from authz_sidecar.core.entities import Change, Heartbeat, Position
+from authz_sidecar.core.ports import Phase
+from authz_sidecar.core.wire import Head, parse_instant
 
 GAP_GRACE = 0.05
 """How long a heartbeat may be ahead of its changes before it is a gap."""

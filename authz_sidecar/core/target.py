@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from authz_sidecar.core.errors import Refused
-from authz_sidecar.core.types import Code
+from authz_sidecar.core.verdicts import Code
 
 # Origin-form or `*`, in visible ASCII; a fragment is never sent (RFC 9112 §3.2).
 _FORM = re.compile(rb"/[!-\"$-~]*|\*")

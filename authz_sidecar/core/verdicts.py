@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from authz_sidecar.core.entities import Position, RevisionToken
 from authz_sidecar.core.fields import Fields
 
+
 class RequestHead(NamedTuple):
     """A request as it arrived, before anything was believed about it."""
 

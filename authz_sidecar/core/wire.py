@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from authz_sidecar.core.errors import MalformedMessage
-from authz_sidecar.core.types import (
+from authz_sidecar.core.entities import (
     Change,
     Entity,
     EntityKey,
@@ -25,6 +24,7 @@ from authz_sidecar.core.types import (
     Position,
     UserState,
 )
+from authz_sidecar.core.errors import MalformedMessage
 
 VERSION = 1
 MAX_TEXT = 255

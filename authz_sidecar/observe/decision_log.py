@@ -11,7 +11,7 @@ from queue import Full, Queue
 from threading import Thread
 from typing import Any, TextIO
 
-from authz_sidecar.core.types import FORWARDED, Decision, Failure
+from authz_sidecar.core.verdicts import FORWARDED, Decision, Failure
 
 QUEUE_LINES = 10_000
 STOP_SECONDS = 5.0

@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from authz_sidecar.core.events import Phase, ReplicaStatus
+from authz_sidecar.core.ports import Phase, ReplicaStatus
 
 
 class FreshnessCollector(Collector):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from authz_sidecar.core.events import Dependency
-from authz_sidecar.core.types import Decision, Failure, Position
+from authz_sidecar.core.entities import Position
+from authz_sidecar.core.ports import Dependency
+from authz_sidecar.core.verdicts import Decision, Failure
 from authz_sidecar.observe.decision_log import DecisionLog
 from authz_sidecar.observe.metrics import Metrics
 
 
 class RequestHooks:
-    """Implements `core.types.RequestObserver`."""
+    """Implements `core.ports.RequestObserver`."""
 
     def __init__(self, metrics: Metrics, decision_log: DecisionLog) -> None:
         self._metrics = metrics
@@ -28,7 +29,7 @@ class RequestHooks:
 
 
 class ReplicaHooks:
-    """Implements `core.events.ReplicaObserver`."""
+    """Implements `core.ports.ReplicaObserver`."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from math import inf
 from typing import Final, Protocol
 
-from authz_sidecar.core.types import Clock
+from authz_sidecar.core.ports import Clock
 
 SWEEP_SECONDS: Final = 0.25
 NEVER: Final = inf

@@ -13,7 +13,7 @@ from authz_sidecar.proxy.request_reader import RequestReader
 from authz_sidecar.proxy.tunnel import Tunnel
 
 if TYPE_CHECKING:
-    from authz_sidecar.proxy.engine import ProxyServer
+    from authz_sidecar.proxy.server import ProxyServer
 
 REQUEST_TIMEOUT: Final = Fault(408, "request_timeout", "the request did not arrive in time")
 

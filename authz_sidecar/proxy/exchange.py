@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from authz_sidecar.core import headers
 from authz_sidecar.core.errors import UpstreamError, UpstreamUnreachable
-from authz_sidecar.core.types import Code, Decision, Failure, Pending, Question, RequestHead, Verdict
+from authz_sidecar.core.ports import Pending
+from authz_sidecar.core.verdicts import Code, Decision, Failure, Question, RequestHead, Verdict
 from authz_sidecar.pipeline import STATUS
 from authz_sidecar.proxy import framing, refusals
 from authz_sidecar.proxy.messages import CHUNKED, CLOSE, Fault, IncomingRequest, IncomingResponse
@@ -20,7 +21,7 @@ from authz_sidecar.proxy.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
     from authz_sidecar.proxy.downstream import Downstream
-    from authz_sidecar.proxy.engine import ProxyServer
+    from authz_sidecar.proxy.server import ProxyServer
 
 logger = logging.getLogger("authz.proxy")
 

@@ -8,13 +8,13 @@ from collections import deque
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from authz_sidecar.config.limits import ProxyLimits
+from authz_sidecar.config.tls import client as client_context
 from authz_sidecar.core.errors import UpstreamTimeout, UpstreamUnreachable
-from authz_sidecar.core.limits import ProxyLimits
-from authz_sidecar.core.types import Clock
+from authz_sidecar.core.ports import Clock
 from authz_sidecar.proxy.connection import Outbox
 from authz_sidecar.proxy.deadlines import Sweep
 from authz_sidecar.proxy.upstream import UpstreamConnection
-from authz_sidecar.tls import client as client_context
 
 FRESH_SECONDS: Final = 1.0
 """A request that must not be sent twice avoids connections that have been idle for longer."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from authz_sidecar.core.types import Failure
+from authz_sidecar.core.verdicts import Failure
 from authz_sidecar.proxy import proxy_protocol
 from authz_sidecar.proxy.downstream import Downstream
 
 if TYPE_CHECKING:
-    from authz_sidecar.proxy.engine import ProxyServer
+    from authz_sidecar.proxy.server import ProxyServer
 
 
 class ProxiedDownstream(Downstream):

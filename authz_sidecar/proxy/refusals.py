@@ -10,7 +10,7 @@ from typing import Final
 from authz_sidecar.core.errors import UpstreamError, UpstreamTimeout
 from authz_sidecar.core.fields import Fields
 from authz_sidecar.core.policy import MUTATING_METHODS, SAFE_METHODS
-from authz_sidecar.core.types import Code, Decision
+from authz_sidecar.core.verdicts import Code, Decision
 from authz_sidecar.proxy.messages import Fault
 
 RETRY_AFTER_SECONDS = 1

@@ -12,9 +12,9 @@ from httptools import (
     HttpRequestParser,
 )
 
+from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core import fields
 from authz_sidecar.core.fields import FieldList
-from authz_sidecar.core.limits import ProxyLimits
 from authz_sidecar.proxy import framing
 from authz_sidecar.proxy.messages import CHUNKED, LENGTH, NONE, Fault, IncomingRequest
 

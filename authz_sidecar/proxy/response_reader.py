@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core import fields
 from authz_sidecar.core.fields import FieldList
-from authz_sidecar.core.limits import ProxyLimits
 from authz_sidecar.proxy import framing
 from authz_sidecar.proxy.messages import CLOSE, NONE, IncomingResponse, Interim
 

@@ -8,8 +8,10 @@ from collections.abc import Callable, Collection, Coroutine
 from itertools import count
 from typing import Final
 
-from authz_sidecar.core.limits import ProxyLimits
-from authz_sidecar.core.types import Clock, EntityKey, Failure, RequestObserver
+from authz_sidecar.config.limits import ProxyLimits
+from authz_sidecar.core.entities import EntityKey
+from authz_sidecar.core.ports import Clock, RequestObserver
+from authz_sidecar.core.verdicts import Failure
 from authz_sidecar.pipeline import Pipeline
 from authz_sidecar.proxy import framing, refusals
 from authz_sidecar.proxy.deadlines import Sweep

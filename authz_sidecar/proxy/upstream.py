@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from authz_sidecar.core.limits import ProxyLimits
 from authz_sidecar.proxy.connection import Connection, Outbox
 from authz_sidecar.proxy.deadlines import NEVER
 from authz_sidecar.proxy.response_reader import ResponseReader

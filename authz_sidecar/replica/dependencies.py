@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from authz_sidecar.core.events import Dependency, ReplicaObserver
+from authz_sidecar.core.ports import Dependency, ReplicaObserver
 
 logger = logging.getLogger(__name__)
 

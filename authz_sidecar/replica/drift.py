@@ -7,13 +7,13 @@ import logging
 import random
 
 from authz_sidecar.core.digest import Digests, bucket_of
+from authz_sidecar.core.entities import Entity, EntityKey, Position
 from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable
-from authz_sidecar.core.events import ReplicaObserver
-from authz_sidecar.core.types import Entity, EntityKey, Position
-from authz_sidecar.replica.feed import Feed
+from authz_sidecar.core.ports import ReplicaObserver
 from authz_sidecar.replica.keeper import StoreKeeper
 from authz_sidecar.replica.near_cache import NearCache
 from authz_sidecar.replica.store import Copy, Store
+from authz_sidecar.source import Feed
 
 INTERVAL = 600.0
 """Seconds between comparisons, on average."""

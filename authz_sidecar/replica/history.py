@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from authz_sidecar.core.types import Change, Position
+from authz_sidecar.core.entities import Change, Position
 
 MAX_ENTITIES = 20_000
 """Entities retained in all."""

@@ -12,18 +12,18 @@ import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 
+from authz_sidecar.core.entities import Change, Entity, EntityKey, Position
 from authz_sidecar.core.errors import (
     HistoryGone,
     MalformedMessage,
     StoreUnavailable,
     Unavailable,
 )
-from authz_sidecar.core.events import ReplicaObserver
-from authz_sidecar.core.types import Change, Entity, EntityKey, Position
+from authz_sidecar.core.ports import ReplicaObserver
 from authz_sidecar.replica.dependencies import Dependencies
-from authz_sidecar.replica.feed import Feed, SnapshotStream
 from authz_sidecar.replica.near_cache import NearCache
 from authz_sidecar.replica.store import Copy, Outcome, Reading, Store
+from authz_sidecar.source import Feed, SnapshotStream
 
 BATCH = 1_000
 CHECK_INTERVAL = 5.0

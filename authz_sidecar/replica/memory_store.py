@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
+from authz_sidecar.core.entities import Change, Entity, EntityKey, Position
 from authz_sidecar.core.errors import StoreUnavailable
-from authz_sidecar.core.types import Change, Entity, EntityKey, Position
 from authz_sidecar.replica.store import Copy, Outcome, Reading
 
 SCAN_BATCH = 1_000

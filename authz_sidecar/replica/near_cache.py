@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from authz_sidecar.core.types import Change, Entity, EntityKey, Position
+from authz_sidecar.core.entities import Change, Entity, EntityKey, Position
 from authz_sidecar.replica.history import History
 
 

@@ -27,9 +27,9 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from authz_sidecar.core.changes import decode_state, encode_state
+from authz_sidecar.core.entities import Change, Entity, EntityKey, Kind, Position
 from authz_sidecar.core.errors import MalformedMessage, StoreUnavailable
-from authz_sidecar.core.types import Change, Entity, EntityKey, Kind, Position
+from authz_sidecar.core.wire import decode_state, encode_state
 from authz_sidecar.replica.store import Copy, Outcome, Reading
 
 TIMEOUT = 1.0

@@ -13,19 +13,19 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
-from authz_sidecar.core.changes import parse_instant, parse_message
+from authz_sidecar.config.settings import ReplicaSettings
+from authz_sidecar.core.entities import Change, Entity, EntityKey, Position
 from authz_sidecar.core.errors import HistoryGone, MalformedMessage, StoreUnavailable, Unavailable
-from authz_sidecar.core.events import Phase, ReplicaObserver, ReplicaStatus
+from authz_sidecar.core.ports import Clock, Phase, ReplicaObserver, ReplicaStatus
 from authz_sidecar.core.replica import Apply, AskHead, Effect, Ignore, Pull, ReplicaMachine, Resync, Wait
-from authz_sidecar.core.types import Change, Clock, Entity, EntityKey, Position
+from authz_sidecar.core.wire import parse_instant, parse_message
 from authz_sidecar.replica.dependencies import Dependencies
 from authz_sidecar.replica.drift import DriftCheck
-from authz_sidecar.replica.feed import Confirmation, Feed
 from authz_sidecar.replica.keeper import StoreKeeper
 from authz_sidecar.replica.near_cache import NearCache
 from authz_sidecar.replica.store import Copy, Store
 from authz_sidecar.replica.subscription import Subscription
-from authz_sidecar.settings import ReplicaSettings
+from authz_sidecar.source import Confirmation, Feed
 
 MAX_WAITING = 1_000
 """Requests that may wait for a revision at once; the rest are refused at once."""

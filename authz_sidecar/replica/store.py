@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from authz_sidecar.core.types import Change, Entity, EntityKey, Position
+from authz_sidecar.core.entities import Change, Entity, EntityKey, Position
 
 
 @dataclass(frozen=True, slots=True)

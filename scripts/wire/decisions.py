@@ -7,16 +7,8 @@ import time
 
 from authz_sidecar.core import policy
 from authz_sidecar.core.errors import Refused
-from authz_sidecar.core.types import (
-    Code,
-    Decision,
-    Failure,
-    Identity,
-    Pending,
-    Question,
-    Requirement,
-    Verdict,
-)
+from authz_sidecar.core.ports import Pending
+from authz_sidecar.core.verdicts import Code, Decision, Failure, Identity, Question, Requirement, Verdict
 from authz_sidecar.pipeline import Pipeline
 
 ALICE, BOB, NOBODY = b"alice", b"bob", b"nobody"

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from authz_sidecar.core.limits import ProxyLimits
-from authz_sidecar.proxy.engine import ProxyServer
+from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.proxy.pool import UpstreamAddress, UpstreamPool
+from authz_sidecar.proxy.server import ProxyServer
 from wire.decisions import Clock, Observer, Permissions, pipeline
 from wire.peers import Client, Peer, Upstream
 

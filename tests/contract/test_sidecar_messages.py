@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from authz_sidecar.core import changes
-from authz_sidecar.core.changes import (
+from authz_sidecar.core import wire
+from authz_sidecar.core.digest import Digests
+from authz_sidecar.core.entities import Change, Entity, EntityKey, GroupState, Heartbeat, Position, UserState
+from authz_sidecar.core.wire import (
     Bucket,
     CheckAnswer,
     Digest,
@@ -15,8 +17,6 @@ from authz_sidecar.core.changes import (
     SnapshotHead,
     SubjectAnswer,
 )
-from authz_sidecar.core.digest import Digests
-from authz_sidecar.core.types import Change, Entity, EntityKey, GroupState, Heartbeat, Position, UserState
 
 MESSAGES = Path(__file__).parent / "messages"
 EPOCH = "3f2a9c1b-5d44-4b0e-9c07-6a1f7f0e8d21"
@@ -33,45 +33,45 @@ change = Change(EPOCH, 42, AT, MARKED_AT, (user, group), previous_at="2026-11-22
 
 
 def read_changes(body: bytes) -> list[Change]:
-    return [changes.parse_change(line) for line in body.splitlines()]
+    return [wire.parse_change(line) for line in body.splitlines()]
 
 
 def read_snapshot(body: bytes) -> list[object]:
     head, *lines = body.splitlines()
-    return [changes.parse_snapshot_head(head), *(changes.parse_snapshot_line(line, 42) for line in lines)]
+    return [wire.parse_snapshot_head(head), *(wire.parse_snapshot_line(line, 42) for line in lines)]
 
 
 def read_digest(body: bytes) -> Digest:
-    digest = changes.parse_digest(body)
+    digest = wire.parse_digest(body)
     for bucket in digest.buckets:
         assert len(bytes.fromhex(bucket.digest)) == 32
     return Digest(digest.epoch, digest.revision, tuple(Bucket("", b.revision) for b in digest.buckets))
 
 
 READERS: dict[str, tuple[Callable[[bytes], object], object]] = {
-    "change.json": (changes.parse_message, change),
+    "change.json": (wire.parse_message, change),
     "changes.ndjson": (read_changes, [change]),
-    "check.json": (changes.parse_check, CheckAnswer(True, "granted", EPOCH, 42)),
+    "check.json": (wire.parse_check, CheckAnswer(True, "granted", EPOCH, 42)),
     "deletion.json": (
-        changes.parse_message,
+        wire.parse_message,
         Change(EPOCH, 43, AT, MARKED_AT, (Entity(EntityKey("user", "17"), 43, None),), previous_at=AT),
     ),
     "digest.json": (read_digest, Digest(EPOCH, 42, (Bucket("", 42), Bucket("", 42)))),
     "head.json": (
-        changes.parse_head,
-        Head(EPOCH, 42, changes.parse_instant("2026-11-22T09:00:01.000000Z")),
+        wire.parse_head,
+        Head(EPOCH, 42, wire.parse_instant("2026-11-22T09:00:01.000000Z")),
     ),
-    "heartbeat.json": (changes.parse_message, Heartbeat(EPOCH, 42, HEARD_AT, AT)),
+    "heartbeat.json": (wire.parse_message, Heartbeat(EPOCH, 42, HEARD_AT, AT)),
     "snapshot.ndjson": (
         read_snapshot,
         [SnapshotHead(Position(EPOCH, 42, AT), 2), user, group, SnapshotEnd(2)],
     ),
     "subject.json": (
-        lambda body: changes.parse_subject(body, "17"),
+        lambda body: wire.parse_subject(body, "17"),
         SubjectAnswer(Position(EPOCH, 42, AT), (user, group)),
     ),
     "unknown-subject.json": (
-        lambda body: changes.parse_no_subject(body, "18"),
+        lambda body: wire.parse_no_subject(body, "18"),
         SubjectAnswer(Position(EPOCH, 42, AT), (Entity(EntityKey("user", "18"), 42, None),)),
     ),
 }
@@ -86,7 +86,7 @@ def test_golden_message_is_understood(name: str) -> None:
 
 
 def test_both_sides_compute_the_same_digests() -> None:
-    golden = changes.parse_digest((MESSAGES / "digest.json").read_bytes())
+    golden = wire.parse_digest((MESSAGES / "digest.json").read_bytes())
     ours = Digests(len(golden.buckets))
     ours.add([group, user])
     assert [ours[bucket] for bucket in range(len(golden.buckets))] == [b.digest for b in golden.buckets]

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
+from authz_sidecar.core.entities import Change, Entity, EntityKey, GroupState, Position, UserState
 from authz_sidecar.core.errors import StoreUnavailable
-from authz_sidecar.core.types import Change, Entity, EntityKey, GroupState, Position, UserState
 from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.store import Copy, Outcome, Store

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis as Client
 
+from authz_sidecar.core.entities import Change, Entity, EntityKey, GroupState, Position
 from authz_sidecar.core.errors import StoreUnavailable
-from authz_sidecar.core.types import Change, Entity, EntityKey, GroupState, Position
 from authz_sidecar.replica.redis_store import RedisStore, connect
 from authz_sidecar.replica.store import Outcome
 from stack.servers import Redis

@@ -8,7 +8,8 @@ import sys
 import uvloop
 from aiohttp import web
 
-from authz_sidecar import app, policy_file, settings
+from authz_sidecar import app
+from authz_sidecar.config import policy_file, settings
 from authz_sidecar.observe import logs
 from authz_sidecar.pipeline import Pipeline
 from tests.oracle.plain import Proxy, Upstream, client_session

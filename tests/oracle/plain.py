@@ -19,10 +19,11 @@ from aiohttp import (
 from multidict import CIMultiDict
 from yarl import URL
 
+from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core import fields, headers
 from authz_sidecar.core.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from authz_sidecar.core.limits import ProxyLimits
-from authz_sidecar.core.types import Clock, Decision, RequestHead, RequestObserver
+from authz_sidecar.core.ports import Clock, RequestObserver
+from authz_sidecar.core.verdicts import Decision, RequestHead
 from authz_sidecar.pipeline import Pipeline
 from authz_sidecar.proxy import refusals
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from authz_sidecar import cli, settings
+from authz_sidecar import cli
+from authz_sidecar.config import settings
 
 GOOD_POLICY = """
 version: 1

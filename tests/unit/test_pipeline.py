@@ -8,19 +8,19 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from authz_sidecar.core import policy
+from authz_sidecar.core.entities import RevisionToken
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.fields import of_request
 from authz_sidecar.core.policy import RuleSource
-from authz_sidecar.core.types import (
+from authz_sidecar.core.ports import Pending
+from authz_sidecar.core.verdicts import (
     FORWARDED,
     Code,
     Decision,
     Identity,
-    Pending,
     Question,
     RequestHead,
     Requirement,
-    RevisionToken,
     Verdict,
 )
 from authz_sidecar.pipeline import MAX_ROUNDS, STATUS, Pipeline

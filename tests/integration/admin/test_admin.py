@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 
 from authz_sidecar.admin.health import Health
 from authz_sidecar.admin.server import AdminSources, application
-from authz_sidecar.settings import Address, AdminSettings
+from authz_sidecar.config.settings import Address, AdminSettings
 
 Get = Callable[..., Awaitable[tuple[int, str]]]
 problems: dict[str, str | None] = {}

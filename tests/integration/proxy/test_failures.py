@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from authz_sidecar.core.limits import ProxyLimits
-from authz_sidecar.core.types import Failure
+from authz_sidecar.config.limits import ProxyLimits
+from authz_sidecar.core.verdicts import Failure
 from wire import Client, Rig, running
 from wire.peers import wait_for
 

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from authz_sidecar.core.limits import ProxyLimits
-from authz_sidecar.core.types import Code, EntityKey
+from authz_sidecar.config.limits import ProxyLimits
+from authz_sidecar.core.entities import EntityKey
+from authz_sidecar.core.verdicts import Code
 from wire import Client, Peer, Rig, running
 from wire.peers import wait_for
 

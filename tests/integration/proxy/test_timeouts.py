@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from authz_sidecar.core.limits import ProxyLimits
+from authz_sidecar.config.limits import ProxyLimits
 from wire import Peer, running
 from wire.peers import wait_for
 

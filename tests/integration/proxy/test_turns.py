@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from authz_sidecar.core.types import EntityKey
+from authz_sidecar.core.entities import EntityKey
 from authz_sidecar.proxy.pool import UpstreamAddress
 from wire import Client, Peer, Rig, running
 from wire.certificates import self_signed

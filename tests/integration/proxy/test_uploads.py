@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from authz_sidecar.core.limits import ProxyLimits
+from authz_sidecar.config.limits import ProxyLimits
 from wire import Client, Peer, Rig, running
 from wire.peers import wait_for
 

@@ -19,31 +19,26 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from redis.asyncio import Redis as Client
 
-from authz_sidecar.core.changes import encode_state
+from authz_sidecar.authz.cached import CachedAuthorizer
+from authz_sidecar.config.settings import ReplicaSettings
 from authz_sidecar.core.digest import Digests
-from authz_sidecar.core.events import Phase, SilentObserver
-from authz_sidecar.core.types import (
-    Code,
+from authz_sidecar.core.entities import (
     Entity,
     EntityKey,
     EntityState,
     GroupState,
-    Identity,
-    Pending,
     Position,
-    Question,
-    Requirement,
     RevisionToken,
     UserState,
-    Verdict,
 )
-from authz_sidecar.replica.authorizer import CachedAuthorizer
-from authz_sidecar.replica.feed import Feed
+from authz_sidecar.core.ports import Pending, Phase, SilentObserver
+from authz_sidecar.core.verdicts import Code, Identity, Question, Requirement, Verdict
+from authz_sidecar.core.wire import encode_state
 from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.redis_store import RedisStore
+from authz_sidecar.replica.replica import Replica
 from authz_sidecar.replica.store import Store
-from authz_sidecar.replica.sync import Replica
-from authz_sidecar.settings import ReplicaSettings
+from authz_sidecar.source import Feed
 from stack.servers import Redis
 
 TOKEN = "the-service-token"

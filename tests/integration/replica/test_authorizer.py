@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from authz_sidecar.core.types import Code, RevisionToken
+from authz_sidecar.core.entities import RevisionToken
+from authz_sidecar.core.verdicts import Code
 from authz_sidecar.replica.store import Store
 
 ADD, CHANGE = "students.add_student", "students.change_student"

@@ -9,7 +9,7 @@ from typing import Any
 import aiormq
 import pytest
 
-from authz_sidecar.core.types import Code
+from authz_sidecar.core.verdicts import Code
 from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.subscription import EXCHANGE
 from stack.servers import RabbitMQ

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from authz_sidecar.core.types import Code, Identity, Question, Requirement, RevisionToken, UserState, Verdict
-from authz_sidecar.replica.check import RequestAuthorizer
-from authz_sidecar.replica.feed import Feed
+from authz_sidecar.authz.per_request import RequestAuthorizer
+from authz_sidecar.core.entities import RevisionToken, UserState
+from authz_sidecar.core.verdicts import Code, Identity, Question, Requirement, Verdict
+from authz_sidecar.source import Feed
 
 ADD, CHANGE = "students.add_student", "students.change_student"
 

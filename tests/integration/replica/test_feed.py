@@ -12,10 +12,10 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
+from authz_sidecar import source
+from authz_sidecar.core.entities import Entity, EntityKey, Position
 from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable
-from authz_sidecar.core.types import Entity, EntityKey, Position
-from authz_sidecar.replica import feed as feed_module
-from authz_sidecar.replica.feed import Confirmation, Feed
+from authz_sidecar.source import Confirmation, Feed
 
 MESSAGES = Path(__file__).parents[2] / "contract" / "messages"
 EPOCH = "3f2a9c1b-5d44-4b0e-9c07-6a1f7f0e8d21"
@@ -187,7 +187,7 @@ async def test_no_answer_is_unavailable(
 ) -> None:
     monkeypatch.setattr(feed, "_answer", aiohttp.ClientTimeout(total=0.2))
     for name in ("PULL", "WHOLE"):
-        monkeypatch.setattr(feed_module, name, aiohttp.ClientTimeout(total=0.2))
+        monkeypatch.setattr(source, name, aiohttp.ClientTimeout(total=0.2))
     player.keeps_open = True
     with pytest.raises(Unavailable):
         await call(feed)
@@ -246,7 +246,7 @@ async def test_a_snapshot_that_is_not_whole_is_malformed(
 async def test_an_endless_line_is_malformed(
     feed: Feed, player: Player, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed_module, "MAX_LINE", 1000)
+    monkeypatch.setattr(source, "MAX_LINE", 1000)
     player.plays(b"x" * 100_000, headers=HEADERS)
     with pytest.raises(MalformedMessage, match="longer"):
         await pull(feed)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis as Client
 
-from authz_sidecar.core.types import Code
+from authz_sidecar.core.verdicts import Code
 from authz_sidecar.replica.drift import DriftCheck
-from authz_sidecar.replica.feed import Feed
 from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.store import Store
+from authz_sidecar.source import Feed
 from stack.servers import Redis
 
 ADD, CHANGE = "students.add_student", "students.change_student"

@@ -14,7 +14,7 @@ from gunicorn.http.errors import ExpectationFailed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from authz_sidecar.core.limits import ProxyLimits
+from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core.policy import SAFE_METHODS
 from wire import Peer, Rig, running
 from wire.parsers import Request, by_h11, read_alike

@@ -18,25 +18,16 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from authz_sidecar import policy_file, settings
 from authz_sidecar.app import SystemClock
 from authz_sidecar.authn.key_set import Key, KeySet
 from authz_sidecar.authn.tokens import TokenAuthenticator
+from authz_sidecar.authz.cached import CachedAuthorizer
+from authz_sidecar.config import policy_file, settings
 from authz_sidecar.core import fields
+from authz_sidecar.core.entities import Entity, EntityKey, Position, UserState
 from authz_sidecar.core.replica import ReplicaMachine
-from authz_sidecar.core.types import (
-    Code,
-    Decision,
-    Entity,
-    EntityKey,
-    Position,
-    Question,
-    RequestHead,
-    UserState,
-    Verdict,
-)
+from authz_sidecar.core.verdicts import Code, Decision, Question, RequestHead, Verdict
 from authz_sidecar.pipeline import Pipeline
-from authz_sidecar.replica.authorizer import CachedAuthorizer
 from authz_sidecar.replica.near_cache import NearCache
 
 SUBJECTS = 1_000

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from authz_sidecar import policy_file
+from authz_sidecar.config import policy_file
 from authz_sidecar.core.errors import ConfigurationError
-from authz_sidecar.core.types import Requirement
+from authz_sidecar.core.verdicts import Requirement
 
 GOOD = """
 version: 1
@@ -141,7 +141,7 @@ def test_a_huge_file_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_shipped_policy_loads() -> None:
-    shipped = Path(__file__).parents[2] / "compose" / "policy.yaml"
+    shipped = Path(__file__).parents[3] / "compose" / "policy.yaml"
     rule = policy_file.load(shipped).match("PATCH", "/students/1/")
     assert rule is not None
     assert rule.requirement == Requirement("any", ("students.change_student",))

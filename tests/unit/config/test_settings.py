@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from authz_sidecar import settings
+from authz_sidecar.config import settings
+from authz_sidecar.config.limits import ProxyLimits
+from authz_sidecar.config.settings import Address, Settings
 from authz_sidecar.core.errors import ConfigurationError
-from authz_sidecar.core.limits import ProxyLimits
-from authz_sidecar.settings import Address, Settings
 from wire.certificates import self_signed
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "settings.md"
 
 REQUIRED = {
     "AUTHZ_UPSTREAM": "http://127.0.0.1:8001",

@@ -12,20 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz_sidecar.core.decision import Behind, Missing, decide
-from authz_sidecar.core.types import (
-    Code,
+from authz_sidecar.core.entities import (
     Entity,
     EntityKey,
     EntityState,
     GroupState,
-    Identity,
     Position,
-    Question,
-    Requirement,
     RevisionToken,
     UserState,
-    Verdict,
 )
+from authz_sidecar.core.verdicts import Code, Identity, Question, Requirement, Verdict
 
 DOCUMENT = yaml.safe_load((Path(__file__).parent / "decisions.yaml").read_text())
 POSITION = Position("3f2a9c1b-0000-4000-8000-000000000000", 10, "2026-11-22T09:00:00Z")

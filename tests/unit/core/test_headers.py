@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz_sidecar.core import headers
+from authz_sidecar.core.entities import RevisionToken
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.fields import FieldList, of_request, of_response
-from authz_sidecar.core.types import Code, RevisionToken
+from authz_sidecar.core.verdicts import Code
 
 HOST = (b"Host", b"student.example")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from authz_sidecar.core import policy
 from authz_sidecar.core.errors import ConfigurationError
 from authz_sidecar.core.policy import Policy, RuleSource
-from authz_sidecar.core.types import Requirement
+from authz_sidecar.core.verdicts import Requirement
 
 NEEDS = Requirement("any", ("a.b",))
 

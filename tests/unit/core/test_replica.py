@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from authz_sidecar.core.changes import Head
-from authz_sidecar.core.events import Phase
+from authz_sidecar.core.entities import Change, Entity, EntityKey, GroupState, Heartbeat, Position
+from authz_sidecar.core.ports import Phase
 from authz_sidecar.core.replica import (
     ASK_SPACING,
     CONFIRM_INTERVAL,
@@ -27,7 +27,7 @@ from authz_sidecar.core.replica import (
     Resync,
     Wait,
 )
-from authz_sidecar.core.types import Change, Entity, EntityKey, GroupState, Heartbeat, Position
+from authz_sidecar.core.wire import Head
 
 OURS = "3f2a9c1b-0000-4000-8000-000000000001"
 OTHER = "99999999-0000-4000-8000-000000000002"

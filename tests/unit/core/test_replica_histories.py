@@ -9,17 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from authz_sidecar.core.changes import Head
-from authz_sidecar.core.events import Phase
+from authz_sidecar.core.entities import Change, Entity, EntityKey, GroupState, Heartbeat, Position
+from authz_sidecar.core.ports import Phase
 from authz_sidecar.core.replica import Apply, AskHead, Effect, Pull, ReplicaMachine, Resync, Wait
-from authz_sidecar.core.types import (
-    Change,
-    Entity,
-    EntityKey,
-    GroupState,
-    Heartbeat,
-    Position,
-)
+from authz_sidecar.core.wire import Head
 
 KEYS = [EntityKey("group", str(number)) for number in range(4)]
 CLOCKS = st.sampled_from([-3600.0, -1.0, 0.0, 1.0, 3600.0])

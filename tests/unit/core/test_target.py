@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from authz_sidecar.core import target
 from authz_sidecar.core.errors import Refused
-from authz_sidecar.core.types import Code
+from authz_sidecar.core.verdicts import Code
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz_sidecar.core import changes
-from authz_sidecar.core.changes import SnapshotEnd
+from authz_sidecar.core import wire
+from authz_sidecar.core.entities import (
+    Change,
+    Entity,
+    EntityKey,
+    EntityState,
+    GroupState,
+    Heartbeat,
+    Position,
+    UserState,
+)
 from authz_sidecar.core.errors import MalformedMessage
-from authz_sidecar.core.types import Change, Entity, EntityKey, GroupState, Heartbeat, Position, UserState
+from authz_sidecar.core.wire import SnapshotEnd
 
 EPOCH = "3f2a9c1b-0000-4000-8000-000000000001"
 AT = "2026-11-22T09:00:00.123456Z"
@@ -53,34 +62,34 @@ def raw(document: object, **changed: object) -> bytes:
 
 def test_change() -> None:
     entities = (Entity(EntityKey("user", "17"), 42, user_17), Entity(EntityKey("group", "3"), 42, group_3))
-    assert changes.parse_message(raw(CHANGE)) == Change(EPOCH, 42, AT, AT, entities)
+    assert wire.parse_message(raw(CHANGE)) == Change(EPOCH, 42, AT, AT, entities)
 
 
 def test_heartbeat() -> None:
-    assert changes.parse_message(raw(HEARTBEAT)) == Heartbeat(EPOCH, 42, AT)
+    assert wire.parse_message(raw(HEARTBEAT)) == Heartbeat(EPOCH, 42, AT)
 
 
 def test_a_heartbeat_may_name_the_time_of_its_revision() -> None:
-    assert changes.parse_message(raw(HEARTBEAT, revision_at=AT)) == Heartbeat(EPOCH, 42, AT, AT)
+    assert wire.parse_message(raw(HEARTBEAT, revision_at=AT)) == Heartbeat(EPOCH, 42, AT, AT)
     with pytest.raises(MalformedMessage, match="revision_at"):
-        changes.parse_message(raw(HEARTBEAT, revision_at="before"))
+        wire.parse_message(raw(HEARTBEAT, revision_at="before"))
 
 
 def test_deletion_is_a_state() -> None:
-    message = changes.parse_message(raw(CHANGE, entities=[{**USER, "state": None}]))
+    message = wire.parse_message(raw(CHANGE, entities=[{**USER, "state": None}]))
     assert isinstance(message, Change)
     assert message.entities == (Entity(EntityKey("user", "17"), 42, None),)
 
 
 def test_unknown_fields_are_ignored() -> None:
     entity = {**USER, "note": 1, "state": {**USER_STATE, "shoe_size": 43}}
-    assert changes.parse_message(raw(CHANGE, entities=[entity], extra={})) == changes.parse_message(
+    assert wire.parse_message(raw(CHANGE, entities=[entity], extra={})) == wire.parse_message(
         raw(CHANGE, entities=[USER])
     )
 
 
 def test_mark_may_be_unknown() -> None:
-    message = changes.parse_change(raw(CHANGE, marked_at=None))
+    message = wire.parse_change(raw(CHANGE, marked_at=None))
     assert message.marked_at is None
 
 
@@ -137,14 +146,14 @@ MALFORMED_STATES = {
 @pytest.mark.parametrize(("field", "changed"), MALFORMED_CHANGES.values(), ids=MALFORMED_CHANGES.keys())
 def test_malformed_change_names_the_field(field: str, changed: dict[str, object]) -> None:
     with pytest.raises(MalformedMessage, match=field):
-        changes.parse_message(raw(CHANGE, **changed))
+        wire.parse_message(raw(CHANGE, **changed))
 
 
 @pytest.mark.parametrize(("field", "changed"), MALFORMED_STATES.values(), ids=MALFORMED_STATES.keys())
 def test_malformed_state_names_the_field(field: str, changed: dict[str, object]) -> None:
     state = {key: value for key, value in {**USER_STATE, **changed}.items() if value is not ...}
     with pytest.raises(MalformedMessage, match=field):
-        changes.parse_message(raw(CHANGE, entities=[{**USER, "state": state}]))
+        wire.parse_message(raw(CHANGE, entities=[{**USER, "state": state}]))
 
 
 NOT_JSON = [b"", b"{", b"\xff\xfe", b'{"v":1', b"[" * 100_000, b"9" * 5_000, raw(CHANGE)[:-1]]
@@ -153,7 +162,7 @@ NOT_JSON = [b"", b"{", b"\xff\xfe", b'{"v":1', b"[" * 100_000, b"9" * 5_000, raw
 @pytest.mark.parametrize("body", NOT_JSON, ids=lambda body: repr(body[:8]))
 def test_not_json(body: bytes) -> None:
     with pytest.raises(MalformedMessage):
-        changes.parse_message(body)
+        wire.parse_message(body)
 
 
 @given(
@@ -162,7 +171,7 @@ def test_not_json(body: bytes) -> None:
 )
 def test_nothing_else_is_ever_raised(body: bytes) -> None:
     with pytest.raises(MalformedMessage):
-        changes.parse_message(body)
+        wire.parse_message(body)
 
 
 @given(
@@ -177,7 +186,7 @@ def test_nothing_else_is_ever_raised(body: bytes) -> None:
 )
 def test_any_value_in_any_field_is_read_or_refused(field: str, value: object) -> None:
     try:
-        message = changes.parse_message(raw(CHANGE, **{field: value}))
+        message = wire.parse_message(raw(CHANGE, **{field: value}))
     except MalformedMessage:
         return
     assert isinstance(message, Change | Heartbeat)
@@ -185,22 +194,22 @@ def test_any_value_in_any_field_is_read_or_refused(field: str, value: object) ->
 
 def test_a_heartbeat_is_no_line_of_the_feed() -> None:
     with pytest.raises(MalformedMessage, match="type"):
-        changes.parse_change(raw(HEARTBEAT))
+        wire.parse_change(raw(HEARTBEAT))
 
 
 def test_head() -> None:
-    head = changes.parse_head(
+    head = wire.parse_head(
         raw({"epoch": EPOCH, "revision": 42, "oldest": 3, "now": "1970-01-01T00:00:01.5Z"})
     )
-    assert head == changes.Head(EPOCH, 42, 1.5)
+    assert head == wire.Head(EPOCH, 42, 1.5)
 
 
 def test_snapshot() -> None:
-    head = changes.parse_snapshot_head(raw(SNAPSHOT))
-    assert head == changes.SnapshotHead(Position(EPOCH, 42, AT), 2)
-    entity = changes.parse_snapshot_line(raw({**USER, "revision": 7}), 42)
+    head = wire.parse_snapshot_head(raw(SNAPSHOT))
+    assert head == wire.SnapshotHead(Position(EPOCH, 42, AT), 2)
+    entity = wire.parse_snapshot_line(raw({**USER, "revision": 7}), 42)
     assert entity == Entity(EntityKey("user", "17"), 7, user_17)
-    assert changes.parse_snapshot_line(b'{"type":"end","entities":2}', 42) == SnapshotEnd(2)
+    assert wire.parse_snapshot_line(b'{"type":"end","entities":2}', 42) == SnapshotEnd(2)
 
 
 MALFORMED_SNAPSHOT_LINES = {
@@ -215,7 +224,7 @@ MALFORMED_SNAPSHOT_LINES = {
 @pytest.mark.parametrize("line", MALFORMED_SNAPSHOT_LINES.values(), ids=MALFORMED_SNAPSHOT_LINES.keys())
 def test_malformed_snapshot_line(line: bytes) -> None:
     with pytest.raises(MalformedMessage):
-        changes.parse_snapshot_line(line, 42)
+        wire.parse_snapshot_line(line, 42)
 
 
 @pytest.mark.parametrize(
@@ -223,11 +232,11 @@ def test_malformed_snapshot_line(line: bytes) -> None:
 )
 def test_malformed_snapshot_head(changed: dict[str, object]) -> None:
     with pytest.raises(MalformedMessage, match=next(iter(changed))):
-        changes.parse_snapshot_head(raw(SNAPSHOT, **changed))
+        wire.parse_snapshot_head(raw(SNAPSHOT, **changed))
 
 
 def test_subject_with_its_groups() -> None:
-    answer = changes.parse_subject(raw(SUBJECT), "17")
+    answer = wire.parse_subject(raw(SUBJECT), "17")
     assert set(answer.entities) == {
         Entity(EntityKey("user", "17"), 7, user_17),
         Entity(EntityKey("group", "3"), 9, group_3),
@@ -235,16 +244,16 @@ def test_subject_with_its_groups() -> None:
 
 
 def test_group_that_the_answer_lacks_is_known_not_to_exist() -> None:
-    answer = changes.parse_subject(raw(SUBJECT, entities=[{**USER, "revision": 7}]), "17")
+    answer = wire.parse_subject(raw(SUBJECT, entities=[{**USER, "revision": 7}]), "17")
     assert Entity(EntityKey("group", "3"), 42, None) in answer.entities
 
 
 def test_no_subject_is_as_new_as_the_answer() -> None:
-    answer = changes.parse_no_subject(raw({"epoch": EPOCH, "revision": 42, "sub": "17", "code": "x"}), "17")
+    answer = wire.parse_no_subject(raw({"epoch": EPOCH, "revision": 42, "sub": "17", "code": "x"}), "17")
     assert answer.entities == (Entity(EntityKey("user", "17"), 42, None),)
 
 
-@pytest.mark.parametrize("parse", [changes.parse_subject, changes.parse_no_subject])
+@pytest.mark.parametrize("parse", [wire.parse_subject, wire.parse_no_subject])
 def test_answer_about_somebody_else(parse: object) -> None:
     with pytest.raises(MalformedMessage, match="sub"):
         parse(raw(SUBJECT), "18")  # type: ignore[operator]
@@ -252,24 +261,24 @@ def test_answer_about_somebody_else(parse: object) -> None:
 
 def test_subject_without_its_user() -> None:
     with pytest.raises(MalformedMessage, match="user itself"):
-        changes.parse_subject(raw(SUBJECT, entities=[{**GROUP, "revision": 9}]), "17")
+        wire.parse_subject(raw(SUBJECT, entities=[{**GROUP, "revision": 9}]), "17")
 
 
 def test_check() -> None:
     body = raw({"allowed": True, "reason": "granted", "epoch": EPOCH, "revision": 42})
-    assert changes.parse_check(body) == changes.CheckAnswer(True, "granted", EPOCH, 42)
+    assert wire.parse_check(body) == wire.CheckAnswer(True, "granted", EPOCH, 42)
 
 
 @pytest.mark.parametrize("allowed", [1, "true", None])
 def test_check_is_allowed_only_by_true(allowed: object) -> None:
     with pytest.raises(MalformedMessage, match="allowed"):
-        changes.parse_check(raw({"allowed": allowed, "reason": "granted", "epoch": EPOCH, "revision": 42}))
+        wire.parse_check(raw({"allowed": allowed, "reason": "granted", "epoch": EPOCH, "revision": 42}))
 
 
 @pytest.mark.parametrize("text", [None, "", "-1", "+1", "1.0", " 1", "1\n", "²", "9" * 17, str(2**53)])
 def test_header_number_is_digits_only(text: str | None) -> None:
     with pytest.raises(MalformedMessage, match="Authz-Head"):
-        changes.parse_integer(text, "Authz-Head")
+        wire.parse_integer(text, "Authz-Head")
 
 
 labels = st.frozensets(st.text(st.characters(codec="utf-8"), min_size=1, max_size=20), max_size=5)
@@ -281,14 +290,14 @@ states = (
 
 
 @given(states)
-def test_state_survives_the_store(state: changes.EntityState) -> None:
+def test_state_survives_the_store(state: EntityState) -> None:
     kind = "group" if isinstance(state, GroupState) else "user"
-    assert changes.decode_state(kind, changes.encode_state(state)) == state
-    assert changes.decode_state(kind, changes.encode_state(state).encode()) == state
+    assert wire.decode_state(kind, wire.encode_state(state)) == state
+    assert wire.decode_state(kind, wire.encode_state(state).encode()) == state
 
 
 def test_equal_states_have_one_spelling() -> None:
     first = UserState(True, False, frozenset(["b", "a", "ö"]), frozenset(["2", "10"]), 3)
-    assert changes.encode_state(first) == (
+    assert wire.encode_state(first) == (
         '{"active":true,"groups":["10","2"],"permissions":["a","b","ö"],"superuser":false,"token_generation":3}'
     )

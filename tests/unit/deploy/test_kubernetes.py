@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from authz_sidecar import policy_file, settings
 from authz_sidecar.admin.server import OPEN_PATHS
+from authz_sidecar.config import policy_file, settings
 
 ROOT = Path(__file__).parents[3]
 UPSTREAM_PORT = 8000

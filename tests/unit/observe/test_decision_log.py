@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from authz_sidecar.core.types import Code, Decision, Failure, Identity, Position, Requirement, Verdict
+from authz_sidecar.core.entities import Position
+from authz_sidecar.core.verdicts import Code, Decision, Failure, Identity, Requirement, Verdict
 from authz_sidecar.observe import decision_log
 from authz_sidecar.observe.decision_log import DecisionLog
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 
-from authz_sidecar.core.types import Failure
+from authz_sidecar.core.verdicts import Failure
 from authz_sidecar.observe.decision_log import DecisionLog
 from authz_sidecar.observe.hooks import RequestHooks
 from authz_sidecar.observe.metrics import Metrics

@@ -8,7 +8,7 @@ import pytest
 
 from authz_sidecar.core.errors import UpstreamTimeout, UpstreamUnreachable
 from authz_sidecar.core.fields import of_request
-from authz_sidecar.core.types import FORWARDED, Code, Decision, Verdict
+from authz_sidecar.core.verdicts import FORWARDED, Code, Decision, Verdict
 from authz_sidecar.pipeline import STATUS
 from authz_sidecar.proxy import refusals
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from authz_sidecar.core.limits import ProxyLimits
+from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.proxy.messages import Framing
 from authz_sidecar.proxy.response_reader import ResponseReader
 

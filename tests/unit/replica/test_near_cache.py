@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz_sidecar.core.types import Change, Entity, EntityKey, GroupState, Position
+from authz_sidecar.core.entities import Change, Entity, EntityKey, GroupState, Position
 from authz_sidecar.replica import history
 from authz_sidecar.replica.history import History
 from authz_sidecar.replica.near_cache import NearCache
