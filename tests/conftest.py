@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from stack.client import People
-from stack.servers import PostgreSQL, RabbitMQ, Redis
-from stack.system import Stack
+from lab.stack.client import People
+from lab.stack.servers import PostgreSQL, RabbitMQ, Redis
+from lab.stack.system import Stack
 
 
 def pytest_configure() -> None:

@@ -13,7 +13,7 @@ from authz_sidecar.core.errors import StoreUnavailable
 from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.store import Copy, Outcome, Store
-from stack.servers import Redis, RedisCluster, RedisSentinel
+from lab.stack.servers import Redis, RedisCluster, RedisSentinel
 
 OURS = "3f2a9c1b-0000-4000-8000-000000000001"
 OTHER = "99999999-0000-4000-8000-000000000002"

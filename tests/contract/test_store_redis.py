@@ -12,7 +12,7 @@ from authz_sidecar.core.entities import Change, Entity, EntityKey, GroupState, P
 from authz_sidecar.core.errors import StoreUnavailable
 from authz_sidecar.replica.redis_store import RedisStore, connect
 from authz_sidecar.replica.store import Outcome
-from stack.servers import Redis
+from lab.stack.servers import Redis
 
 STAFF = Entity(EntityKey("group", "1"), 4, GroupState(frozenset({"a.b"})))
 TEN = Position("3f2a9c1b-0000-4000-8000-000000000001", 10, "2026-11-22T09:00:00.000010Z")

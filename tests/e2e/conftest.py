@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.services import POLICY
+from lab.stack.services import POLICY
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from stack.process import Process, wait_for
-from stack.servers import RabbitMQ, Redis
-from stack.system import Stack
+from lab import ROOT
+from lab.stack.process import Process, wait_for
+from lab.stack.servers import RabbitMQ, Redis
+from lab.stack.system import Stack
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 DEADLINE_SECONDS = 240.0
 
 pytestmark = pytest.mark.timeout(300)  # each starts a system of its own
@@ -32,8 +32,8 @@ class Demo:
     def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> Process:
         self._process = Process(
             # What was started in the background ignores Ctrl-C, and so would the demo.
-            ["env", "--default-signal=INT", sys.executable, "-m", "walkthrough", *arguments],
-            env={"PYTHONPATH": str(SCRIPTS), "TMPDIR": str(self.files), **(env or {})},
+            ["env", "--default-signal=INT", sys.executable, "-m", "lab.demo", *arguments],
+            env={"PYTHONPATH": str(ROOT), "TMPDIR": str(self.files), **(env or {})},
             log_path=self._log_path,
         )
         self._process.start()

@@ -1,7 +1,7 @@
 """The same requests to a Student service alone, one behind the sidecar and one behind the oracle.
 
 All begin in the same state, and each request goes all three ways before the next one does, so that ids come
-out alike too. What may differ stands in tests/oracle/differences.py.
+out alike too. What may differ stands in lab/oracle/differences.py.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from stack.client import People
-from stack.process import Process, wait_for
-from stack.services import ROOT, Sidecar, StudentService
-from stack.system import Stack
-from tests.oracle.differences import told, told_by_oracle
-from wire.messages import Answer, ask
+from lab import ROOT
+from lab.oracle.differences import told, told_by_oracle
+from lab.stack.client import People
+from lab.stack.process import Process, wait_for
+from lab.stack.services import Sidecar, StudentService
+from lab.stack.system import Stack
+from lab.wire.messages import Answer, ask
 
 
 class Copy(StudentService):
@@ -41,7 +42,7 @@ class Oracle(Sidecar):
     name = "oracle"
 
     def make_process(self) -> Process:
-        argv = [sys.executable, "-m", "tests.oracle"]
+        argv = [sys.executable, "-m", "lab.oracle"]
         return Process(argv, env=self.env, cwd=ROOT, log_path=self.log_path)
 
 

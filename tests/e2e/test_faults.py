@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from campaign.faults import CATALOGUE
-from campaign.run import Plan, run
+from lab.campaign.faults import CATALOGUE
+from lab.campaign.run import Plan, run
 
 KINDS = {
     "kill redis",

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from stack.client import Answer, People, call
-from stack.system import Stack
+from lab.stack.client import Answer, People, call
+from lab.stack.system import Stack
 
 ADD = "students.add_student"
 DEADLINE_SECONDS = 20.0

@@ -11,9 +11,9 @@ from uuid import uuid4
 
 import pytest
 
-from stack.client import People
-from stack.services import Sidecar, StudentService
-from stack.system import Stack
+from lab.stack.client import People
+from lab.stack.services import Sidecar, StudentService
+from lab.stack.system import Stack
 
 PIECE = 64 * 1024
 BOUNDARY = "a-line-no-file-holds"

@@ -15,10 +15,10 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import get_default_algorithms
 
-from stack.client import People, call
-from stack.services import Sidecar, UserService
-from stack.system import Stack
-from wire.front import Front, attacking
+from lab.stack.client import People, call
+from lab.stack.services import Sidecar, UserService
+from lab.stack.system import Stack
+from lab.wire.front import Front, attacking
 
 POLICY = """
 version: 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wire.front import Front, statuses
+from lab.wire.front import Front, statuses
 
 GET = b"GET /first HTTP/1.1\r\nHost: x\r\n\r\n"
 HEAD = GET.replace(b"GET", b"HEAD")

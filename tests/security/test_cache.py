@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wire.front import Front, statuses
+from lab.wire.front import Front, statuses
 
 HOST = b" HTTP/1.1\r\nHost: localhost\r\n"
 EMPTY = b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"

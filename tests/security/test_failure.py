@@ -16,13 +16,13 @@ from aiormq.abc import AbstractChannel, DeliveredMessage
 from redis import Redis as RedisClient
 
 from authz_sidecar.replica.subscription import EXCHANGE, open_queue
-from stack.client import People, call
-from stack.process import Process, wait_for
-from stack.servers import Redis
-from stack.services import Sidecar
-from stack.system import Stack
-from wire.front import Front, Tap, attacking, statuses
-from wire.peers import wait_for as wait_until
+from lab.stack.client import People, call
+from lab.stack.process import Process, wait_for
+from lab.stack.servers import Redis
+from lab.stack.services import Sidecar
+from lab.stack.system import Stack
+from lab.wire.front import Front, Tap, attacking, statuses
+from lab.wire.peers import wait_for as wait_until
 
 DELETE = b"DELETE /students/999999/ HTTP/1.1\r\nHost: localhost\r\n"
 TOKEN = b"Authorization: Bearer <%b>\r\n\r\n"

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from wire.front import SENTINEL, Front, statuses
-from wire.parsers import by_h11
+from lab.wire.front import SENTINEL, Front, statuses
+from lab.wire.parsers import by_h11
 
 # GHSA-45c4-8wx5-qw6w, GHSA-gfw2-4jvh-wgfg, GHSA-pjjw-qhg8-p2p9 and CVE-2024-1135 are some of the names of
 # what follows.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from wire.front import Front, statuses
-from wire.parsers import Request
+from lab.wire.front import Front, statuses
+from lab.wire.parsers import Request
 
 HOST = b"Host: 127.0.0.1\r\n"
 GET = b"GET /students/1/ HTTP/1.1\r\n" + HOST

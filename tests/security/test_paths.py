@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from stack.process import wait_for
-from wire.front import Front, statuses
+from lab.stack.process import wait_for
+from lab.wire.front import Front, statuses
 
 HOST = b"Host: 127.0.0.1\r\n"
 JSON = b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"

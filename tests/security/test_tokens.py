@@ -16,8 +16,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 from jwt.algorithms import RSAAlgorithm
 
-from stack.system import Stack
-from wire.front import Front, statuses
+from lab.stack.system import Stack
+from lab.wire.front import Front, statuses
 
 DELETE = b"DELETE /students/1/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %b\r\n\r\n"
 CHANGE = DELETE.replace(b"DELETE", b"PATCH").replace(b"\r\n\r\n", b"\r\nContent-Length: 0\r\n\r\n")

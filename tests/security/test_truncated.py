@@ -6,10 +6,10 @@ document and nothing after it is then a whole body. So the sidecar must end it w
 
 from __future__ import annotations
 
-from stack.client import People
-from wire import Client
-from wire.front import Front, statuses
-from wire.peers import wait_for
+from lab.stack.client import People
+from lab.wire import Client
+from lab.wire.front import Front, statuses
+from lab.wire.peers import wait_for
 
 BODY = b'{"status": "graduated"}'
 PART = (

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import ClientSession, WSMsgType, web
 
-from wire.front import SENTINEL, Front, statuses
-from wire.peers import Client, Peer, wait_for
+from lab.wire.front import SENTINEL, Front, statuses
+from lab.wire.peers import Client, Peer, wait_for
 
 ASK = (
     b"GET /socket/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer <carol>\r\n"

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import pytest
 
-from stack.process import Process, free_port, wait_for
-from wire.certificates import self_signed
-from wire.peers import Client, Peer, Upstream
-from wire.peers import wait_for as until
+from lab.stack.process import Process, free_port, wait_for
+from lab.wire.certificates import self_signed
+from lab.wire.peers import Client, Peer, Upstream
+from lab.wire.peers import wait_for as until
 
 POLICY = "version: 1\nrules:\n  - {methods: [POST], path: /open/, allow: anyone}\n"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

@@ -16,7 +16,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from changelog import service_tokens
-from stack.servers import PostgreSQL, RabbitMQ
+from lab.stack.servers import PostgreSQL, RabbitMQ
 
 DATABASES = ("sqlite", "postgresql")
 

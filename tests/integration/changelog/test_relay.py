@@ -18,8 +18,8 @@ from changelog import broker, relay
 from changelog.epochs import new_epoch
 from changelog.models import Cursor, Revision
 from changelog.sequencer import sequence
-from stack.process import Process, free_port, wait_for
-from stack.servers import RabbitMQ
+from lab.stack.process import Process, free_port, wait_for
+from lab.stack.servers import RabbitMQ
 
 EXCHANGE = "authz.changes"
 MANAGE = Path(__file__).parents[3] / "user_service" / "manage.py"

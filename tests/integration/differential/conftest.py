@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import pytest
 import uvloop
 
-from tests.oracle.ways import Ways, ways_to
-from wire import running
+from lab.oracle.ways import Ways, ways_to
+from lab.wire import running
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

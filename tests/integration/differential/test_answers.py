@@ -1,6 +1,6 @@
 """What a service answers reaches the client alike: directly, through the engine and through the oracle.
 
-What may differ stands in tests/oracle/differences.py and in the table here that says what the oracle, by its
+What may differ stands in lab/oracle/differences.py and in the table here that says what the oracle, by its
 nature, cannot do: there the engine is compared with the direct way alone.
 """
 
@@ -10,8 +10,8 @@ import gzip
 
 import pytest
 
-from tests.oracle.differences import told, told_by_oracle
-from tests.oracle.ways import Ways, head
+from lab.oracle.differences import told, told_by_oracle
+from lab.oracle.ways import Ways, head
 
 OK = b"HTTP/1.1 200 OK\r\n"
 LENGTH_0 = b"Content-Length: 0\r\n\r\n"

@@ -10,9 +10,9 @@ import json
 
 import pytest
 
-from tests.oracle.differences import told, told_by_oracle
-from tests.oracle.ways import Ways, head
-from wire.messages import ask
+from lab.oracle.differences import told, told_by_oracle
+from lab.oracle.ways import Ways, head
+from lab.wire.messages import ask
 
 ALICE, BOB = b"Authorization: Bearer alice", b"Authorization: Bearer bob"
 ADD = "POST /students/"

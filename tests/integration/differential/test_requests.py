@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.oracle.differences import OF_ONE_HOP, told, told_by_oracle
-from tests.oracle.ways import Ways, head
-from wire.messages import Fields, Request
+from lab.oracle.differences import OF_ONE_HOP, told, told_by_oracle
+from lab.oracle.ways import Ways, head
+from lab.wire.messages import Fields, Request
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 ZIPPED = gzip.compress(bytes(1000), mtime=0)

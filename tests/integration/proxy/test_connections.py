@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from authz_sidecar.config.limits import ProxyLimits
-from wire import Client, Rig, running
-from wire.peers import wait_for
+from lab.wire import Client, Rig, running
+from lab.wire.peers import wait_for
 
 GET = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /students/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\nContent-Length: %d\r\n\r\n"

@@ -6,8 +6,8 @@ import pytest
 
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core.verdicts import Failure
-from wire import Client, Rig, running
-from wire.peers import wait_for
+from lab.wire import Client, Rig, running
+from lab.wire.peers import wait_for
 
 LIMITS = ProxyLimits(
     head_bytes=8192, head_fields=5, target_bytes=100, body_bytes=10, head_seconds=0.1, response_seconds=0.1

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from authz_sidecar.config.limits import ProxyLimits
-from wire import Client, Peer, Rig, running
-from wire.peers import wait_for
+from lab.wire import Client, Peer, Rig, running
+from lab.wire.peers import wait_for
 
 GET = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /open/%d HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"

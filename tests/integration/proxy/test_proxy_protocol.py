@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from stack.binaries import require
-from stack.process import Process, free_port, wait_for
-from wire import Client, Rig, running
-from wire.peers import wait_for as until
+from lab.stack.binaries import require
+from lab.stack.process import Process, free_port, wait_for
+from lab.wire import Client, Rig, running
+from lab.wire.peers import wait_for as until
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.9\r\nConnection: close\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"

@@ -9,8 +9,8 @@ import pytest
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core.entities import EntityKey
 from authz_sidecar.core.verdicts import Code
-from wire import Client, Peer, Rig, running
-from wire.peers import wait_for
+from lab.wire import Client, Peer, Rig, running
+from lab.wire.peers import wait_for
 
 POST = b"POST /students/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\nContent-Length: %d\r\n\r\n"
 SOCKET = (

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from wire import Peer, Rig, running
-from wire.peers import wait_for
+from lab.wire import Peer, Rig, running
+from lab.wire.peers import wait_for
 
 SIZE = 32 * 2**20
 PIECE = b"0123456789abcdef" * 4096

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from authz_sidecar.config.limits import ProxyLimits
-from wire import Peer, running
-from wire.peers import wait_for
+from lab.wire import Peer, running
+from lab.wire.peers import wait_for
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /students/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\nContent-Length: 9\r\n\r\n"

@@ -7,9 +7,9 @@ import ssl
 
 import pytest
 
-from wire import running
-from wire.certificates import self_signed
-from wire.peers import wait_for
+from lab.wire import running
+from lab.wire.certificates import self_signed
+from lab.wire.peers import wait_for
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + b"x" * 300_000

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from wire import Rig, running
+from lab.wire import Rig, running
 
 HEAD = b"POST /students/?a=%2F&a= HTTP/1.1\r\nHost: s.example:81\r\nAuthorization: Bearer alice\r\n"
 OURS = (

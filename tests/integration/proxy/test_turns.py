@@ -11,9 +11,9 @@ import pytest
 
 from authz_sidecar.core.entities import EntityKey
 from authz_sidecar.proxy.pool import UpstreamAddress
-from wire import Client, Peer, Rig, running
-from wire.certificates import self_signed
-from wire.peers import wait_for
+from lab.wire import Client, Peer, Rig, running
+from lab.wire.certificates import self_signed
+from lab.wire.peers import wait_for
 
 GET = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /students/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\nContent-Length: %d\r\n\r\n"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from wire import Client, Peer, Rig, running
-from wire.peers import wait_for
+from lab.wire import Client, Peer, Rig, running
+from lab.wire.peers import wait_for
 
 ASK = (
     b"GET /socket/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\nConnection: keep-alive, Upgrade\r\n"

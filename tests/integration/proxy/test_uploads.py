@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from authz_sidecar.config.limits import ProxyLimits
-from wire import Client, Peer, Rig, running
-from wire.peers import wait_for
+from lab.wire import Client, Peer, Rig, running
+from lab.wire.peers import wait_for
 
 HEAD = b"POST /students/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\n"
 LENGTH = HEAD + b"Content-Length: 1000000\r\n\r\n"

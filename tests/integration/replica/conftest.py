@@ -39,7 +39,7 @@ from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.replica import Replica
 from authz_sidecar.replica.store import Store
 from authz_sidecar.source import Feed
-from stack.servers import Redis
+from lab.stack.servers import Redis
 
 TOKEN = "the-service-token"
 DEADLINE = 30.0

@@ -12,7 +12,7 @@ import pytest
 from authz_sidecar.core.verdicts import Code
 from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.subscription import EXCHANGE
-from stack.servers import RabbitMQ
+from lab.stack.servers import RabbitMQ
 
 ADD, CHANGE = "students.add_student", "students.change_student"
 MAX_STALENESS = 30.0

@@ -14,7 +14,7 @@ from authz_sidecar.replica.drift import DriftCheck
 from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.store import Store
 from authz_sidecar.source import Feed
-from stack.servers import Redis
+from lab.stack.servers import Redis
 
 ADD, CHANGE = "students.add_student", "students.change_student"
 MAX_STALENESS = 30.0

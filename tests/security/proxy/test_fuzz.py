@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core.policy import SAFE_METHODS
-from wire import Peer, Rig, running
-from wire.parsers import Request, by_h11, read_alike
-from wire.peers import wait_for
+from lab.wire import Peer, Rig, running
+from lab.wire.parsers import Request, by_h11, read_alike
+from lab.wire.peers import wait_for
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 LIMITS = ProxyLimits(linger_seconds=0.2)

@@ -13,7 +13,7 @@ from authz_sidecar.config import settings
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.config.settings import Address, Settings
 from authz_sidecar.core.errors import ConfigurationError
-from wire.certificates import self_signed
+from lab.wire.certificates import self_signed
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "settings.md"
 

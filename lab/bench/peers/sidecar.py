@@ -1,0 +1,81 @@
+"""Our sidecar: compiled and as it is written, asking per request, and on the plain aiohttp byte path."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import ClassVar
+
+from lab.bench.host import import_path, pinned
+from lab.bench.peers.base import Peer, Site, Work
+from lab.stack.process import Process
+from lab.stack.services import Sidecar, UserService
+
+# What the comparison grants to none of the others: metrics, and a log of all refusals and some allows.
+ALLOWS_LOGGED = "0.01"
+
+
+class SidecarPeer(Peer):
+    """Stands for `Sidecar` among the peers."""
+
+    module: ClassVar[str] = "authz_sidecar"
+    settings: ClassVar[Mapping[str, str]] = {}
+    compiled: ClassVar[bool] = True
+
+    def __init__(self, site: Site, user_service: UserService, env: Mapping[str, str]) -> None:
+        super().__init__(site)
+        env = {
+            "AUTHZ_DECISION_LOG_SAMPLE": ALLOWS_LOGGED,
+            "AUTHZ_REDIS_PREFIX": f"bench-{self.port}",
+            **env,
+            **self.settings,
+        }
+        self.sidecar = Sidecar(user_service, f"http://{site.upstream}", env)
+        self.port = self.sidecar.port
+
+    def argv(self) -> Sequence[str | Path]:
+        return [sys.executable, "-m", self.module, "run"]
+
+    def make_process(self) -> Process:
+        env = {**self.sidecar.env, "PYTHONPATH": import_path(compiled=self.compiled)}
+        argv = pinned(self.site.cores, self.argv())
+        return Process(argv, env=env, cwd=self.directory, log_path=self.log_path)
+
+    def ready(self) -> bool:
+        return self.sidecar.ready()
+
+    def close(self) -> None:
+        super().close()
+        self.sidecar.close()
+
+    def version(self) -> str:
+        return version("authz-sidecar")
+
+
+class Cached(SidecarPeer):
+    name = "sidecar"
+    title = "authz-sidecar"
+    work = Work.DECIDES
+
+
+class Interpreted(SidecarPeer):
+    name = "sidecar-interpreted"
+    title = "authz-sidecar, not compiled"
+    work = Work.DECIDES
+    compiled: ClassVar[bool] = False
+
+
+class Asking(SidecarPeer):
+    name = "sidecar-request"
+    title = "authz-sidecar, AUTHZ_VALIDATION=request"
+    work = Work.ASKS
+    settings: ClassVar[Mapping[str, str]] = {"AUTHZ_VALIDATION": "request"}
+
+
+class Oracle(SidecarPeer):
+    name = "aiohttp"
+    title = "plain aiohttp, same pipeline"
+    work = Work.DECIDES
+    module = "lab.oracle"

@@ -1,0 +1,229 @@
+"""What the campaign found: a table for people, JSON for programs, and whether it is good enough."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from lab.campaign.evidence import Line
+
+LEAST_AVAILABLE = 0.99
+"""Share of the requests that must be decided: outside faults, and while any one dependency is away."""
+PROOF_SECONDS = 1.5
+"""How old the newest proof of freshness may be when a dependency is lost: heartbeats come every second."""
+
+
+@dataclass(slots=True)
+class Struck:
+    """One fault that struck. Instants in Unix seconds; `live_at` is `None` if it never was again."""
+
+    kind: str
+    detail: str
+    loses: str | None
+    struck_at: float
+    ended_at: float = 0.0
+    live_at: float | None = None
+
+    @property
+    def over_at(self) -> float:
+        return self.ended_at if self.live_at is None else self.live_at
+
+
+@dataclass(slots=True)
+class Window:
+    """The requests of some time. `outage`: the longest time in which one sidecar served nobody."""
+
+    requests: int = 0
+    unknown: int = 0
+    broken: int = 0
+    outage: float = 0.0
+
+    @classmethod
+    def of(cls, answers: Sequence[Line], begin: float, end: float) -> Window:
+        inside = [answer for answer in answers if begin <= answer["sent_at"] < end]
+        return cls(
+            requests=len(inside),
+            unknown=sum(answer["status"] == 503 for answer in inside),
+            broken=sum(answer["status"] is None for answer in inside),
+            outage=max((_outage(group) for group in _by_sidecar(inside)), default=0.0),
+        )
+
+    def __add__(self, other: Window) -> Window:
+        return Window(
+            self.requests + other.requests,
+            self.unknown + other.unknown,
+            self.broken + other.broken,
+            max(self.outage, other.outage),
+        )
+
+    @property
+    def served(self) -> float:
+        """Share of the requests that were decided."""
+        return 1 - (self.unknown + self.broken) / self.requests if self.requests else 1.0
+
+
+def _by_sidecar(answers: Sequence[Line]) -> Iterator[list[Line]]:
+    for name in {answer["sidecar"] for answer in answers}:
+        yield [answer for answer in answers if answer["sidecar"] == name]
+
+
+def _outage(answers: list[Line]) -> float:
+    """From the first request that got no decision to the answer that ended the longest such run."""
+    longest, since = 0.0, None
+    for answer in sorted(answers, key=lambda line: line["sent_at"]):
+        if answer["status"] in (None, 503):
+            since = answer["sent_at"] if since is None else since
+            longest = max(longest, answer["answered_at"] - since)
+        elif since is not None:
+            longest = max(longest, answer["answered_at"] - since)
+            since = None
+    return longest
+
+
+@dataclass(slots=True)
+class Verified:
+    """What the exact checker said."""
+
+    decisions: int
+    codes: dict[str, int]
+    oldest: float
+    violations: list[str]
+    excused: int
+
+
+@dataclass(slots=True)
+class Report:
+    """Everything about one campaign."""
+
+    seed: int
+    minutes: float
+    max_staleness: float
+    strikes: list[Struck] = field(default_factory=list)
+    answers: list[Line] = field(default_factory=list)
+    writes: Counter[str] = field(default_factory=Counter)
+    verified: Verified | None = None
+    problems: list[str] = field(default_factory=list)
+    """What went wrong with the campaign itself, so that nothing is proved."""
+
+    @property
+    def hung(self) -> int:
+        return sum(bool(answer.get("hung")) for answer in self.answers)
+
+    def window(self, strike: Struck) -> Window:
+        return Window.of(self.answers, strike.struck_at, strike.over_at)
+
+    def without(self, dependency: str) -> Window:
+        """What was sent while a dependency was away and the newest proof still held."""
+        lost = [strike for strike in self.strikes if strike.loses == dependency]
+        windows = [
+            Window.of(self.answers, s.struck_at, min(s.ended_at, s.struck_at + self.bridged)) for s in lost
+        ]
+        return sum(windows, Window())
+
+    @property
+    def bridged(self) -> float:
+        """Seconds that the copy must outlast any dependency."""
+        return self.max_staleness - PROOF_SECONDS
+
+    @property
+    def dependencies(self) -> list[str]:
+        """Those that were lost at some time."""
+        return sorted({strike.loses for strike in self.strikes if strike.loses})
+
+    def outside(self) -> Window:
+        """What was sent while no fault had struck or was being recovered from."""
+        calm = [
+            answer
+            for answer in self.answers
+            if not any(strike.struck_at <= answer["sent_at"] < strike.over_at for strike in self.strikes)
+        ]
+        return Window.of(calm, 0, float("inf"))
+
+    def wrong(self) -> list[str]:
+        """What must never be; nothing when every decision was right and every outage ended by itself."""
+        found = list(self.problems)
+        if self.verified is None:
+            found.append("nothing was verified")
+        elif self.verified.violations:
+            found.append(f"{len(self.verified.violations)} violations")
+        if self.hung:
+            found.append(f"{self.hung} requests hung")
+        found += [f"not LIVE again after: {s.kind} ({s.detail})" for s in self.strikes if s.live_at is None]
+        return found
+
+    def unavailable(self) -> list[str]:
+        """When too few requests were decided, which a busy machine alone can bring about."""
+        windows = {f"without {name}": self.without(name) for name in self.dependencies}
+        windows["outside faults"] = self.outside()
+        return [
+            f"only {window.served:.2%} were decided {when}"
+            for when, window in windows.items()
+            if window.served < LEAST_AVAILABLE
+        ]
+
+    def failures(self) -> list[str]:
+        """Why the campaign failed; nothing when it succeeded."""
+        return self.wrong() + self.unavailable()
+
+
+def text(report: Report) -> str:
+    """The report for people."""
+    lines = [f"seed {report.seed}, {report.minutes:g} minutes", "", *_kinds(report), "", *_totals(report)]
+    if report.verified:
+        lines += [f"WRONG {violation}" for violation in report.verified.violations[:50]]
+    lines += [f"FAILED: {failure}" for failure in report.failures()] or ["PASSED"]
+    return "\n".join(lines)
+
+
+_COLUMNS = "{:<22} {:>6} {:>9} {:>7} {:>7} {:>9} {:>9}"
+
+
+def _kinds(report: Report) -> Iterator[str]:
+    yield _COLUMNS.format("fault", "struck", "requests", "503", "broken", "outage s", "LIVE in s")
+    for kind in sorted({strike.kind for strike in report.strikes}):
+        strikes = [strike for strike in report.strikes if strike.kind == kind]
+        window = sum((report.window(strike) for strike in strikes), Window())
+        waits = [strike.live_at - strike.ended_at for strike in strikes if strike.live_at is not None]
+        yield _row(kind, len(strikes), window, f"{max(waits, default=float('inf')):.1f}")
+    yield _row("outside faults", 0, report.outside(), "")
+
+
+def _row(name: str, struck: int, window: Window, live: str) -> str:
+    return _COLUMNS.format(
+        name, struck or "", window.requests, window.unknown, window.broken, f"{window.outage:.1f}", live
+    )
+
+
+def _totals(report: Report) -> Iterator[str]:
+    kinds = {strike.kind for strike in report.strikes}
+    yield f"{len(report.strikes)} faults of {len(kinds)} kinds; writes: {dict(report.writes)}"
+    if report.verified:
+        found = report.verified
+        yield f"{found.decisions} decisions {found.codes}, the oldest {found.oldest:.3f} s behind"
+        yield f"{len(found.violations)} wrong or missing; {found.excused} lines lost with killed sidecars"
+    for dependency in report.dependencies:
+        yield f"in the first {report.bridged:g} s without {dependency}: {_share(report.without(dependency))}"
+    yield f"{report.hung} requests hung; {report.outside().served:.2%} decided outside faults"
+
+
+def _share(window: Window) -> str:
+    decided = window.requests - window.unknown - window.broken
+    return f"{decided} of {window.requests} requests decided"
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The report for programs."""
+    return {
+        "seed": report.seed,
+        "minutes": report.minutes,
+        "passed": not report.failures(),
+        "failures": report.failures(),
+        "strikes": [{**asdict(strike), **asdict(report.window(strike))} for strike in report.strikes],
+        "without": {name: asdict(report.without(name)) for name in report.dependencies},
+        "outside": {**asdict(report.outside()), "served": report.outside().served},
+        "verified": asdict(report.verified) if report.verified else None,
+        "writes": dict(report.writes),
+        "hung": report.hung,
+    }

@@ -1,0 +1,135 @@
+"""One campaign from beginning to end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import psycopg
+from pika.exceptions import AMQPError
+from redis import RedisError
+
+from authz_sidecar.verify.archive import ArchiveError, replay
+from authz_sidecar.verify.checker import check
+from lab.campaign import evidence
+from lab.campaign.faults import CATALOGUE, Kind, plan
+from lab.campaign.load import Load
+from lab.campaign.report import Report, Struck, Verified
+from lab.campaign.system import MAX_STALENESS, System
+from lab.campaign.writers import Writers
+from lab.stack.process import StackError, wait_for
+
+LIVE_WITHIN = 60.0
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked for. `rate`: requests a second. `calm`: seconds from one fault to the next."""
+
+    seed: int
+    minutes: float
+    sidecars: int = 2
+    rate: float = 30.0
+    kinds: Sequence[Kind] = CATALOGUE
+    calm: tuple[float, float] = (2.0, 4.0)
+
+    def random(self, purpose: str) -> Random:
+        """One source of randomness for each purpose: the faults do not depend on how fast others draw."""
+        return Random(f"{self.seed} {purpose}")  # noqa: S311 (it has to be reproducible)
+
+
+def run(wanted: Plan, directory: Path, say: Say = print) -> Report:
+    """Start everything, strike for as long as wanted, stop everything, and check every decision."""
+    if any(directory.iterdir()):
+        raise FileExistsError(f"{directory} is not empty: evidence of two campaigns must not mix")
+    report = Report(wanted.seed, wanted.minutes, MAX_STALENESS)
+    with System(directory, sidecars=wanted.sidecars, starting=lambda name: say(f"starting {name}")) as system:
+        writers, load = _clients(system, wanted)
+        writers.start()
+        load.start()
+        try:
+            _strike(wanted, system, report, say)
+        except (StackError, OSError, psycopg.Error, AMQPError, RedisError) as problem:
+            report.problems.append(f"the campaign broke off: {problem}")
+        finally:
+            load.stop()
+            writers.stop()
+        report.answers, report.writes = load.answers, writers.outcomes.counts
+        _settle(system, report)
+        say("checking every decision")
+        _verify(system, report)
+    return report
+
+
+def _clients(system: System, wanted: Plan) -> tuple[Writers, Load]:
+    writers = Writers(
+        system.user_service.url, system.database_url, system.population, system.mint, wanted.random("writers")
+    )
+    load = Load(
+        {name: sidecar.url for name, sidecar in system.sidecars.items()},
+        system.population,
+        system.mint,
+        lambda: writers.outcomes.newest,
+        wanted.random("load"),
+        system.directory / "answers.jsonl",
+        wanted.rate,
+    )
+    return writers, load
+
+
+def _strike(wanted: Plan, system: System, report: Report, say: Say) -> None:
+    random = wanted.random("faults")
+    ends = time.monotonic() + wanted.minutes * 60
+    for kind in plan(random, wanted.kinds):
+        time.sleep(random.uniform(*wanted.calm))
+        if time.monotonic() > ends:
+            return
+        struck = Struck(kind.name, "", kind.loses, time.time())
+        report.strikes.append(struck)
+        with kind.strike(system, random) as struck.detail:
+            time.sleep(random.uniform(*kind.seconds))
+        struck.ended_at = time.time()
+        _await_live(system, f"LIVE again after {kind.name} ({struck.detail})")
+        struck.live_at = time.time()
+        lasted, waited = struck.ended_at - struck.struck_at, struck.live_at - struck.ended_at
+        say(f"{kind.name} ({struck.detail}): {lasted:.1f} s, LIVE after {waited:.1f} s")
+
+
+def _await_live(system: System, what: str) -> None:
+    """Every sidecar, with all that had been written when this was called."""
+    archiver = system.archiver
+    since = archiver.position
+    for name, sidecar in system.sidecars.items():
+        wait_for(lambda: sidecar.stands(since, archiver.position), LIVE_WITHIN, f"{name} {what}", pause=0.05)  # noqa: B023 (called at once)
+
+
+def _settle(system: System, report: Report) -> None:
+    """Let the sidecars write their last lines, and the archive reach the end."""
+    for sidecar in system.sidecars.values():
+        sidecar.stop()
+    system.archiver.drain()
+    if system.archiver.problem is not None:
+        report.problems.append(f"the archive is not whole: {system.archiver.problem}")
+
+
+def _verify(system: System, report: Report) -> None:
+    laid, lost = evidence.collect(
+        [sidecar.decisions_path for sidecar in system.sidecars.values()],
+        system.directory / "answers.jsonl",
+        system.upstream.received_path,
+        system.kills,
+    )
+    try:
+        with (system.directory / "archive.jsonl").open(encoding="utf-8") as archive:
+            found = check(laid, replay(archive), MAX_STALENESS)
+    except ArchiveError as problem:
+        report.problems.append(f"the archive cannot be replayed: {problem}")
+        return
+    report.verified = Verified(
+        found.codes.total(), dict(found.codes.most_common()), found.oldest, found.violations, len(lost)
+    )

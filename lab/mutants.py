@@ -1,0 +1,153 @@
+"""Breaks the code on purpose, one rule at a time, and shows that a test notices.
+
+    scripts/mutants [NAME...]
+
+Each mutant is made in a working tree of its own, out of what is committed. A mutant that survives means that
+a promise of docs/guarantees.md is not proved; so does a place that is no longer found in the code.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from lab import ROOT
+
+MACHINE = "authz_sidecar/core/replica.py"
+MACHINE_TESTS = ("tests/unit/core/test_replica.py", "tests/unit/core/test_replica_histories.py")
+NEAR_CACHE = "authz_sidecar/replica/near_cache.py"
+NEAR_CACHE_TESTS = ("tests/unit/replica/test_near_cache.py",)
+TESTS_FAILED = 1
+"""pytest's exit code; others mean that it could not run them."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One rule broken: `before`, found exactly once in `path`, becomes `after`; `tests` must fail."""
+
+    name: str
+    path: str
+    before: str
+    after: str
+    tests: Sequence[str]
+
+
+MUTANTS = (
+    Mutant(
+        "gap-rule-dropped",
+        MACHINE,
+        "if change.revision > applied.revision + 1:",
+        "if change.revision < 0:",
+        MACHINE_TESTS,
+    ),
+    Mutant(
+        "older-revision-applied",
+        MACHINE,
+        "if change.revision <= applied.revision:",
+        "if change.revision == applied.revision:",
+        MACHINE_TESTS,
+    ),
+    Mutant(
+        "epoch-ignored",
+        MACHINE,
+        "if change.epoch != applied.epoch:",
+        "if not change.epoch:",
+        MACHINE_TESTS,
+    ),
+    Mutant(
+        "arrival-taken-for-freshness",
+        MACHINE,
+        "made_at = min(made_at, now)",
+        "made_at = now",
+        MACHINE_TESTS,
+    ),
+    Mutant(
+        "revision-split",
+        NEAR_CACHE,
+        "for entity in change.entities:\n            if",
+        "for entity in change.entities[:1]:\n            if",
+        NEAR_CACHE_TESTS,
+    ),
+    Mutant(
+        "invalidation-skipped",
+        NEAR_CACHE,
+        "if entity.key in entities:",
+        "if entity.key not in entities:",
+        NEAR_CACHE_TESTS,
+    ),
+    Mutant(
+        "inadmissible-fill",
+        NEAR_CACHE,
+        "if self.wants(found) > history.end.revision:",
+        "if self.wants(found) < 0:",
+        NEAR_CACHE_TESTS,
+    ),
+    Mutant(
+        "missing-is-empty",
+        "authz_sidecar/authz/cached.py",
+        "found = [entity for entity in reading.entities if entity is not None]",
+        "found = [each or Entity(key, 0, None) for key, each in zip(keys, reading.entities, strict=True)]",
+        ("tests/integration/replica/test_authorizer.py",),
+    ),
+    Mutant(
+        "marks-deleted-by-range",
+        "user_service/changelog/sequencer.py",
+        "        marks.delete()",
+        "        Mark.objects.filter(id__lte=max(marks.values_list('id', flat=True), default=0)).delete()",
+        ("tests/integration/changelog/test_sequencer.py",),
+    ),
+)
+
+
+def main(names: Sequence[str]) -> int:
+    survivors = 0
+    for mutant in MUTANTS:
+        if names and mutant.name not in names:
+            continue
+        print(f"{mutant.name:<30}", end="", flush=True)
+        started = time.monotonic()
+        verdict = _judge(mutant)
+        survivors += verdict != "caught"
+        print(f"{verdict}  ({time.monotonic() - started:.0f} s, {' '.join(mutant.tests)})", flush=True)
+    return 1 if survivors else 0
+
+
+def _judge(mutant: Mutant) -> str:
+    with _working_tree() as tree:
+        path = tree / mutant.path
+        code = path.read_text()
+        if code.count(mutant.before) != 1:
+            return "NOT FOUND"
+        path.write_text(code.replace(mutant.before, mutant.after))
+        argv = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *mutant.tests]
+        environment = {**os.environ, "PYTHONPATH": str(tree)}
+        done = subprocess.run(argv, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return "SURVIVED"
+        return "caught" if done.returncode == TESTS_FAILED else f"NOT JUDGED:\n{done.stdout[-2000:]}"
+
+
+@contextmanager
+def _working_tree() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="mutant-") as directory:
+        tree = Path(directory) / "tree"
+        _git("worktree", "add", "--detach", "--quiet", str(tree))
+        try:
+            yield tree
+        finally:
+            _git("worktree", "remove", "--force", str(tree))
+
+
+def _git(*arguments: str) -> None:
+    subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True)  # noqa: S607 (as the user's shell finds it)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

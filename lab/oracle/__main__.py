@@ -1,0 +1,36 @@
+"""`python -m lab.oracle`: as `authz-sidecar run`, settings from the environment alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import uvloop
+from aiohttp import web
+
+from authz_sidecar import app
+from authz_sidecar.config import policy_file, settings
+from authz_sidecar.observe import logs
+from authz_sidecar.pipeline import Pipeline
+from lab.oracle.plain import Proxy, Upstream, client_session
+
+
+class PlainSidecar(app.Sidecar):
+    """Everything but the byte path is the product's own."""
+
+    async def proxy_runner(self, pipeline: Pipeline) -> web.ServerRunner:
+        session = await self.stack.enter_async_context(client_session())
+        upstream = Upstream(self.settings.upstream, session, self.settings.trusts)
+        proxy = Proxy(pipeline, upstream, self.start_request_hooks(), self.clock)
+        return web.ServerRunner(proxy.server(), shutdown_timeout=1)
+
+
+def main() -> int:
+    loaded = settings.load({}, os.environ)
+    logs.configure(loaded.log_level)
+    uvloop.run(app.serve(PlainSidecar, loaded, policy_file.load(loaded.policy_path)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What makes a fresh machine ready. It runs with nothing installed."""
