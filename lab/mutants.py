@@ -98,7 +98,7 @@ MUTANTS = (
     ),
     Mutant(
         "marks-deleted-by-range",
-        "user_service/changelog/sequencer.py",
+        "user_service/authz_changelog/revisions/sequencer.py",
         "        marks.delete()",
         "        Mark.objects.filter(id__lte=max(marks.values_list('id', flat=True), default=0)).delete()",
         ("tests/integration/changelog/test_sequencer.py",),

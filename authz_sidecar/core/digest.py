@@ -1,4 +1,4 @@
-"""Digests of a copy, bucket by bucket, as the User service computes them (`changelog/digest.py`)."""
+"""Digests of a copy, bucket by bucket, as the User service computes them (its `revisions/digest.py`)."""
 
 from __future__ import annotations
 

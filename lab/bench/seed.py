@@ -21,7 +21,7 @@ def main(users: int) -> None:
     from django.conf import settings
 
     from accounts.models import User
-    from changelog.sequencer import sequence
+    from authz_changelog.revisions.sequencer import sequence
     from tokens import access
 
     allowed = _users([f"{PREFIX}{number}" for number in range(users)], permitted=True)

@@ -26,14 +26,14 @@ KEPT = 500
 _NEWS = """
 SELECT head.epoch, head.revision, extract(epoch FROM clock_timestamp())::float8,
        log.revision, log.at, log.marked_at, log.previous_at, log.entities
-FROM changelog_head AS head LEFT JOIN changelog_revision AS log ON log.revision > %s
+FROM authz_changelog_head AS head LEFT JOIN authz_changelog_revision AS log ON log.revision > %s
 ORDER BY log.revision
 """
 _POSITION = """
 SELECT head.epoch, log.revision, log.at
-FROM changelog_head AS head JOIN changelog_revision AS log USING (revision)
+FROM authz_changelog_head AS head JOIN authz_changelog_revision AS log USING (revision)
 """
-_ENTITIES = "SELECT kind, key, revision, state FROM changelog_entity WHERE state IS NOT NULL"
+_ENTITIES = "SELECT kind, key, revision, state FROM authz_changelog_entity WHERE state IS NOT NULL"
 
 State = dict[str, Any]
 

@@ -13,8 +13,9 @@ from django.test import Client
 from pytest_django import Settings
 
 from accounts.models import User
-from changelog import messages, service_tokens
-from changelog.models import Head, Revision
+from authz_changelog.models import Head, Revision
+from authz_changelog.revisions import messages
+from authz_changelog.sidecars import service_tokens
 
 GOLDEN = Path(__file__).parent / "messages"
 EPOCH = "3f2a9c1b-5d44-4b0e-9c07-6a1f7f0e8d21"

@@ -2,8 +2,8 @@
 
 from rest_framework.routers import DefaultRouter
 
-from accounts.apis.groups import GroupViewSet, PermissionViewSet
-from accounts.apis.users import UserViewSet
+from accounts.views.groups import GroupViewSet, PermissionViewSet
+from accounts.views.users import UserViewSet
 
 router = DefaultRouter()
 router.register("users", UserViewSet)

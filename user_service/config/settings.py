@@ -25,7 +25,7 @@ if env.flag("DJANGO_TRUST_FORWARDED_PROTO"):
 
 INSTALLED_APPS = [
     # First, so that after migrations the log is ready for what the other apps create then.
-    "changelog",
+    "authz_changelog",
     "accounts",
     "tokens",
     "django.contrib.admin",
@@ -43,7 +43,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "changelog.middleware.RevisionHeaderMiddleware",
+    "authz_changelog.middleware.RevisionHeaderMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -171,6 +171,6 @@ LOGGING = {
     "loggers": {name: {"handlers": [], "propagate": True} for name in ("django", "django.server")},
 }
 
-CHANGELOG_AMQP_URL = os.environ.get("AUTHZ_AMQP_URL", "")
-CHANGELOG_RETENTION_DAYS = env.number("AUTHZ_LOG_RETENTION_DAYS", 7, least=1)
-CHANGELOG_RECONCILE_SECONDS = env.number("AUTHZ_RECONCILE_SECONDS", 3600, least=1)
+AUTHZ_CHANGELOG_AMQP_URL = os.environ.get("AUTHZ_AMQP_URL", "")
+AUTHZ_CHANGELOG_RETENTION_DAYS = env.number("AUTHZ_LOG_RETENTION_DAYS", 7, least=1)
+AUTHZ_CHANGELOG_RECONCILE_SECONDS = env.number("AUTHZ_RECONCILE_SECONDS", 3600, least=1)

@@ -6,8 +6,8 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from config import health
-from tokens.apis import jwks
 from tokens.forms import LimitedAuthenticationForm
+from tokens.views import jwks
 
 browsable_login = [
     path(
@@ -27,7 +27,7 @@ urlpatterns = [
     path("api/auth/", include((browsable_login, "rest_framework"))),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(), name="docs"),
-    path("authz/v1/", include("changelog.urls")),
+    path("authz/v1/", include("authz_changelog.sidecars.urls")),
     path(".well-known/jwks.json", jwks, name="jwks"),
     path("livez", health.livez),
     path("readyz", health.readyz),

@@ -8,7 +8,7 @@ import jwt
 from django.conf import settings
 
 from accounts.models import User
-from changelog.selectors import revision_token
+from authz_changelog.revisions.revision_token import revision_token
 from tokens import keys
 
 TYPE = "at+jwt"

@@ -47,10 +47,11 @@ def truncated(system: System, random: Random) -> Iterator[str]:
 def _prune(system: System) -> int:
     """Deletes what `manage.py prune_revisions` would delete much later, when the archive has it all."""
     with psycopg.connect(system.database_url) as connection:
-        connection.execute("LOCK TABLE changelog_head IN EXCLUSIVE MODE")  # nobody adds a revision now
+        connection.execute("LOCK TABLE authz_changelog_head IN EXCLUSIVE MODE")  # nobody adds a revision now
         system.archiver.drain()
         deleted = connection.execute(
-            "DELETE FROM changelog_revision WHERE revision < (SELECT revision FROM changelog_head)"
+            "DELETE FROM authz_changelog_revision"
+            " WHERE revision < (SELECT revision FROM authz_changelog_head)"
         ).rowcount
     system.archiver.resume(system.database_url)
     return deleted

@@ -15,7 +15,7 @@ from django.db import connections
 from django.test import Client
 from pytest_django import Settings
 
-from changelog import service_tokens
+from authz_changelog.sidecars import service_tokens
 from lab.stack.servers import PostgreSQL, RabbitMQ
 
 DATABASES = ("sqlite", "postgresql")

@@ -13,10 +13,10 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from accounts.models import User
-from changelog import service_tokens, snapshot
-from changelog.epochs import new_epoch, prune
-from changelog.models import Entity, Head, Revision, ServiceToken
-from changelog.sequencer import sequence
+from authz_changelog.models import Entity, Head, Revision, ServiceToken
+from authz_changelog.revisions.epochs import new_epoch, prune
+from authz_changelog.revisions.sequencer import sequence
+from authz_changelog.sidecars import service_tokens, snapshot
 
 API = "/authz/v1"
 CALLS = ["head", "changes", "snapshot", "digest", "subjects/1", "check", "permissions"]

@@ -6,8 +6,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts.models import User
-from changelog import service_tokens
-from changelog.models import Head, Revision
+from authz_changelog.models import Head, Revision
+from authz_changelog.sidecars import service_tokens
 
 
 def run(*arguments: str) -> str:

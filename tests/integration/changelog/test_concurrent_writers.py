@@ -21,11 +21,11 @@ from django.db import IntegrityError, connection, connections, transaction
 from django.db.utils import OperationalError
 
 from accounts.models import User
-from changelog import states
-from changelog.models import Entity, Mark, Revision
-from changelog.reconcile import reconcile
-from changelog.sequencer import sequence
-from changelog.states import Key
+from authz_changelog.models import Entity, Mark, Revision
+from authz_changelog.revisions import states
+from authz_changelog.revisions.reconcile import reconcile
+from authz_changelog.revisions.sequencer import sequence
+from authz_changelog.revisions.states import Key
 
 STEPS = 7
 CELLS = 5

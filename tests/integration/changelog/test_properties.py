@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import User
-from changelog import grants, states
-from changelog.models import Entity, Revision
-from changelog.sequencer import sequence
-from changelog.states import Key
+from authz_changelog.models import Entity, Revision
+from authz_changelog.revisions import states
+from authz_changelog.revisions.sequencer import sequence
+from authz_changelog.revisions.states import Key
+from authz_changelog.sidecars import grants
 
 Member, Holder = User.groups.through, User.user_permissions.through
 States = dict[tuple[str, str], dict | None]

@@ -14,10 +14,10 @@ import pytest
 from django.db import connection
 
 from accounts.models import User
-from changelog import broker, relay
-from changelog.epochs import new_epoch
-from changelog.models import Cursor, Revision
-from changelog.sequencer import sequence
+from authz_changelog.models import Cursor, Revision
+from authz_changelog.publishing import broker, relay
+from authz_changelog.revisions.epochs import new_epoch
+from authz_changelog.revisions.sequencer import sequence
 from lab.stack.process import Process, free_port, wait_for
 from lab.stack.servers import RabbitMQ
 

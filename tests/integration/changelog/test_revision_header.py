@@ -6,7 +6,7 @@ from django.db import connection
 from django.test import Client
 
 from accounts.models import User
-from changelog.models import Head
+from authz_changelog.models import Head
 
 HEADER = "Authz-Revision"
 
@@ -46,7 +46,7 @@ def test_a_refused_change_names_none(database: str) -> None:
 
 def test_a_success_stays_a_success_when_the_log_cannot_be_read(admin: Client) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE changelog_head RENAME TO lost")
+        cursor.execute("ALTER TABLE authz_changelog_head RENAME TO lost")
     response = admin.post("/admin/auth/group/add/", {"name": "staff"})
     assert response.status_code == 302
     assert HEADER not in response.headers

@@ -12,12 +12,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
-from changelog import sequencer, states
-from changelog.errors import SequencingFailed
-from changelog.models import Entity, Head, Mark, Revision
-from changelog.reconcile import reconcile
-from changelog.sequencer import sequence
-from changelog.transactions import sequencing
+from authz_changelog.models import Entity, Head, Mark, Revision
+from authz_changelog.revisions import sequencer, states
+from authz_changelog.revisions.errors import SequencingFailed
+from authz_changelog.revisions.reconcile import reconcile
+from authz_changelog.revisions.sequencer import sequence
+from authz_changelog.revisions.transactions import sequencing
 
 State = dict[str, object] | None
 only_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
@@ -298,7 +298,7 @@ def test_a_write_succeeds_while_sequencing_cannot(database: str, caplog: pytest.
     with elsewhere() as other:
         hold = other(transaction.Atomic, "default", True, False)
         other(hold.__enter__)
-        other(lambda: connection.cursor().execute("LOCK TABLE changelog_head IN EXCLUSIVE MODE"))
+        other(lambda: connection.cursor().execute("LOCK TABLE authz_changelog_head IN EXCLUSIVE MODE"))
         User.objects.create(username="ann")
         with pytest.raises(DatabaseError):
             sequence(within=0.1)

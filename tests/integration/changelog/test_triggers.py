@@ -11,9 +11,10 @@ from django.core.management import call_command
 from django.db import connection, models, transaction
 
 from accounts.models import User
-from changelog import installation, triggers
-from changelog.models import Mark
-from changelog.sequencer import sequence
+from authz_changelog import bootstrap
+from authz_changelog.marks import installation
+from authz_changelog.models import Mark
+from authz_changelog.revisions.sequencer import sequence
 
 
 @dataclass
@@ -133,11 +134,11 @@ def test_truncate_marks_everything(world: World, table: str) -> None:
 
 
 def test_installing_again_changes_nothing(world: World) -> None:
-    assert triggers.install() == 0
+    assert installation.install() == 0
 
 
 def test_a_missing_trigger_is_reported_and_mended_with_what_it_missed(world: World) -> None:
-    triggers.uninstall()
+    installation.uninstall()
     User.objects.filter(pk=1).update(is_active=False)
     assert marked() == set()
     before = sequence()
@@ -152,7 +153,9 @@ def test_a_missing_trigger_is_reported_and_mended_with_what_it_missed(world: Wor
 def check() -> str:
     output = StringIO()
     call_command("check", databases=["default"], stderr=output)
-    return "".join(line for line in output.getvalue().splitlines() if "changelog" in line or "tables" in line)
+    return "".join(
+        line for line in output.getvalue().splitlines() if "authz_changelog" in line or "tables" in line
+    )
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -163,9 +166,9 @@ def test_sqlite_can_rebuild_a_watched_table_while_it_migrates(
     world: World, model: type[models.Model]
 ) -> None:
     before = sequence().revision
-    installation.before_migrations(plan=["a migration that alters a column"])
+    bootstrap.before_migrations(plan=["a migration that alters a column"])
     with connection.schema_editor() as editor:
         editor._remake_table(model)
-    installation.after_migrations(using="default")
-    assert triggers.missing() == []
+    bootstrap.after_migrations(using="default")
+    assert installation.missing() == []
     assert sequence().revision == before

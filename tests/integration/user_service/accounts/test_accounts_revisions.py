@@ -6,7 +6,7 @@ from django.contrib.auth.models import Group
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from changelog.selectors import revision_token
+from authz_changelog.revisions.revision_token import revision_token
 from tokens import access
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -1,0 +1,45 @@
+"""/api/groups/ and /api/permissions/"""
+
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+from rest_framework.mixins import ListModelMixin
+from rest_framework.viewsets import GenericViewSet, ModelViewSet
+
+from accounts.permissions import IsAdministratorOrReads
+from accounts.selectors import group_grants, groups_visible_to, permissions_labelled
+from accounts.serializers import (
+    GroupGrantsSerializer,
+    GroupSerializer,
+    PermissionSerializer,
+)
+from accounts.views.grants import GrantActions
+
+
+class GroupViewSet(GrantActions, ModelViewSet):
+    """Groups. Administrators manage them all; others read the groups they are in."""
+
+    queryset = Group.objects.none()
+    serializer_class = GroupSerializer
+    grants_serializer_class = GroupGrantsSerializer
+    permission_classes = (IsAdministratorOrReads,)
+    lookup_value_regex = r"\d+"
+    filterset_fields = ("name",)
+    search_fields = ("name",)
+    ordering_fields = ("id", "name")
+
+    def get_queryset(self) -> QuerySet[Group]:
+        return groups_visible_to(self.request.user)
+
+    def grants_of(self, holder: Group) -> dict[str, object]:
+        return group_grants(holder)
+
+
+class PermissionViewSet(ListModelMixin, GenericViewSet):
+    """The permissions that exist, those of other services included."""
+
+    queryset = permissions_labelled()
+    serializer_class = PermissionSerializer
+    permission_classes = (IsAdministratorOrReads,)
+    filterset_fields = {"content_type__app_label": ["exact"], "codename": ["exact"]}  # noqa: RUF012 (the library's form)
+    search_fields = ("content_type__app_label", "codename", "name")
+    ordering_fields = ("label", "name")

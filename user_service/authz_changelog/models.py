@@ -1,0 +1,106 @@
+"""The tables of the change log."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+
+class Mark(models.Model):
+    """ "This entity may have changed": written by a trigger, inside the transaction that changed it.
+
+    It carries no state: one transaction cannot see what a concurrent one is writing.
+    `tx` is PostgreSQL's number of that transaction; SQLite has none to give and leaves 0.
+    """
+
+    kind = models.CharField(max_length=5)
+    key = models.CharField(max_length=255)
+    tx = models.BigIntegerField(db_default=0)
+    marked_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = (
+            models.Index(fields=["key", "kind"], name="authz_changelog_mark_key"),
+            models.Index(fields=["tx", "id"], name="authz_changelog_mark_tx"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key}"
+
+
+class Revision(models.Model):
+    """One step of the whole permission state. The first one of an epoch is empty."""
+
+    revision = models.BigIntegerField(primary_key=True)
+    entities = models.TextField(
+        help_text="JSON, exactly as sent: the entities that changed and their new states."
+    )
+    marked_at = models.DateTimeField(null=True, help_text="When the earliest of these changes was written.")
+    at = models.DateTimeField(db_index=True)
+    previous_at = models.DateTimeField(
+        null=True, help_text="When the revision before it was made; none for the first one of an epoch."
+    )
+
+    def __str__(self) -> str:
+        return str(self.revision)
+
+
+class Entity(models.Model):
+    """The newest state of one user or group; deleted ones stay as tombstones."""
+
+    kind = models.CharField(max_length=5)
+    key = models.CharField(max_length=255)
+    revision = models.BigIntegerField(help_text="The revision that last changed it.")
+    slot = models.BigIntegerField(help_text="Decides the bucket it is compared in (see digest.py).")
+    state = models.TextField(null=True, help_text="Canonical JSON; none when it is deleted.")
+
+    class Meta:
+        verbose_name_plural = "entities"
+        constraints = (models.UniqueConstraint(fields=["key", "kind"], name="authz_changelog_entity_key"),)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key}"
+
+
+class Head(models.Model):
+    """The newest revision, in a single row. Its table is the lock of the sequencer."""
+
+    revision = models.BigIntegerField()
+    epoch = models.UUIDField()
+
+    class Meta:
+        verbose_name_plural = "head"
+
+    def __str__(self) -> str:
+        return self.token
+
+    @property
+    def token(self) -> str:
+        """How a revision travels outside the wire contract: `epoch8.revision`."""
+        return f"{str(self.epoch)[:8]}.{self.revision}"
+
+    @property
+    def newest(self) -> Revision:
+        """Read it in the snapshot of the database that showed this head."""
+        return Revision.objects.get(pk=self.revision)
+
+
+class Cursor(models.Model):
+    """How far the relay has published, in a single row."""
+
+    revision = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return str(self.revision)
+
+
+class ServiceToken(models.Model):
+    """A credential of a sidecar. Only its SHA-256 is kept: the token itself is 256 random bits."""
+
+    name = models.CharField(max_length=100)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.name

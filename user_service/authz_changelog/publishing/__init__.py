@@ -1,0 +1,1 @@
+"""Revisions on their way to sidecars through a broker."""

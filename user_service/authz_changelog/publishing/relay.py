@@ -1,0 +1,113 @@
+"""Follows the log and publishes each revision, in order, with a heartbeat every second.
+
+The cursor moves after the broker has confirmed: a relay that dies publishes again what it may not have
+finished, and sidecars ignore what they have. For the same reason two relays at once do no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+from threading import Event
+from uuid import UUID
+
+import pika
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from authz_changelog import clock
+from authz_changelog.marks.wakeups import wakeups
+from authz_changelog.models import Cursor, Head, Revision
+from authz_changelog.publishing import broker
+from authz_changelog.publishing.broker import Broker
+from authz_changelog.revisions import messages, reconcile, sequencer
+from authz_changelog.revisions.epochs import prune
+from authz_changelog.revisions.errors import SequencingFailed
+from authz_changelog.revisions.transactions import one_snapshot
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 1.0
+BATCH = 100
+PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
+"""Seconds between attempts to reach the broker and the database; the last one is repeated."""
+
+
+def run(to: pika.URLParameters, stopping: Event) -> None:
+    """Publish until `stopping` is set. Whatever fails is tried again for ever."""
+    failures = 0
+    while not stopping.is_set():
+        try:
+            with Broker(to) as open_broker, wakeups(stopping) as wait:
+                logger.info("Publishing to %s on %s:%s.", broker.EXCHANGE, to.host, to.port)
+                relay = Relay(open_broker)
+                while not stopping.is_set():
+                    wait(relay.step(stopping))
+                    failures = 0
+        except (*broker.FAILURES, DatabaseError, SequencingFailed) as error:
+            connection.close()
+            pause = PAUSES[min(failures, len(PAUSES) - 1)]
+            failures += 1
+            logger.warning("Interrupted, trying again in %g s: %r", pause, error)
+            stopping.wait(pause)
+    logger.info("Stopped.")
+
+
+class Relay:
+    """One connection's worth of relaying."""
+
+    def __init__(self, open_broker: Broker) -> None:
+        self._broker = open_broker
+        self._heartbeat_due = time.monotonic()
+        self._upkeep_due = time.monotonic() + settings.AUTHZ_CHANGELOG_RECONCILE_SECONDS
+
+    def step(self, stopping: Event) -> float:
+        """Do what is to be done now; seconds that may pass until the next step."""
+        complete = self._relay()
+        if time.monotonic() >= self._upkeep_due:
+            self._upkeep(stopping)
+            self._upkeep_due = time.monotonic() + settings.AUTHZ_CHANGELOG_RECONCILE_SECONDS
+        return max(0.0, self._heartbeat_due - time.monotonic()) if complete else 0.0
+
+    def _relay(self) -> bool:
+        """Sequence and publish. False when more is pending than one run takes."""
+        now = clock.now()
+        complete = sequencer.run()
+        epoch, newest = publish_new(self._broker)
+        # Only now is it true that at `now` nothing newer had been committed.
+        if complete and time.monotonic() >= self._heartbeat_due:
+            self._broker.publish(messages.heartbeat(epoch, newest, now))
+            self._heartbeat_due = time.monotonic() + HEARTBEAT_SECONDS
+        self._broker.keep_alive()
+        return complete
+
+    def _upkeep(self, stopping: Event) -> None:
+        """Retention and reconciliation, without ever leaving the log unattended for long."""
+        prune(timedelta(days=settings.AUTHZ_CHANGELOG_RETENTION_DAYS))
+        for found in reconcile.steps():
+            for key in found:
+                logger.error("The log had missed a change of %s %s; it is mended.", key.kind, key.key)
+            self._relay()
+            if stopping.is_set():
+                return
+
+
+def publish_new(open_broker: Broker) -> tuple[UUID, Revision]:
+    """Publish what the cursor has not passed yet; the epoch and the revision at which nothing was left."""
+    while True:
+        with one_snapshot():
+            head = Head.objects.get()
+            newest = head.newest
+            cursor = Cursor.objects.get()
+            revisions = list(Revision.objects.filter(pk__gt=cursor.revision).order_by("pk")[:BATCH])
+        if not revisions:
+            return head.epoch, newest
+        if revisions[0].pk > cursor.revision + 1:
+            logger.warning(
+                "Revisions %d to %d were pruned unpublished.", cursor.revision + 1, revisions[0].pk - 1
+            )
+        for revision in revisions:
+            open_broker.publish(messages.change(head.epoch, revision))
+        published = revisions[-1].pk
+        Cursor.objects.filter(revision__lt=published).update(revision=published)

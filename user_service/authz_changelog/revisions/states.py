@@ -1,0 +1,86 @@
+"""The state of entities, computed from Django's own tables with a fixed number of queries."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from authz_changelog.marks.watched import GROUP, USER, Link, Watched
+
+State = dict[str, Any]
+
+
+class Key(NamedTuple):
+    """Names one user or one group; `key` is its primary key as text."""
+
+    kind: str
+    key: str
+
+
+def canonical(state: State) -> str:
+    """The one spelling of a state: what is stored, sent, compared and digested."""
+    return json.dumps(state, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def compute(keys: Iterable[Key]) -> dict[Key, State | None]:
+    """The present state of each entity; `None` for those that do not exist."""
+    watched = Watched()
+    wanted: dict[str, dict[Any, Key]] = {USER: {}, GROUP: {}}
+    for key in keys:
+        wanted[key.kind][watched.model(key.kind)._meta.pk.to_python(key.key)] = key
+    states: dict[Key, State | None] = {key: None for by_pk in wanted.values() for key in by_pk.values()}
+    for pk, state in _users(watched, list(wanted[USER])).items():
+        states[wanted[USER][pk]] = state
+    for pk, state in _groups(watched, list(wanted[GROUP])).items():
+        states[wanted[GROUP][pk]] = state
+    return states
+
+
+def _users(watched: Watched, pks: list[Any]) -> dict[Any, State]:
+    if not pks:
+        return {}
+    names = [field.attname for field in watched.user_fields()]
+    rows = watched.user._base_manager.filter(pk__in=pks).values("pk", *names)
+    permissions = _labels(watched.user_permissions, pks)
+    groups = _targets(watched.memberships, pks)
+    return {
+        row["pk"]: {
+            "active": row.get("is_active", True),
+            "superuser": row["is_superuser"],
+            "permissions": sorted(permissions[row["pk"]]),
+            "groups": sorted(groups[row["pk"]]),
+            "token_generation": row.get("token_generation", 0),
+        }
+        for row in rows
+    }
+
+
+def _groups(watched: Watched, pks: list[Any]) -> dict[Any, State]:
+    if not pks:
+        return {}
+    permissions = _labels(watched.group_permissions, pks)
+    rows = watched.group._base_manager.filter(pk__in=pks).values_list("pk", flat=True)
+    return {pk: {"permissions": sorted(permissions[pk])} for pk in rows}
+
+
+def _labels(link: Link, pks: list[Any]) -> dict[Any, set[str]]:
+    target = link.target.name
+    rows = link.through._base_manager.filter(**{f"{link.owner.name}__in": pks}).values_list(
+        link.owner.attname, f"{target}__content_type__app_label", f"{target}__codename"
+    )
+    labels: dict[Any, set[str]] = defaultdict(set)
+    for owner, app_label, codename in rows:
+        labels[owner].add(f"{app_label}.{codename}")
+    return labels
+
+
+def _targets(link: Link, pks: list[Any]) -> dict[Any, set[str]]:
+    rows = link.through._base_manager.filter(**{f"{link.owner.name}__in": pks}).values_list(
+        link.owner.attname, link.target.attname
+    )
+    targets: dict[Any, set[str]] = defaultdict(set)
+    for owner, target in rows:
+        targets[owner].add(str(target))
+    return targets

@@ -1,0 +1,51 @@
+"""What a subject holds and what it may do, read from the log's newest states."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from authz_changelog.marks.watched import GROUP, USER
+from authz_changelog.models import Entity
+from authz_changelog.revisions.states import State
+
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+"""NUL and lone surrogates: databases refuse them, so no key has them."""
+
+
+@dataclass(frozen=True)
+class Grants:
+    """A user's own state and the entities that decide what it may do: itself and its groups."""
+
+    state: State
+    entities: list[Entity]
+    permissions: frozenset[str]
+
+
+def of(sub: str) -> Grants | None:
+    """`None` when there is no such user."""
+    if UNSTORABLE.search(sub):
+        return None
+    user = Entity.objects.filter(kind=USER, key=sub, state__isnull=False).first()
+    if user is None:
+        return None
+    state = json.loads(user.state)
+    groups = list(Entity.objects.filter(kind=GROUP, key__in=state["groups"], state__isnull=False))
+    inherited = (json.loads(group.state)["permissions"] for group in groups)
+    return Grants(state, [user, *groups], frozenset(state["permissions"]).union(*inherited))
+
+
+def decide(grants: Grants | None, permission: str | None, token_generation: int | None) -> tuple[bool, str]:
+    """Whether, and why: the same answer as Django's `ModelBackend`. No permission asks for a living user."""
+    if grants is None:
+        return False, "unknown_subject"
+    if not grants.state["active"]:
+        return False, "inactive"
+    if token_generation not in (None, grants.state["token_generation"]):
+        return False, "token_revoked"
+    if grants.state["superuser"]:
+        return True, "superuser"
+    if permission is None or permission in grants.permissions:
+        return True, "granted"
+    return False, "denied"

@@ -1,0 +1,51 @@
+"""The whole state as lines of JSON, streamed from one database snapshot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from django.db.models import F, QuerySet
+
+from authz_changelog.clock import rfc3339
+from authz_changelog.models import Entity, Head
+from authz_changelog.revisions.transactions import one_snapshot
+
+CHUNK = 2000
+
+
+def lines(buckets: int = 1, bucket: int = 0) -> Iterator[str]:
+    """First line, one line per entity that exists (of one bucket of `buckets`), last line.
+
+    The last line tells a whole snapshot from a truncated one. Memory does not grow with the number of
+    entities.
+    """
+    with one_snapshot():
+        entities = Entity.objects.filter(state__isnull=False)
+        if buckets > 1:
+            entities = entities.annotate(bucket=F("slot") % buckets).filter(bucket=bucket)
+        count = entities.count()
+        yield _first(count)
+        yield from _entity_lines(entities)
+        yield f'{{"type":"end","entities":{count}}}\n'
+
+
+def _entity_lines(entities: QuerySet[Entity]) -> Iterator[str]:
+    rows = entities.values_list("kind", "key", "revision", "state")
+    for kind, key, revision, state in rows.iterator(chunk_size=CHUNK):
+        # The state is JSON already, and goes out as it is kept.
+        quoted = json.dumps(key, ensure_ascii=False)
+        yield f'{{"kind":"{kind}","key":{quoted},"revision":{revision},"state":{state}}}\n'
+
+
+def _first(count: int) -> str:
+    head = Head.objects.get()
+    first = {
+        "type": "snapshot",
+        "v": 1,
+        "epoch": str(head.epoch),
+        "revision": head.revision,
+        "at": rfc3339(head.newest.at),
+        "entities": count,
+    }
+    return json.dumps(first, separators=(",", ":")) + "\n"

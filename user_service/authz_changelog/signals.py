@@ -1,0 +1,40 @@
+"""An accelerator: sequence right after a commit that Django itself made.
+
+Nothing depends on it. What signals miss (`update()`, raw SQL) is sequenced at the end of the request,
+by the relay, or before the next answer to a sidecar.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from django.db import DatabaseError, connections, transaction
+from django.db.models.signals import m2m_changed, post_delete, post_save
+
+from authz_changelog.marks.watched import Watched
+from authz_changelog.revisions import sequencer
+from authz_changelog.revisions.errors import SequencingFailed
+
+logger = logging.getLogger(__name__)
+
+
+def connect() -> None:
+    watched = Watched()
+    for model in (watched.user, watched.group, watched.permission, watched.content_type):
+        post_save.connect(_after_commit, sender=model)
+        post_delete.connect(_after_commit, sender=model)
+    for link in (watched.user_permissions, watched.memberships, watched.group_permissions):
+        m2m_changed.connect(_after_commit, sender=link.through)
+
+
+def _after_commit(using: str, **_: object) -> None:
+    if not any(awaited is _advance for _, awaited, _ in connections[using].run_on_commit):
+        transaction.on_commit(_advance, using=using, robust=True)
+
+
+def _advance() -> None:
+    """One run takes what was just committed, whatever else is pending, unless it was a lot itself."""
+    try:
+        sequencer.run(within=1, hurried=True)
+    except (DatabaseError, SequencingFailed) as error:
+        logger.warning("The change log is behind, it will catch up: %s", error)
