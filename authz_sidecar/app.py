@@ -37,7 +37,7 @@ from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.replica import Replica
 from authz_sidecar.replica.store import Store
-from authz_sidecar.source import Feed
+from authz_sidecar.source import UserServiceClient
 
 logger = logging.getLogger(__name__)
 
@@ -116,13 +116,15 @@ class Sidecar:
 
     async def _start_authorizer(self, session: ClientSession) -> tuple[Authorizer, StatusReader | None]:
         source, settings, clock = self.settings.user_service, self.settings.replica, self.clock
-        feed = Feed(session, source.url, source.token, clock, answer_seconds=source.timeout)
-        self._warn_of_unknown_labels(feed)
+        user_service = UserServiceClient(
+            session, source.url, source.token, clock, answer_seconds=source.timeout
+        )
+        self._warn_of_unknown_labels(user_service)
         if self.settings.validation == "request":
-            return RequestAuthorizer(feed), None
+            return RequestAuthorizer(user_service), None
         store = _store(settings)
         self.stack.push_async_callback(store.close)
-        replica = self._replica = Replica(settings, feed, store, clock, ReplicaHooks(self._metrics))
+        replica = self._replica = Replica(settings, user_service, store, clock, ReplicaHooks(self._metrics))
         await replica.start()
         self.stack.push_async_callback(replica.stop)
 
@@ -130,11 +132,11 @@ class Sidecar:
             return replica.status(clock.monotonic())
 
         self._metrics.registry.register(FreshnessCollector(status))
-        return CachedAuthorizer(replica, feed, settings.max_staleness), status
+        return CachedAuthorizer(replica, user_service, settings.max_staleness), status
 
-    def _warn_of_unknown_labels(self, feed: Feed) -> None:
+    def _warn_of_unknown_labels(self, user_service: UserServiceClient) -> None:
         labels = {label for rule in self._policy.rules for label in rule.requirement.permissions}
-        task = asyncio.create_task(warn_of_unknown(feed, labels), name="labels")
+        task = asyncio.create_task(warn_of_unknown(user_service, labels), name="labels")
         self.stack.callback(task.cancel)
 
     def _admin_runner(self, status: StatusReader | None) -> web.AppRunner:

@@ -55,7 +55,7 @@ class SnapshotStream:
     entities: AsyncIterator[Entity]
 
 
-class Feed:
+class UserServiceClient:
     """`base_url` of the User service, `token` the service credential. The session stays the caller's."""
 
     def __init__(

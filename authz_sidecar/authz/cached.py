@@ -13,7 +13,7 @@ from authz_sidecar.core.errors import MalformedMessage, Unavailable
 from authz_sidecar.core.ports import Pending
 from authz_sidecar.core.verdicts import Code, Question, Verdict
 from authz_sidecar.replica.replica import Replica
-from authz_sidecar.source import Feed
+from authz_sidecar.source import UserServiceClient
 
 FILL_TIMEOUT = 3.0
 """Seconds a request waits for what the near cache lacks."""
@@ -27,10 +27,10 @@ CONCURRENT_SUBJECT_CALLS = 16
 class CachedAuthorizer:
     """Implements `core.ports.Authorizer`."""
 
-    def __init__(self, replica: Replica, feed: Feed, max_staleness: float) -> None:
+    def __init__(self, replica: Replica, user_service: UserServiceClient, max_staleness: float) -> None:
         self._replica = replica
         self._near = replica.near
-        self._feed = feed
+        self._user_service = user_service
         self._max_staleness = max_staleness
         self._store_reads: SingleFlight[bool] = SingleFlight(MAX_STORE_READS)
         self._subject_calls: SingleFlight[bool] = SingleFlight(MAX_SUBJECT_CALLS)
@@ -60,20 +60,20 @@ class CachedAuthorizer:
 
     async def _from_store(self, keys: tuple[EntityKey, ...]) -> bool:
         """Whether everything was there. What a usable copy lacks is confirmed with the User service."""
-        reading = await self._replica.keeper.read(keys)
+        reading = await self._replica.store_sync.read(keys)
         if reading is None:
             return False
         found = [entity for entity in reading.entities if entity is not None]
         if not await self._replica.reached(self._near.wants(found), FILL_TIMEOUT):
             return False
-        if not self._replica.keeper.trusts(reading.copy):  # it was replaced while we waited
+        if not self._replica.store_sync.trusts(reading.copy):  # it was replaced while we waited
             return False
         return self._admit(found, reading.copy.position) and len(found) == len(keys)
 
     async def _from_service(self, sub: str) -> bool:
         try:
             async with self._call_slots:
-                answer = await self._feed.subject(sub)
+                answer = await self._user_service.subject(sub)
         except (Unavailable, MalformedMessage) as error:
             self._replica.service_answered(False, str(error))
             return False
@@ -88,7 +88,7 @@ class CachedAuthorizer:
     def _admit(self, found: Sequence[Entity], read_at: Position) -> bool:
         if self._near.admit(found, read_at):
             return True
-        self._replica.keeper.notify()  # the store may be too far behind
+        self._replica.store_sync.notify()  # the store may be too far behind
         return False
 
     # The request asks for a newer revision, or for another history

@@ -7,18 +7,18 @@ import logging
 from collections.abc import Iterable
 
 from authz_sidecar.core.errors import MalformedMessage, Unavailable
-from authz_sidecar.source import Feed
+from authz_sidecar.source import UserServiceClient
 
 RETRY_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
 
 
-async def warn_of_unknown(feed: Feed, labels: Iterable[str]) -> None:
+async def warn_of_unknown(user_service: UserServiceClient, labels: Iterable[str]) -> None:
     """Ends when the User service has answered once."""
     while True:
         try:
-            existing = await feed.permissions()
+            existing = await user_service.permissions()
         except (Unavailable, MalformedMessage):
             await asyncio.sleep(RETRY_SECONDS)
         else:

@@ -9,7 +9,7 @@ from authz_sidecar.core.errors import MalformedMessage, Unavailable
 from authz_sidecar.core.ports import Pending
 from authz_sidecar.core.verdicts import Code, Question, Verdict
 from authz_sidecar.core.wire import CheckAnswer
-from authz_sidecar.source import Feed
+from authz_sidecar.source import UserServiceClient
 
 CODES = {
     "superuser": Code.SUPERUSER,
@@ -25,8 +25,8 @@ CODES = {
 class RequestAuthorizer:
     """Implements `core.ports.Authorizer` without any copy of the permissions."""
 
-    def __init__(self, feed: Feed) -> None:
-        self._feed = feed
+    def __init__(self, user_service: UserServiceClient) -> None:
+        self._user_service = user_service
 
     def authorize(self, question: Question, now: float) -> Verdict | Pending:
         """Never decided here: always one call per permission in question, until they decide."""
@@ -47,7 +47,7 @@ class RequestAuthorizer:
             permissions = (None,)
         asked_at: tuple[str, int] | None = None
         for permission in permissions:
-            answer = await self._feed.check(identity.subject, permission, identity.token_generation)
+            answer = await self._user_service.check(identity.subject, permission, identity.token_generation)
             if asked_at not in (None, (answer.epoch, answer.revision)):
                 return None
             asked_at = answer.epoch, answer.revision

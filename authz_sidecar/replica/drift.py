@@ -10,10 +10,10 @@ from authz_sidecar.core.digest import Digests, bucket_of
 from authz_sidecar.core.entities import Entity, EntityKey, Position
 from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable
 from authz_sidecar.core.ports import ReplicaObserver
-from authz_sidecar.replica.keeper import StoreKeeper
 from authz_sidecar.replica.near_cache import NearCache
 from authz_sidecar.replica.store import Copy, Store
-from authz_sidecar.source import Feed
+from authz_sidecar.replica.store_sync import StoreSync
+from authz_sidecar.source import UserServiceClient
 
 INTERVAL = 600.0
 """Seconds between comparisons, on average."""
@@ -28,11 +28,16 @@ class DriftCheck:
     """Whole buckets are compared; only those that differ are fetched."""
 
     def __init__(
-        self, store: Store, feed: Feed, keeper: StoreKeeper, near: NearCache, observer: ReplicaObserver
+        self,
+        store: Store,
+        user_service: UserServiceClient,
+        store_sync: StoreSync,
+        near: NearCache,
+        observer: ReplicaObserver,
     ) -> None:
         self._store = store
-        self._feed = feed
-        self._keeper = keeper
+        self._user_service = user_service
+        self._store_sync = store_sync
         self._near = near
         self._observer = observer
 
@@ -47,9 +52,9 @@ class DriftCheck:
     async def check(self) -> int:
         """Compare everything once. Returns the number of entities repaired."""
         copy = await self._store.current()
-        if copy is None or not self._keeper.trusts(copy):
+        if copy is None or not self._store_sync.trusts(copy):
             return 0
-        theirs = await self._feed.digest(BUCKETS)
+        theirs = await self._user_service.digest(BUCKETS)
         ours = Digests(BUCKETS)
         async for part in self._store.scan(copy.generation):
             ours.add(part)
@@ -65,7 +70,7 @@ class DriftCheck:
         return sum([await self._repair(bucket, copy) for bucket in differing])
 
     async def _repair(self, bucket: int, copy: Copy) -> int:
-        async with self._feed.snapshot(bucket, BUCKETS) as snapshot:
+        async with self._user_service.snapshot(bucket, BUCKETS) as snapshot:
             right = {entity.key: entity async for entity in snapshot.entities}
         async for part in self._store.scan(copy.generation):
             for entity in part:
@@ -82,7 +87,7 @@ class DriftCheck:
         reading = await self._store.read(list(right))
         if reading is None or reading.copy.position.epoch != as_of.epoch:
             return 0
-        if not self._keeper.trusts(reading.copy) or reading.copy.position.revision > as_of.revision:
+        if not self._store_sync.trusts(reading.copy) or reading.copy.position.revision > as_of.revision:
             return 0
         wrong = [
             entity

@@ -21,11 +21,11 @@ from authz_sidecar.core.replica import Apply, AskHead, Effect, Ignore, Pull, Rep
 from authz_sidecar.core.wire import parse_instant, parse_message
 from authz_sidecar.replica.dependencies import Dependencies
 from authz_sidecar.replica.drift import DriftCheck
-from authz_sidecar.replica.keeper import StoreKeeper
 from authz_sidecar.replica.near_cache import NearCache
 from authz_sidecar.replica.store import Copy, Store
+from authz_sidecar.replica.store_sync import StoreSync
 from authz_sidecar.replica.subscription import Subscription
-from authz_sidecar.source import Confirmation, Feed
+from authz_sidecar.source import Confirmation, UserServiceClient
 
 MAX_WAITING = 1_000
 """Requests that may wait for a revision at once; the rest are refused at once."""
@@ -40,17 +40,24 @@ class Replica:
     """Start it, and it follows the User service until it is stopped. Implements `core.decision.View`."""
 
     def __init__(
-        self, settings: ReplicaSettings, feed: Feed, store: Store, clock: Clock, observer: ReplicaObserver
+        self,
+        settings: ReplicaSettings,
+        user_service: UserServiceClient,
+        store: Store,
+        clock: Clock,
+        observer: ReplicaObserver,
     ) -> None:
         self._settings = settings
-        self._feed = feed
+        self._user_service = user_service
         self._clock = clock
         self._observer = observer
         self._machine = ReplicaMachine(settings.feed_interval, settings.max_staleness)
         self._dependencies = Dependencies(observer)
         self.near = NearCache(settings.near_cache_size)
-        self.keeper = StoreKeeper(store, feed, self.near, self._dependencies, observer, self._demand)
-        self._drift = DriftCheck(store, feed, self.keeper, self.near, observer)
+        self.store_sync = StoreSync(
+            store, user_service, self.near, self._dependencies, observer, self._demand
+        )
+        self._drift = DriftCheck(store, user_service, self.store_sync, self.near, observer)
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
         self._waiting = 0
@@ -70,7 +77,7 @@ class Replica:
             subscription = Subscription(self._settings.amqp_url, self._on_message, self._on_broker)
             self._spawn("subscription", subscription.run)
         self._spawn("replica", self._follow)
-        self._spawn("store", self.keeper.run)
+        self._spawn("store", self.store_sync.run)
         self._spawn("drift", self._drift.run)
 
     def _spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
@@ -106,7 +113,7 @@ class Replica:
             head=machine.head,
             staleness=staleness,
             fresh=staleness is not None and staleness <= self._settings.max_staleness,
-            store=self.keeper.position,
+            store=self.store_sync.position,
             source="broker" if machine.hears_broker(now) else "feed",
             near_cache_entries=len(self.near),
             dependencies=MappingProxyType(dict(self._dependencies.up)),
@@ -211,7 +218,7 @@ class Replica:
                     self._observer.foreign_epoch()
         if changed:
             self._announce()
-            self.keeper.notify()
+            self.store_sync.notify()
             self._changed(changed)
 
     def _propagation(self, change: Change) -> float | None:
@@ -267,7 +274,7 @@ class Replica:
         if pull.cause == "gap":
             self._observer.gap()
         self._machine.pulling(self.now())
-        async with self._feed.changes(pull.after) as stream:
+        async with self._user_service.changes(pull.after) as stream:
             async for change in stream.changes:
                 self._execute(self._machine.receive(change, self.now()))
         self._machine.pulled(stream.head, stream.now, stream.sent_at, self.now())
@@ -276,21 +283,21 @@ class Replica:
 
     async def _ask_head(self) -> None:
         self._machine.asking(self.now())
-        self._machine.head_answered(await self._feed.head(), self.now())
+        self._machine.head_answered(await self._user_service.head(), self.now())
 
     async def _take_position(self, cause: str) -> None:
         """Stand where the store stands, if the User service can go on from there; else at a snapshot."""
-        async with self.keeper.busy:
-            copy = await self.keeper.find()
-            known = await self._feed.confirm(copy.position) if copy is not None else None
+        async with self.store_sync.writing:
+            copy = await self.store_sync.current()
+            known = await self._user_service.confirm(copy.position) if copy is not None else None
             if known is not None:
                 self._stand(known, copy)
                 return
             self._observer.resync(cause)
             replaces = None if copy is None else copy.generation
-            async with self._feed.snapshot() as snapshot:
+            async with self._user_service.snapshot() as snapshot:
                 try:
-                    loaded = await self.keeper.load(snapshot, replaces)
+                    loaded = await self.store_sync.load(snapshot, replaces)
                 except StoreUnavailable as error:
                     # What is missing here is then asked for one subject at a time.
                     logger.warning("the snapshot is not kept: %s", error)
@@ -302,7 +309,7 @@ class Replica:
         """Move to another position, with everything that hangs on it, in one step."""
         effects = self._machine.restart(at.position, at.head, at.sent_at, self.now())
         self.near.restart(at.position)
-        self.keeper.adopt(copy)
+        self.store_sync.adopt(copy)
         self._execute(effects)
         self._confirmed_at = max(self._confirmed_at, at.sent_at)
         self._announce()

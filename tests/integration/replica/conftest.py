@@ -38,7 +38,7 @@ from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.replica import Replica
 from authz_sidecar.replica.store import Store
-from authz_sidecar.source import Feed
+from authz_sidecar.source import UserServiceClient
 from lab.stack.servers import Redis
 
 TOKEN = "the-service-token"
@@ -236,10 +236,10 @@ def service() -> ScriptedService:
 
 
 @pytest.fixture
-async def feed(service: ScriptedService, clock: Clock) -> AsyncIterator[Feed]:
+async def user_service(service: ScriptedService, clock: Clock) -> AsyncIterator[UserServiceClient]:
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     async with TestServer(service.app()) as server, aiohttp.ClientSession() as session:
-        yield Feed(session, str(server.make_url("")), TOKEN, clock)
+        yield UserServiceClient(session, str(server.make_url("")), TOKEN, clock)
 
 
 class Observer(SilentObserver):
@@ -332,18 +332,20 @@ Start = Callable[..., Awaitable[Sidecar]]
 
 
 @pytest.fixture
-async def start(service: ScriptedService, feed: Feed, clock: Clock) -> AsyncIterator[Start]:
+async def start(
+    service: ScriptedService, user_service: UserServiceClient, clock: Clock
+) -> AsyncIterator[Start]:
     """Starts sidecars that follow the scripted service."""
     async with AsyncExitStack() as stack:
 
         async def begin(store: Store, *, live: bool = True, **changed: Any) -> Sidecar:
             settings = replace(SETTINGS, **changed)
             observer = Observer()
-            replica = Replica(settings, feed, store, clock, observer)
+            replica = Replica(settings, user_service, store, clock, observer)
             await replica.start()
             stack.push_async_callback(store.close)
             stack.push_async_callback(replica.stop)
-            authorizer = CachedAuthorizer(replica, feed, settings.max_staleness)
+            authorizer = CachedAuthorizer(replica, user_service, settings.max_staleness)
             sidecar = Sidecar(replica, authorizer, observer, service, clock)
             if live:
                 await sidecar.until(lambda: sidecar.phase is Phase.LIVE and sidecar.store_at_head)

@@ -9,15 +9,17 @@ import pytest
 from authz_sidecar.authz.per_request import RequestAuthorizer
 from authz_sidecar.core.entities import RevisionToken, UserState
 from authz_sidecar.core.verdicts import Code, Identity, Question, Requirement, Verdict
-from authz_sidecar.source import Feed
+from authz_sidecar.source import UserServiceClient
 
 ADD, CHANGE = "students.add_student", "students.change_student"
 
 
-async def ask(feed: Feed, requirement: Requirement, sub: str = "alice", **tokens: RevisionToken) -> Verdict:
+async def ask(
+    user_service: UserServiceClient, requirement: Requirement, sub: str = "alice", **tokens: RevisionToken
+) -> Verdict:
     identity = Identity(sub, "key", 9e9, None, 7, tokens.get("claim"))
     question = Question(identity, requirement, tokens.get("header"))
-    pending = RequestAuthorizer(feed).authorize(question, 0.0)
+    pending = RequestAuthorizer(user_service).authorize(question, 0.0)
     assert not isinstance(pending, Verdict)
     verdict = await pending()
     assert verdict is not None
@@ -38,9 +40,13 @@ async def ask(feed: Feed, requirement: Requirement, sub: str = "alice", **tokens
     ids=str,
 )
 async def test_one_call_for_each_permission_until_it_is_decided(
-    feed: Feed, service: Any, requirement: Requirement, code: Code, asked: list[str | None]
+    user_service: UserServiceClient,
+    service: Any,
+    requirement: Requirement,
+    code: Code,
+    asked: list[str | None],
 ) -> None:
-    assert (await ask(feed, requirement)).code is code
+    assert (await ask(user_service, requirement)).code is code
     assert [question["permission"] for question in service.checked] == asked
     assert all((q["sub"], q["token_generation"]) == ("alice", 7) for q in service.checked)
 
@@ -58,14 +64,16 @@ async def test_one_call_for_each_permission_until_it_is_decided(
         ({"allowed": "yes"}, Code.GRANTS_UNKNOWN),
     ],
 )
-async def test_reasons(feed: Feed, service: Any, said: dict[str, object], code: Code) -> None:
+async def test_reasons(
+    user_service: UserServiceClient, service: Any, said: dict[str, object], code: Code
+) -> None:
     service.said = said
-    assert (await ask(feed, Requirement("any", (CHANGE,)))).code is code
+    assert (await ask(user_service, Requirement("any", (CHANGE,)))).code is code
 
 
-async def test_unreachable_is_unknown(feed: Feed, service: Any) -> None:
+async def test_unreachable_is_unknown(user_service: UserServiceClient, service: Any) -> None:
     service.down = True
-    assert (await ask(feed, Requirement("any", (CHANGE,)))).code is Code.GRANTS_UNKNOWN
+    assert (await ask(user_service, Requirement("any", (CHANGE,)))).code is Code.GRANTS_UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -80,13 +88,15 @@ async def test_unreachable_is_unknown(feed: Feed, service: Any) -> None:
     ],
 )
 async def test_consistency_tokens_are_obeyed(
-    feed: Feed, service: Any, epoch8: str | None, ahead: int, where: str, code: Code
+    user_service: UserServiceClient, service: Any, epoch8: str | None, ahead: int, where: str, code: Code
 ) -> None:
     token = RevisionToken(epoch8 or service.epoch[:8], service.head + ahead)
-    assert (await ask(feed, Requirement("any", (CHANGE,)), **{where: token})).code is code
+    assert (await ask(user_service, Requirement("any", (CHANGE,)), **{where: token})).code is code
 
 
-async def test_answers_of_different_revisions_are_never_joined(feed: Feed, service: Any) -> None:
+async def test_answers_of_different_revisions_are_never_joined(
+    user_service: UserServiceClient, service: Any
+) -> None:
     """Held one after the other, never together: "all of them" must not be granted."""
 
     def swap() -> None:
@@ -95,7 +105,7 @@ async def test_answers_of_different_revisions_are_never_joined(feed: Feed, servi
 
     service.before_check = swap
     question = Question(Identity("alice", "key", 9e9, None, 7, None), Requirement("all", (CHANGE, ADD)), None)
-    pending = RequestAuthorizer(feed).authorize(question, 0.0)
+    pending = RequestAuthorizer(user_service).authorize(question, 0.0)
     assert not isinstance(pending, Verdict)
     assert await pending() is None
     assert len(service.checked) == 2

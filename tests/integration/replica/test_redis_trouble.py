@@ -13,7 +13,7 @@ from authz_sidecar.core.verdicts import Code
 from authz_sidecar.replica.drift import DriftCheck
 from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.store import Store
-from authz_sidecar.source import Feed
+from authz_sidecar.source import UserServiceClient
 from lab.stack.servers import Redis
 
 ADD, CHANGE = "students.add_student", "students.change_student"
@@ -91,7 +91,11 @@ class TestRedisTrouble:
 
 class TestDrift:
     async def test_what_differs_is_repaired(
-        self, start: Start, redis_store: Callable[[], RedisStore], feed: Feed, client: Client
+        self,
+        start: Start,
+        redis_store: Callable[[], RedisStore],
+        user_service: UserServiceClient,
+        client: Client,
     ) -> None:
         await client.flushall()
         store = redis_store()
@@ -103,7 +107,7 @@ class TestDrift:
         await client.hset(key, "u:mallory", genuine[b"u:alice"])
         await client.hdel(key, "g:staff")
         replica = sidecar.replica
-        check = DriftCheck(store, feed, replica.keeper, replica.near, sidecar.observer)
+        check = DriftCheck(store, user_service, replica.store_sync, replica.near, sidecar.observer)
         assert await check.check() == 3
         assert sidecar.observer.seen["drift"] == 3
         repaired = await client.hgetall(key)
@@ -112,11 +116,14 @@ class TestDrift:
         assert await check.check() == 0
 
     async def test_nothing_is_repaired_in_a_healthy_store(
-        self, start: Start, store: Store, feed: Feed, service: Any
+        self, start: Start, store: Store, user_service: UserServiceClient, service: Any
     ) -> None:
         sidecar = await start(store)
         service.commit(("user", "bob", None))
         service.user("carol", CHANGE)
         await sidecar.until(lambda: sidecar.store_at_head)
         replica = sidecar.replica
-        assert await DriftCheck(store, feed, replica.keeper, replica.near, sidecar.observer).check() == 0
+        assert (
+            await DriftCheck(store, user_service, replica.store_sync, replica.near, sidecar.observer).check()
+            == 0
+        )

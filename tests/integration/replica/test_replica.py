@@ -130,7 +130,7 @@ class TestHistory:
         service.user("carol", CHANGE)
         service.user("alice")
         await start(redis_store())
-        reading = await first.replica.keeper.read([EntityKey("user", "bob")])
+        reading = await first.replica.store_sync.read([EntityKey("user", "bob")])
         assert reading is None or first.at_head
         await first.until(lambda: first.at_head and first.store_at_head)
         assert (await first.decide("bob", CHANGE)).code is Code.GRANTED

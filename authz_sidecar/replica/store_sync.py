@@ -23,7 +23,7 @@ from authz_sidecar.core.ports import ReplicaObserver
 from authz_sidecar.replica.dependencies import Dependencies
 from authz_sidecar.replica.near_cache import NearCache
 from authz_sidecar.replica.store import Copy, Outcome, Reading, Store
-from authz_sidecar.source import Feed, SnapshotStream
+from authz_sidecar.source import SnapshotStream, UserServiceClient
 
 BATCH = 1_000
 CHECK_INTERVAL = 5.0
@@ -33,46 +33,46 @@ FIRST_RETRY, LAST_RETRY = 0.1, 2.0
 logger = logging.getLogger(__name__)
 
 
-class StoreKeeper:
-    """`doubt` is called when the store shows that this process may stand on a history that has ended."""
+class StoreSync:
+    """`verify_position` is called when the store shows that this process may stand on an ended history."""
 
     def __init__(
         self,
         store: Store,
-        feed: Feed,
+        user_service: UserServiceClient,
         near: NearCache,
         dependencies: Dependencies,
         observer: ReplicaObserver,
-        doubt: Callable[[], None],
+        verify_position: Callable[[], None],
     ) -> None:
         self._store = store
-        self._feed = feed
+        self._user_service = user_service
         self._near = near
         self._dependencies = dependencies
         self._observer = observer
-        self._doubt = doubt
+        self._verify_position = verify_position
         self._wake = asyncio.Event()
         self._copy: Copy | None = None
         """Where the store was last seen; `None` makes the next round look."""
-        self._generation: str | None = None
+        self._trusted: str | None = None
         """The generation known to be of our history: the only one that is read."""
-        self._vouched: str | None = None
+        self._confirmed: str | None = None
         """The generation that the User service last confirmed."""
         self._failures = 0
-        self.busy = asyncio.Lock()
-        """Held while the store is written; whoever holds it may call `find`, `load` and `adopt`."""
+        self.writing = asyncio.Lock()
+        """Held while the store is written; whoever holds it may call `current`, `load` and `adopt`."""
 
     @property
     def position(self) -> Position | None:
         """Where the usable copy was last seen to stand."""
         copy = self._copy
-        return copy.position if copy is not None and copy.generation == self._generation else None
+        return copy.position if copy is not None and copy.generation == self._trusted else None
 
     def notify(self) -> None:
         """This process has moved, or a read found the store behind."""
         self._wake.set()
 
-    def look_again(self) -> None:
+    def forget_copy(self) -> None:
         """What was known about the store is no longer so."""
         self._copy = None
         self._wake.set()
@@ -81,7 +81,7 @@ class StoreKeeper:
         while True:
             await self._sleep()
             try:
-                async with self.busy:
+                async with self.writing:
                     while await self._advance():
                         pass
                 self._failures = 0
@@ -104,18 +104,18 @@ class StoreKeeper:
             reading = await self._store.read(keys)
         except StoreUnavailable as error:
             self._dependencies.report("store", False, str(error))
-            self.look_again()
+            self.forget_copy()
             return None
         if reading is None or not self.trusts(reading.copy):
-            self.look_again()
+            self.forget_copy()
             return None
         return reading
 
     def trusts(self, copy: Copy) -> bool:
         """Whether this copy is known to be of our history."""
-        return copy.generation == self._generation
+        return copy.generation == self._trusted
 
-    async def find(self) -> Copy | None:
+    async def current(self) -> Copy | None:
         """The store's copy, whether or not it can be used; `None` too when the store cannot be asked."""
         try:
             copy = await self._store.current()
@@ -128,8 +128,8 @@ class StoreKeeper:
     def adopt(self, copy: Copy | None) -> None:
         """Read from this copy from now on; it stands where this process stands."""
         self._copy = copy
-        self._generation = None if copy is None else copy.generation
-        self._vouched = self._generation
+        self._trusted = None if copy is None else copy.generation
+        self._confirmed = self._trusted
         self._wake.set()
 
     async def load(self, snapshot: SnapshotStream, replaces: str | None) -> Copy | None:
@@ -162,33 +162,34 @@ class StoreKeeper:
             return True
         changes = history.after(copy.position)
         if changes is not None:
-            self._generation = copy.generation
-            await self._write(copy, changes)
-            return bool(changes)
+            self._trusted = copy.generation
+            return not await self._write(copy, changes)
         if self._is_ahead(copy, history.end):
             return False
         return await self._follow_feed(copy)
 
     def _is_ahead(self, copy: Copy, end: Position) -> bool:
         """Another process has written what this one has yet to hear."""
-        known = copy.generation in (self._generation, self._vouched)
+        known = copy.generation in (self._trusted, self._confirmed)
         return known and copy.position.epoch == end.epoch and copy.position.revision > end.revision
 
-    async def _write(self, copy: Copy, changes: Sequence[Change]) -> None:
+    async def _write(self, copy: Copy, changes: Sequence[Change]) -> bool:
+        """Whether the store has all of these changes now. If not, it is not where it was seen."""
         position = copy.position
         for change in changes:
             outcome = await self._store.apply(copy.generation, position, change)
             if outcome in (Outcome.GAP, Outcome.NOT_CURRENT):
                 self._copy = None
-                return
+                return False
             position = change.position
             self._copy = Copy(copy.generation, position)
+        return True
 
     async def _follow_feed(self, copy: Copy) -> bool:
         """The store stands where our own history does not reach: bring it on, or replace it."""
         try:
-            async with self._feed.changes(copy.position) as stream:
-                self._vouched = copy.generation
+            async with self._user_service.changes(copy.position) as stream:
+                self._confirmed = copy.generation
                 changes = [change async for change in stream.changes]
         except HistoryGone:
             await self._reload("store_gone", copy.generation)
@@ -196,16 +197,16 @@ class StoreKeeper:
         if changes:
             await self._write(copy, changes)
             return True
-        self._doubt()  # it is at the head and not where we know it: are we on the live history ourselves?
+        self._verify_position()  # it is at the head by another way than ours: is ours the live history?
         return False
 
     async def _reload(self, cause: str, replaces: str | None) -> None:
         self._observer.resync(cause)
         self._copy = None
-        async with self._feed.snapshot() as snapshot:
+        async with self._user_service.snapshot() as snapshot:
             self._copy = await self.load(snapshot, replaces)
         if self._copy is not None:
-            self._vouched = self._copy.generation
+            self._confirmed = self._copy.generation
 
     async def _pause(self, error: Exception) -> None:
         self._copy = None

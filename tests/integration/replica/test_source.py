@@ -1,4 +1,4 @@
-"""The feed client against answers that no healthy User service gives; the real one is tested end to end."""
+"""The client against answers that no healthy User service gives; the real one is tested end to end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from authz_sidecar import source
 from authz_sidecar.core.entities import Entity, EntityKey, Position
 from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable
-from authz_sidecar.source import Confirmation, Feed
+from authz_sidecar.source import Confirmation, UserServiceClient
 
 MESSAGES = Path(__file__).parents[2] / "contract" / "messages"
 EPOCH = "3f2a9c1b-5d44-4b0e-9c07-6a1f7f0e8d21"
@@ -74,29 +74,29 @@ async def player() -> AsyncIterator[Player]:
 
 
 @pytest.fixture
-async def feed(player: Player) -> AsyncIterator[Feed]:
+async def user_service(player: Player) -> AsyncIterator[UserServiceClient]:
     async with aiohttp.ClientSession() as session:
-        yield Feed(session, player.url, "the-service-token", Clock())
+        yield UserServiceClient(session, player.url, "the-service-token", Clock())
 
 
 def golden(name: str) -> bytes:
     return (MESSAGES / name).read_bytes()
 
 
-async def pull(feed: Feed) -> list[int]:
-    async with feed.changes(HERE) as stream:
+async def pull(user_service: UserServiceClient) -> list[int]:
+    async with user_service.changes(HERE) as stream:
         assert (stream.head, stream.sent_at) == (42, 7.0)
         return [change.revision async for change in stream.changes]
 
 
-async def snapshot(feed: Feed) -> list[Entity]:
-    async with feed.snapshot() as stream:
+async def snapshot(user_service: UserServiceClient) -> list[Entity]:
+    async with user_service.snapshot() as stream:
         return [entity async for entity in stream.entities]
 
 
-async def test_changes(feed: Feed, player: Player) -> None:
+async def test_changes(user_service: UserServiceClient, player: Player) -> None:
     player.plays(golden("changes.ndjson"), headers=HEADERS)
-    assert await pull(feed) == [42]
+    assert await pull(user_service) == [42]
     request = player.requests[0].decode()
     assert request.startswith(
         f"GET /authz/v1/changes?epoch={EPOCH}&after=41&at=2026-11-22T09:00:00.000000Z HTTP/1.1"
@@ -104,123 +104,139 @@ async def test_changes(feed: Feed, player: Player) -> None:
     assert "\r\nAuthorization: Bearer the-service-token\r\n" in request
 
 
-async def test_no_changes(feed: Feed, player: Player) -> None:
+async def test_no_changes(user_service: UserServiceClient, player: Player) -> None:
     player.plays(b"", headers=HEADERS)
-    assert await pull(feed) == []
+    assert await pull(user_service) == []
 
 
-async def test_a_position_is_confirmed(feed: Feed, player: Player) -> None:
+async def test_a_position_is_confirmed(user_service: UserServiceClient, player: Player) -> None:
     player.plays(golden("changes.ndjson"), headers=HEADERS)
-    assert await feed.confirm(HERE) == Confirmation(HERE, 42, 7.0)
+    assert await user_service.confirm(HERE) == Confirmation(HERE, 42, 7.0)
 
 
-async def test_snapshot(feed: Feed, player: Player) -> None:
+async def test_snapshot(user_service: UserServiceClient, player: Player) -> None:
     player.plays(golden("snapshot.ndjson"))
-    assert [entity.key for entity in await snapshot(feed)] == [("user", "17"), ("group", "3")]
+    assert [entity.key for entity in await snapshot(user_service)] == [("user", "17"), ("group", "3")]
 
 
 @pytest.mark.parametrize("size", [1, 7, 64])
-async def test_lines_may_arrive_in_any_pieces(feed: Feed, player: Player, size: int) -> None:
+async def test_lines_may_arrive_in_any_pieces(
+    user_service: UserServiceClient, player: Player, size: int
+) -> None:
     body = golden("snapshot.ndjson")
     pieces = [body[start : start + size] for start in range(0, len(body), size)]
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
     player.answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
-    assert len(await snapshot(feed)) == 2
+    assert len(await snapshot(user_service)) == 2
 
 
 @pytest.mark.parametrize("sub", ["17", "a/b", "..", "a b?c#d", "ключ", "%2e"])
-async def test_a_subject_is_one_path_segment(feed: Feed, player: Player, sub: str) -> None:
+async def test_a_subject_is_one_path_segment(
+    user_service: UserServiceClient, player: Player, sub: str
+) -> None:
     answer = golden("unknown-subject.json").replace(b'"18"', json.dumps(sub).encode())
     player.plays(answer, status="404 Not Found")
-    assert (await feed.subject(sub)).entities == (Entity(EntityKey("user", sub), 42, None),)
+    assert (await user_service.subject(sub)).entities == (Entity(EntityKey("user", sub), 42, None),)
     path = player.requests[0].split(b" ")[1]
     assert path == b"/authz/v1/subjects/" + quote(sub, safe="").encode()
 
 
-Call = Callable[[Feed], Awaitable[object]]
+Call = Callable[[UserServiceClient], Awaitable[object]]
 CALLS: dict[str, Call] = {
-    "head": lambda feed: feed.head(),
+    "head": lambda user_service: user_service.head(),
     "changes": pull,
     "snapshot": snapshot,
-    "subject": lambda feed: feed.subject("17"),
-    "check": lambda feed: feed.check("17", "a.b", 2),
-    "digest": lambda feed: feed.digest(2),
-    "permissions": lambda feed: feed.permissions(),
+    "subject": lambda user_service: user_service.subject("17"),
+    "check": lambda user_service: user_service.check("17", "a.b", 2),
+    "digest": lambda user_service: user_service.digest(2),
+    "permissions": lambda user_service: user_service.permissions(),
 }
 every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 
 
 @every_call
 @pytest.mark.parametrize("status", ["500 Oops", "503 Busy", "401 No", "403 No", "302 Found", "204 Nothing"])
-async def test_other_statuses_are_unavailable(feed: Feed, player: Player, call: Call, status: str) -> None:
+async def test_other_statuses_are_unavailable(
+    user_service: UserServiceClient, player: Player, call: Call, status: str
+) -> None:
     player.plays(b"", status=status, headers=b"Location: http://127.0.0.1:1/\r\n")
     with pytest.raises(Unavailable) as caught:
-        await call(feed)
+        await call(user_service)
     assert "the-service-token" not in str(caught.value)
 
 
 @every_call
 @pytest.mark.parametrize("body", [b"<html>", b"{}", b"[]", b"null", b"\xff", b'{"v":1}'])
-async def test_garbage_is_malformed(feed: Feed, player: Player, call: Call, body: bytes) -> None:
+async def test_garbage_is_malformed(
+    user_service: UserServiceClient, player: Player, call: Call, body: bytes
+) -> None:
     player.plays(body, headers=HEADERS)
     with pytest.raises(MalformedMessage):
-        await call(feed)
+        await call(user_service)
 
 
 @pytest.mark.parametrize("call", [call for name, call in CALLS.items() if name != "changes"])
-async def test_nothing_is_malformed_where_something_is_due(feed: Feed, player: Player, call: Call) -> None:
+async def test_nothing_is_malformed_where_something_is_due(
+    user_service: UserServiceClient, player: Player, call: Call
+) -> None:
     player.plays(b"")
     with pytest.raises(MalformedMessage):
-        await call(feed)
+        await call(user_service)
 
 
 @every_call
-async def test_a_cut_off_answer_is_unavailable(feed: Feed, player: Player, call: Call) -> None:
+async def test_a_cut_off_answer_is_unavailable(
+    user_service: UserServiceClient, player: Player, call: Call
+) -> None:
     player.plays(b"{", headers=HEADERS, length=1000)
     with pytest.raises(Unavailable):
-        await call(feed)
+        await call(user_service)
 
 
 @every_call
 async def test_no_answer_is_unavailable(
-    feed: Feed, player: Player, call: Call, monkeypatch: pytest.MonkeyPatch
+    user_service: UserServiceClient, player: Player, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "_answer", aiohttp.ClientTimeout(total=0.2))
+    monkeypatch.setattr(user_service, "_answer", aiohttp.ClientTimeout(total=0.2))
     for name in ("PULL", "WHOLE"):
         monkeypatch.setattr(source, name, aiohttp.ClientTimeout(total=0.2))
     player.keeps_open = True
     with pytest.raises(Unavailable):
-        await call(feed)
+        await call(user_service)
 
 
 @every_call
 async def test_nobody_there_is_unavailable(call: Call) -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(Unavailable):
-            await call(Feed(session, "http://127.0.0.1:1", "x", Clock()))
+            await call(UserServiceClient(session, "http://127.0.0.1:1", "x", Clock()))
 
 
 @pytest.mark.parametrize("status", ["404 Not Found"])
-async def test_not_found_is_an_answer_about_subjects_only(feed: Feed, player: Player, status: str) -> None:
+async def test_not_found_is_an_answer_about_subjects_only(
+    user_service: UserServiceClient, player: Player, status: str
+) -> None:
     player.plays(b"<h1>Not Found</h1>", status=status)
     with pytest.raises(Unavailable):
-        await feed.head()
+        await user_service.head()
     with pytest.raises(MalformedMessage):
-        await feed.subject("17")
+        await user_service.subject("17")
 
 
-async def test_gone(feed: Feed, player: Player) -> None:
+async def test_gone(user_service: UserServiceClient, player: Player) -> None:
     player.plays(golden("gone.json"), status="410 Gone")
     with pytest.raises(HistoryGone):
-        await pull(feed)
-    assert await feed.confirm(HERE) is None
+        await pull(user_service)
+    assert await user_service.confirm(HERE) is None
 
 
 @pytest.mark.parametrize("headers", [b"", HEADERS.replace(b"42", b"x"), HEADERS.replace(b"2026", b"year")])
-async def test_an_answer_without_its_head_is_malformed(feed: Feed, player: Player, headers: bytes) -> None:
+async def test_an_answer_without_its_head_is_malformed(
+    user_service: UserServiceClient, player: Player, headers: bytes
+) -> None:
     player.plays(b"", headers=headers)
     with pytest.raises(MalformedMessage):
-        await pull(feed)
+        await pull(user_service)
 
 
 BROKEN_SNAPSHOTS = {
@@ -236,20 +252,20 @@ BROKEN_SNAPSHOTS = {
 
 @pytest.mark.parametrize("broken", BROKEN_SNAPSHOTS.values(), ids=BROKEN_SNAPSHOTS.keys())
 async def test_a_snapshot_that_is_not_whole_is_malformed(
-    feed: Feed, player: Player, broken: Callable[[list[bytes]], list[bytes]]
+    user_service: UserServiceClient, player: Player, broken: Callable[[list[bytes]], list[bytes]]
 ) -> None:
     player.plays(b"\n".join(broken(golden("snapshot.ndjson").splitlines())))
     with pytest.raises(MalformedMessage):
-        await snapshot(feed)
+        await snapshot(user_service)
 
 
 async def test_an_endless_line_is_malformed(
-    feed: Feed, player: Player, monkeypatch: pytest.MonkeyPatch
+    user_service: UserServiceClient, player: Player, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(source, "MAX_LINE", 1000)
     player.plays(b"x" * 100_000, headers=HEADERS)
     with pytest.raises(MalformedMessage, match="longer"):
-        await pull(feed)
+        await pull(user_service)
 
 
 async def test_a_check_is_repeated_when_a_kept_connection_had_died() -> None:
@@ -267,9 +283,9 @@ async def test_a_check_is_repeated_when_a_kept_connection_had_died() -> None:
         writer.close()
 
     async with _serving(serve) as url, aiohttp.ClientSession() as session:
-        feed = Feed(session, url, "x", Clock())
+        user_service = UserServiceClient(session, url, "x", Clock())
         for _ in range(3):
-            assert (await feed.check("17", "a.b", None)).allowed
+            assert (await user_service.check("17", "a.b", None)).allowed
     assert answered == 3
 
 
