@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[3]
 
-BREACHES = {
+SIDECAR = {
     "direction": ("authz_sidecar/core/policy.py", "import authz_sidecar.pipeline"),
     "circles": (
         "authz_sidecar/authn/key_set.py",
@@ -28,7 +29,28 @@ BREACHES = {
     "aiohttp": ("authz_sidecar/proxy/pool.py", "from aiohttp import ClientSession"),
     "httptools": ("authz_sidecar/proxy/upstream.py", "import httptools"),
 }
+USER_SERVICE = {
+    "apps": ("user_service/authz_changelog/clock.py", "import accounts.models"),
+    "doors": (
+        "user_service/authz_changelog/marks/triggers.py",
+        "from authz_changelog.publishing import relay",
+    ),
+    "circles": ("user_service/authz_changelog/models.py", "from authz_changelog import admin"),
+    "services": ("user_service/accounts/models.py", "import authz_sidecar.core.entities"),
+    "pika": ("user_service/tokens/views.py", "import pika"),
+}
+STUDENT_SERVICE = {"unmodified": ("student_service/students/views.py", "import jwt")}
+BREACHES = [
+    (configuration, contract, *breach)
+    for configuration, breaches in (
+        ("pyproject.toml", SIDECAR),
+        ("user_service/.importlinter", USER_SERVICE),
+        ("student_service/.importlinter", STUDENT_SERVICE),
+    )
+    for contract, breach in breaches.items()
+]
 """What breaks each contract: a file, and what is added to it."""
+CONTRACTS = [(configuration, contract) for configuration, contract, *_ in BREACHES]
 
 
 @pytest.fixture(scope="module")
@@ -36,42 +58,52 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what the contracts are about."""
     tree = tmp_path_factory.mktemp("tree")
     shutil.copy(ROOT / "pyproject.toml", tree)
-    for package in ("authz_sidecar", "lab"):
+    for package in ("authz_sidecar", "lab", "user_service", "student_service"):
         shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     return tree
 
 
-@pytest.fixture
-def breach(tree: Path, request: pytest.FixtureRequest) -> Iterator[None]:
-    """Adds to a file of the copy what the test's parameter says, for as long as the test runs."""
-    name, addition = BREACHES[request.param]
-    path = tree / name
-    before = path.read_text()
-    path.write_text(f"{before}\n{addition}\n")
-    yield
-    path.write_text(before)
-
-
-def lint(tree: Path, contract: str) -> subprocess.CompletedProcess[str]:
+def lint(tree: Path, configuration: str, contract: str) -> subprocess.CompletedProcess[str]:
     # The interpreter takes the copy, because the working directory comes first in its path.
     program = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"]
-    arguments = ["--no-logo", "--contract", contract]
-    return subprocess.run([*program, *arguments], cwd=tree, capture_output=True, text=True, check=False)
+    arguments = ["--no-logo", "--config", configuration, "--contract", contract]
+    service = tree / Path(configuration).parent
+    return subprocess.run(
+        [*program, *arguments],
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(service)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_every_contract_is_tried() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
-    assert [contract["id"] for contract in settings["contracts"]] == list(BREACHES)
+    contracts = [("pyproject.toml", contract["id"]) for contract in settings["contracts"]]
+    for service in ("user_service", "student_service"):
+        parser = ConfigParser()
+        parser.read(ROOT / service / ".importlinter")
+        contracts += [
+            (f"{service}/.importlinter", name.split(":")[2])
+            for name in parser.sections()
+            if name.startswith("importlinter:contract:")
+        ]
+    assert contracts == CONTRACTS
 
 
-@pytest.mark.parametrize(("breach", "contract"), [(name, name) for name in BREACHES], indirect=["breach"])
-def test_a_breach_is_found(tree: Path, breach: None, contract: str) -> None:
-    found = lint(tree, contract)
+@pytest.mark.parametrize(("configuration", "contract", "name", "addition"), BREACHES)
+def test_a_breach_is_found(tree: Path, configuration: str, contract: str, name: str, addition: str) -> None:
+    path = tree / name
+    before = path.read_text()
+    path.write_text(f"{before}\n{addition}\n")
+    found = lint(tree, configuration, contract)
+    path.write_text(before)
     assert found.returncode == 1, found.stdout + found.stderr
     assert "1 broken" in found.stdout
 
 
-@pytest.mark.parametrize("contract", BREACHES)
-def test_without_a_breach_it_holds(tree: Path, contract: str) -> None:
-    found = lint(tree, contract)
+@pytest.mark.parametrize(("configuration", "contract"), CONTRACTS)
+def test_without_a_breach_it_holds(tree: Path, configuration: str, contract: str) -> None:
+    found = lint(tree, configuration, contract)
     assert found.returncode == 0, found.stdout + found.stderr
