@@ -11,6 +11,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 COMPILED = (
+    "answers.py",
     "authn/keys.py",
     "authn/tokens.py",
     "core/decision.py",

@@ -6,10 +6,9 @@ starts again from the beginning.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
+from authz_sidecar.answers import TABLE
 from authz_sidecar.core import headers, target
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.policy import MUTATING_METHODS, SAFE_METHODS, Policy, Rule
@@ -18,34 +17,6 @@ from authz_sidecar.core.verdicts import FORWARDED, Code, Decision, Identity, Que
 
 KNOWN_METHODS = SAFE_METHODS | MUTATING_METHODS
 REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
-
-STATUS: Mapping[Code, int] = MappingProxyType(
-    {
-        Code.BAD_TARGET: 400,
-        Code.BAD_HEADER: 400,
-        Code.METHOD_OVERRIDE: 400,
-        Code.REVISION_MALFORMED: 400,
-        Code.REVISION_BEYOND_HEAD: 400,
-        Code.TOKEN_MISSING: 401,
-        Code.TOKEN_INVALID: 401,
-        Code.TOKEN_EXPIRED: 401,
-        Code.TOKEN_REVOKED: 401,
-        Code.TOKEN_EPOCH: 401,
-        Code.SUBJECT_UNKNOWN: 401,
-        Code.SUBJECT_INACTIVE: 401,
-        Code.NO_RULE: 403,
-        Code.PERMISSION_DENIED: 403,
-        Code.METHOD_REFUSED: 405,
-        Code.EPOCH_MISMATCH: 412,
-        Code.METHOD_UNKNOWN: 501,
-        Code.NOT_READY: 503,
-        Code.STALE: 503,
-        Code.BEHIND: 503,
-        Code.GRANTS_UNKNOWN: 503,
-        Code.KEYS_UNKNOWN: 503,
-    }
-)
-"""The only table from refusals to HTTP status."""
 
 MAX_ROUNDS = 8
 """Each round waits for something the one before lacked: keys, a revision, a user, its groups."""
@@ -68,7 +39,7 @@ class _Case:
             request.method,
             request.target.decode("latin-1"),
             verdict,
-            0 if verdict.code in FORWARDED or not enforced else STATUS[verdict.code],
+            0 if verdict.code in FORWARDED or not enforced else TABLE[verdict.code].status,
             rule.label if rule else None,
             rule.requirement if rule else None,
             self.identity,

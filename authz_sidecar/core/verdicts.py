@@ -58,7 +58,7 @@ class Question(NamedTuple):
 
 
 class Code(StrEnum):
-    """The stable codes of decisions; `pipeline.STATUS` maps each refusal to its HTTP status."""
+    """The stable codes of decisions; `answers.TABLE` says of each what it means and its HTTP status."""
 
     __hash__ = str.__hash__  # an enumeration's own is written in Python, and every decision looks codes up
 
@@ -98,6 +98,31 @@ class Code(StrEnum):
 
 
 FORWARDED = frozenset({Code.SAFE_METHOD, Code.ANYONE, Code.AUTHENTICATED, Code.GRANTED, Code.SUPERUSER})
+
+
+class FaultCode(StrEnum):
+    """The stable codes of requests that the byte path ends by itself; they stand in `answers.TABLE`, too."""
+
+    __hash__ = str.__hash__  # as in `Code`
+
+    # it is no request
+    MALFORMED_REQUEST = "malformed_request"
+    TRANSFER_CODING_UNSUPPORTED = "transfer_coding_unsupported"
+    VERSION_UNSUPPORTED = "version_unsupported"
+    METHOD_UNKNOWN = "method_unknown"  # the parser does not know it either; a decision says the same
+    # it is over a limit
+    TARGET_TOO_LONG = "target_too_long"
+    HEAD_TOO_LARGE = "head_too_large"
+    BODY_TOO_LARGE = "body_too_large"
+    REQUEST_TIMEOUT = "request_timeout"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    # the service, or we, could not serve it
+    UPSTREAM_UNREACHABLE = "upstream_unreachable"
+    UPSTREAM_TIMEOUT = "upstream_timeout"
+    INTERNAL_ERROR = "internal_error"
+    # the connection is closed without an answer
+    PROXY_NOT_TRUSTED = "proxy_not_trusted"
+    PROXY_HEADER_MALFORMED = "proxy_header_malformed"
 
 
 class Verdict(NamedTuple):
@@ -145,5 +170,5 @@ class Failure(NamedTuple):
     request_id: str
     status: int
     """0 when the connection was closed without an answer."""
-    code: str
+    code: FaultCode
     peer: str

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from queue import Full, Queue
 from threading import Thread
+from types import MappingProxyType
 from typing import Any, TextIO
 
 from authz_sidecar.core.verdicts import FORWARDED, Decision, Failure
@@ -76,6 +77,45 @@ class DecisionLog:
                     self._stream.flush()
             except OSError:  # a full disk, a closed pipe: it may be mended, and the next line written
                 self.dropped += 1
+
+
+DECISION_FIELDS: Mapping[str, str] = MappingProxyType(
+    {
+        "type": "`decision`",
+        "at": "when it was logged, in Unix seconds",
+        "request_id": "the client's `X-Request-Id` if it is harmless, else ours; the service gets it, too",
+        "subject": "the user, as the verified token names it; null before a token was verified",
+        "token_generation": "the token's `authz_gen`; null without one",
+        "method": "the request's method",
+        "target": "its target without the query, which may hold secrets",
+        "rule": "the policy's rule that matched, like `POST /students/`; null when none did",
+        "quantifier": "what the rule asks for: `anyone`, `authenticated`, or `any` or `all` of `permissions`",
+        "permissions": "the permissions that the rule names",
+        "policy": "digest of the policy that decided, as `authz-sidecar check` prints it",
+        "outcome": "`allowed` or `refused`: the verdict, in shadow mode, too",
+        "enforced": "false in shadow mode: a refused request was forwarded all the same",
+        "revoking": "true when it ended a request that an earlier decision had let through",
+        "status": "HTTP status of the refusal; 0 when the request was forwarded",
+        "code": "the code of the verdict ([codes](codes.md))",
+        "epoch": "the history of permissions it was decided by; null where none was asked",
+        "revision": "the revision at which the verdict is exactly right",
+        "revision_at": "when the User service made that revision",
+        "staleness": "seconds since the newest proof that the copy was fresh; null without one",
+    }
+)
+"""What `line` writes, in its order; docs/decision-log.md is made from it."""
+
+FAILURE_FIELDS: Mapping[str, str] = MappingProxyType(
+    {
+        "type": "`failure`",
+        "at": "when it was logged, in Unix seconds",
+        "request_id": "as above",
+        "status": "HTTP status of the answer; 0 when the connection was closed without one",
+        "code": "why the byte path ended the request ([codes](codes.md))",
+        "peer": "address of the client, or of the proxy in front where nobody better is known",
+    }
+)
+"""What `failure_line` writes."""
 
 
 def line(decision: Decision, at: float, policy_digest: str) -> dict[str, Any]:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from authz_sidecar.answers import Fault
+from authz_sidecar.core.verdicts import FaultCode
 from authz_sidecar.proxy.connection import Connection
 from authz_sidecar.proxy.deadlines import NEVER
 from authz_sidecar.proxy.exchange import Exchange
-from authz_sidecar.proxy.messages import Fault
 from authz_sidecar.proxy.request_reader import RequestReader
 from authz_sidecar.proxy.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from authz_sidecar.proxy.server import ProxyServer
 
-REQUEST_TIMEOUT: Final = Fault(408, "request_timeout", "the request did not arrive in time")
+REQUEST_TIMEOUT: Final = Fault(FaultCode.REQUEST_TIMEOUT)
 
 
 class Downstream(Connection):

@@ -8,14 +8,14 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from authz_sidecar import answers
+from authz_sidecar.answers import TABLE, Answer, Fault
 from authz_sidecar.core import headers
 from authz_sidecar.core.errors import UpstreamError, UpstreamUnreachable
 from authz_sidecar.core.ports import Pending
-from authz_sidecar.core.verdicts import Code, Decision, Failure, Question, RequestHead, Verdict
-from authz_sidecar.pipeline import STATUS
-from authz_sidecar.proxy import framing, refusals
-from authz_sidecar.proxy.messages import CHUNKED, CLOSE, Fault, IncomingRequest, IncomingResponse
-from authz_sidecar.proxy.refusals import Answer
+from authz_sidecar.core.verdicts import Code, Decision, Failure, FaultCode, Question, RequestHead, Verdict
+from authz_sidecar.proxy import framing
+from authz_sidecar.proxy.messages import CHUNKED, CLOSE, IncomingRequest, IncomingResponse
 from authz_sidecar.proxy.tunnel import Tunnel
 from authz_sidecar.proxy.upstream import UpstreamConnection
 
@@ -27,6 +27,8 @@ logger = logging.getLogger("authz.proxy")
 
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Methods that a client may send again when the answer was lost (RFC 9110 §9.2.2)."""
+
+INTERNAL_ERROR: Final = Fault(FaultCode.INTERNAL_ERROR)
 
 ANSWER_GRACE_SECONDS: Final = 0.05
 """What an answer that has begun may still take when its permission is gone."""
@@ -87,7 +89,7 @@ class Exchange:
         self._upgrade = self.request.upgrade and decision.rule is not None
         self._server.observer.decided(decision, self._server.clock.monotonic() - self._started)
         if not decision.forward:
-            self._answer(refusals.refusal(decision))
+            self._answer(answers.refusal(decision))
             return
         if decision.identity is not None:
             self._server.governed.add(self)
@@ -186,7 +188,7 @@ class Exchange:
         self._client.set_reading(writable)
 
     def upstream_failed(self, error: UpstreamError) -> None:
-        self.fail(refusals.upstream_fault(error))
+        self.fail(answers.upstream_fault(error))
 
     def upstream_unused(self, unsent: bytes) -> None:
         """Nothing of the request was handed over, so it may go to another connection: once."""
@@ -281,18 +283,18 @@ class Exchange:
             return
         self._revoked = True
         self._decision = revoked = decision._replace(
-            verdict=verdict, status=STATUS[verdict.code], revoking=True
+            verdict=verdict, status=TABLE[verdict.code].status, revoking=True
         )
         self._server.observer.decided(revoked, 0.0)
         if self._tunnel is None and self._connection is not None and self._request_sent:
             self._limit_answer()
         else:
-            self._answer(refusals.refusal(revoked))
+            self._answer(answers.refusal(revoked))
 
     def _limit_answer(self) -> None:
         """The service has the whole request, so only its own answer is true; but a long one ends soon."""
         if self._head_sent:
-            cut = partial(self._finish, STATUS[Code.PERMISSION_DENIED], broken=True)
+            cut = partial(self._finish, TABLE[Code.PERMISSION_DENIED].status, broken=True)
             asyncio.get_running_loop().call_later(ANSWER_GRACE_SECONDS, cut)
 
     # the end
@@ -300,9 +302,10 @@ class Exchange:
     def fail(self, fault: Fault) -> None:
         """Answer a request that cannot be one, or cannot be served."""
         if not self._done:
-            failure = Failure(self.request_id, fault.status, fault.code, self._client.peer)
+            answer = answers.failure(fault, self.request_id)
+            failure = Failure(self.request_id, answer.status, fault.code, self._client.peer)
             self._server.observer.failed(failure)
-            self._answer(refusals.failure(fault, self.request_id))
+            self._answer(answer)
 
     def _answer(self, answer: Answer) -> None:
         """Answer in the upstream's stead; where it has begun to answer, leave the client no doubt."""
@@ -311,7 +314,7 @@ class Exchange:
         if self._head_sent:
             self._finish(answer.status, broken=True)
             return
-        sent_on = [*answer.headers, *refusals.cross_origin(self._server.cors_origins, self.request.fields)]
+        sent_on = [*answer.headers, *answers.cross_origin(self._server.cors_origins, self.request.fields)]
         head = framing.response_head(
             answer.status, answer.reason.encode("ascii"), sent_on, self._connection_line()
         )
@@ -357,4 +360,4 @@ class Exchange:
     def _fail_undecided(self) -> None:
         """Whatever goes wrong, the request is not forwarded. To be called where it was caught."""
         logger.exception("request %s failed", self.request_id)
-        self.fail(Fault(500, "internal_error", "the request could not be decided"))
+        self.fail(INTERNAL_ERROR)

@@ -9,24 +9,23 @@ from __future__ import annotations
 
 from typing import Final
 
+from authz_sidecar.answers import Fault
 from authz_sidecar.core import fields
 from authz_sidecar.core.fields import FieldList
+from authz_sidecar.core.verdicts import FaultCode
 from authz_sidecar.proxy.messages import (
     CHUNKED,
     CLOSE,
     LENGTH,
     NONE,
-    Fault,
     IncomingRequest,
     IncomingResponse,
     Message,
 )
 
-MALFORMED: Final = Fault(400, "malformed_request", "this is not a well-formed HTTP/1.1 request")
-HOST_MISSING: Final = Fault(400, "malformed_request", "HTTP/1.1 requires a Host header")
-CODING_UNSUPPORTED: Final = Fault(
-    501, "transfer_coding_unsupported", "Transfer-Encoding can only be chunked, once, in HTTP/1.1"
-)
+MALFORMED: Final = Fault(FaultCode.MALFORMED_REQUEST)
+HOST_MISSING: Final = Fault(FaultCode.MALFORMED_REQUEST, "HTTP/1.1 requires a Host header")
+CODING_UNSUPPORTED: Final = Fault(FaultCode.TRANSFER_CODING_UNSUPPORTED)
 
 CRLF: Final = b"\r\n"
 _LINE: Final = b": ".join

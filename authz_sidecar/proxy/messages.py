@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+from authz_sidecar.answers import Fault
 from authz_sidecar.core.fields import FieldList, Fields
 
 
@@ -23,15 +24,6 @@ NONE: Final = Framing.NONE
 LENGTH: Final = Framing.LENGTH
 CHUNKED: Final = Framing.CHUNKED
 CLOSE: Final = Framing.CLOSE
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why a request is answered by the byte path itself: it is not one, or it is over a limit."""
-
-    status: int
-    code: str
-    detail: str
 
 
 class Message:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from authz_sidecar.core.verdicts import Failure
+from authz_sidecar.core.verdicts import Failure, FaultCode
 from authz_sidecar.proxy import proxy_protocol
 from authz_sidecar.proxy.downstream import Downstream
 
@@ -24,7 +24,7 @@ class ProxiedDownstream(Downstream):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         if not self.trusted:
-            self._refuse("proxy_not_trusted")
+            self._refuse(FaultCode.PROXY_NOT_TRUSTED)
 
     def data_received(self, data: bytes) -> None:
         if self._header is None:
@@ -34,7 +34,7 @@ class ProxiedDownstream(Downstream):
         try:
             header = proxy_protocol.parse(self._header)
         except proxy_protocol.BadHeader:
-            self._refuse("proxy_header_malformed")
+            self._refuse(FaultCode.PROXY_HEADER_MALFORMED)
             return
         if header is None:
             return
@@ -45,7 +45,7 @@ class ProxiedDownstream(Downstream):
         if rest:
             super().data_received(rest)
 
-    def _refuse(self, code: str) -> None:
+    def _refuse(self, code: FaultCode) -> None:
         """Close without an answer: whoever this is, it may not read HTTP."""
         self._server.observer.failed(Failure(self._server.new_request_id(), 0, code, self.peer))
         self._abort()

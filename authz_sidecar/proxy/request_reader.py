@@ -12,20 +12,22 @@ from httptools import (
     HttpRequestParser,
 )
 
+from authz_sidecar.answers import Fault
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core import fields
 from authz_sidecar.core.fields import FieldList
+from authz_sidecar.core.verdicts import FaultCode
 from authz_sidecar.proxy import framing
-from authz_sidecar.proxy.messages import CHUNKED, LENGTH, NONE, Fault, IncomingRequest
+from authz_sidecar.proxy.messages import CHUNKED, LENGTH, NONE, IncomingRequest
 
 SLICE_BYTES: Final = 4096
 """llhttp cannot be paused from Python, so bytes that may hold many requests are fed a little at a time."""
 
-VERSION_UNSUPPORTED: Final = Fault(505, "version_unsupported", "only HTTP/1.0 and HTTP/1.1 are spoken here")
-METHOD_UNKNOWN: Final = Fault(501, "method_unknown", "this method is not implemented")
-TARGET_TOO_LONG: Final = Fault(414, "target_too_long", "the request target is too long")
-HEAD_TOO_LARGE: Final = Fault(431, "head_too_large", "the header fields are too many or too large")
-BODY_TOO_LARGE: Final = Fault(413, "body_too_large", "the body is larger than this service takes")
+VERSION_UNSUPPORTED: Final = Fault(FaultCode.VERSION_UNSUPPORTED)
+METHOD_UNKNOWN: Final = Fault(FaultCode.METHOD_UNKNOWN)
+TARGET_TOO_LONG: Final = Fault(FaultCode.TARGET_TOO_LONG)
+HEAD_TOO_LARGE: Final = Fault(FaultCode.HEAD_TOO_LARGE)
+BODY_TOO_LARGE: Final = Fault(FaultCode.BODY_TOO_LARGE)
 
 
 class RequestReader:

@@ -8,20 +8,21 @@ from collections.abc import Callable, Collection, Coroutine
 from itertools import count
 from typing import Final
 
+from authz_sidecar import answers
+from authz_sidecar.answers import Fault
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core.entities import EntityKey
 from authz_sidecar.core.ports import Clock, RequestObserver
-from authz_sidecar.core.verdicts import Failure
+from authz_sidecar.core.verdicts import Failure, FaultCode
 from authz_sidecar.pipeline import Pipeline
-from authz_sidecar.proxy import framing, refusals
+from authz_sidecar.proxy import framing
 from authz_sidecar.proxy.deadlines import Sweep
 from authz_sidecar.proxy.downstream import Downstream
 from authz_sidecar.proxy.exchange import Exchange
-from authz_sidecar.proxy.messages import Fault
 from authz_sidecar.proxy.pool import UpstreamPool
 from authz_sidecar.proxy.proxied import ProxiedDownstream
 
-TOO_MANY_CONNECTIONS: Final = Fault(503, "too_many_connections", "there are too many connections")
+TOO_MANY_CONNECTIONS: Final = Fault(FaultCode.TOO_MANY_CONNECTIONS)
 
 
 class ProxyServer:
@@ -98,10 +99,10 @@ class ProxyServer:
 
     def overload(self, peer: str) -> bytes:
         """The answer to a connection beyond the limit."""
-        fault, request_id = TOO_MANY_CONNECTIONS, self.new_request_id()
-        self.observer.failed(Failure(request_id, fault.status, fault.code, peer))
-        self.observer.answered(fault.status, 0.0)
-        answer = refusals.failure(fault, request_id)
+        request_id = self.new_request_id()
+        answer = answers.failure(TOO_MANY_CONNECTIONS, request_id)
+        self.observer.failed(Failure(request_id, answer.status, TOO_MANY_CONNECTIONS.code, peer))
+        self.observer.answered(answer.status, 0.0)
         hop = (b"Connection: close",)
         head = framing.response_head(answer.status, answer.reason.encode(), list(answer.headers), hop)
         return head + answer.body

@@ -19,13 +19,13 @@ from aiohttp import (
 from multidict import CIMultiDict
 from yarl import URL
 
+from authz_sidecar import answers
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core import fields, headers
 from authz_sidecar.core.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from authz_sidecar.core.ports import Clock, RequestObserver
 from authz_sidecar.core.verdicts import Decision, RequestHead
 from authz_sidecar.pipeline import Pipeline
-from authz_sidecar.proxy import refusals
 
 TIMEOUT = ClientTimeout(total=None, sock_connect=5.0, sock_read=60.0)
 CHUNK_BYTES = 64 * 1024
@@ -91,11 +91,11 @@ class Proxy:
         self, request: web.BaseRequest, head: RequestHead, decision: Decision
     ) -> web.StreamResponse:
         if not decision.forward:
-            return _response(refusals.refusal(decision))
+            return _response(answers.refusal(decision))
         try:
             upstream = await self._send(request, head, decision.request_id)
         except UpstreamError as error:
-            return _response(refusals.failure(refusals.upstream_fault(error), decision.request_id))
+            return _response(answers.failure(answers.upstream_fault(error), decision.request_id))
         async with upstream:
             return await _relay(request, upstream)
 
@@ -153,7 +153,7 @@ async def _relay(request: web.BaseRequest, upstream: ClientResponse) -> web.Stre
     return response
 
 
-def _response(answer: refusals.Answer) -> web.Response:
+def _response(answer: answers.Answer) -> web.Response:
     return web.Response(
         status=answer.status, reason=answer.reason, headers=_fields(answer.headers), body=answer.body
     )

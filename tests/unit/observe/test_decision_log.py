@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from authz_sidecar.core.entities import Position
-from authz_sidecar.core.verdicts import Code, Decision, Failure, Identity, Requirement, Verdict
+from authz_sidecar.core.verdicts import Code, Decision, Failure, FaultCode, Identity, Requirement, Verdict
 from authz_sidecar.observe import decision_log
 from authz_sidecar.observe.decision_log import DecisionLog
 
@@ -66,6 +66,13 @@ def test_a_line_names_everything_the_decision_was_made_from() -> None:
     }
 
 
+def test_every_field_is_documented_in_its_order() -> None:
+    (line,) = logged(decision(Code.GRANTED))
+    assert list(line) == list(decision_log.DECISION_FIELDS)
+    failure = decision_log.failure_line(Failure("r", 400, FaultCode.MALFORMED_REQUEST, ""), 0.0)
+    assert list(failure) == list(decision_log.FAILURE_FIELDS)
+
+
 def test_sampling_drops_allows_and_never_refusals() -> None:
     lines = logged(decision(Code.GRANTED), decision(Code.PERMISSION_DENIED), sample_allows=0)
     assert [line["code"] for line in lines] == ["permission_denied"]
@@ -103,7 +110,7 @@ def test_failures_share_the_queue_and_never_wait(monkeypatch: pytest.MonkeyPatch
     log = DecisionLog(policy_digest="abc", wall=lambda: 0.0, stream=stream)
     log.start()
     for _ in range(10):
-        log.record_failure(Failure("r", 400, "malformed_request", ""))
+        log.record_failure(Failure("r", 400, FaultCode.MALFORMED_REQUEST, ""))
     dropped = log.dropped
     stream.go.set()
     log.stop()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from authz_sidecar.answers import TABLE
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.proxy.messages import Framing, IncomingRequest
 from authz_sidecar.proxy.request_reader import RequestReader
@@ -166,7 +167,7 @@ def test_refused(data: bytes, status: int) -> None:
     for cuts in ((), tuple(range(1, len(data) + len(GET)))):
         (request,) = read(data + GET + END, cuts=cuts)
         assert request.fault is not None
-        assert (request.fault.status, request.keep_alive) == (status, False)
+        assert (TABLE[request.fault.code].status, request.keep_alive) == (status, False)
 
 
 def test_a_fault_leaves_the_request_before_it_whole() -> None:
@@ -194,7 +195,7 @@ OVER = {
 def test_limits(data: bytes, status: int) -> None:
     (request,) = read(data, LIMITS)
     assert request.fault is not None
-    assert request.fault.status == status
+    assert TABLE[request.fault.code].status == status
 
 
 def test_within_the_limits() -> None:

@@ -6,28 +6,52 @@ import json
 
 import pytest
 
+from authz_sidecar import answers
+from authz_sidecar.answers import TABLE, Fault
 from authz_sidecar.core.errors import UpstreamTimeout, UpstreamUnreachable
 from authz_sidecar.core.fields import of_request
-from authz_sidecar.core.verdicts import FORWARDED, Code, Decision, Verdict
-from authz_sidecar.pipeline import STATUS
-from authz_sidecar.proxy import refusals
+from authz_sidecar.core.verdicts import FORWARDED, Code, Decision, FaultCode, Verdict
 
 
 def refused(code: Code, detail: str = "why") -> Decision:
-    return Decision("req-1", "POST", "/students/", Verdict(code, detail), STATUS[code])
+    return Decision("req-1", "POST", "/students/", Verdict(code, detail), TABLE[code].status)
 
 
-def test_every_code_is_either_forwarded_or_has_a_status() -> None:
-    assert set(Code) == FORWARDED | set(STATUS)
-    assert not FORWARDED & set(STATUS)
+REFUSED = sorted(set(Code) - FORWARDED)
+UNANSWERED = {FaultCode.PROXY_NOT_TRUSTED, FaultCode.PROXY_HEADER_MALFORMED}
 
 
-@pytest.mark.parametrize("code", sorted(STATUS))
+def test_the_table_has_every_code_and_no_other() -> None:
+    assert set(TABLE) == {*Code, *FaultCode}
+
+
+def test_a_code_means_the_same_to_a_decision_and_to_the_byte_path() -> None:
+    assert {str(code) for code in Code} & {str(code) for code in FaultCode} == {"method_unknown"}
+
+
+@pytest.mark.parametrize("code", sorted(TABLE))
+def test_whatever_is_not_forwarded_has_a_status_and_a_mend(code: str) -> None:
+    row = TABLE[code]
+    assert row.meaning
+    assert bool(row.status) == (code not in FORWARDED | UNANSWERED)
+    assert bool(row.mend) == (code not in FORWARDED)
+    assert row.retry == "no" or row.status in {408, 500, 502, 503, 504}
+
+
+@pytest.mark.parametrize("code", sorted(set(FaultCode) - UNANSWERED))
+def test_a_failure_is_a_problem_document_with_its_code(code: FaultCode) -> None:
+    document = json.loads(answers.failure(Fault(code), "req-1").body)
+    told = (document["code"], document["status"], document["detail"], document["request_id"])
+    assert told == (code, TABLE[code].status, TABLE[code].meaning, "req-1")
+    assert json.loads(answers.failure(Fault(code, "more"), "r").body)["detail"] == "more"
+
+
+@pytest.mark.parametrize("code", REFUSED)
 def test_a_refusal_is_a_problem_document_with_its_code(code: Code) -> None:
-    answer = refusals.refusal(refused(code))
+    answer = answers.refusal(refused(code))
     document = json.loads(answer.body)
     headers = dict(answer.headers)
-    assert answer.status == document["status"] == STATUS[code]
+    assert answer.status == document["status"] == TABLE[code].status
     assert document["code"] == code
     assert document["request_id"] == "req-1"
     assert document["title"] == answer.reason
@@ -39,9 +63,13 @@ def test_a_refusal_is_a_problem_document_with_its_code(code: Code) -> None:
 UNKNOWN = {Code.NOT_READY, Code.STALE, Code.BEHIND, Code.GRANTS_UNKNOWN, Code.KEYS_UNKNOWN}
 
 
+def test_only_not_knowing_is_503() -> None:
+    assert {code for code in REFUSED if TABLE[code].status == 503} == UNKNOWN
+
+
 @pytest.mark.parametrize("code", sorted(UNKNOWN))
 def test_not_knowing_is_503_and_says_when_to_retry(code: Code) -> None:
-    answer = refusals.refusal(refused(code))
+    answer = answers.refusal(refused(code))
     assert answer.status == 503
     assert (b"Retry-After", b"1") in answer.headers
 
@@ -63,11 +91,11 @@ def test_not_knowing_is_503_and_says_when_to_retry(code: Code) -> None:
     ],
 )
 def test_the_challenge_follows_rfc_6750(code: Code, challenge: bytes | None) -> None:
-    assert dict(refusals.refusal(refused(code)).headers).get(b"WWW-Authenticate") == challenge
+    assert dict(answers.refusal(refused(code)).headers).get(b"WWW-Authenticate") == challenge
 
 
 def test_a_challenge_cannot_be_broken_out_of() -> None:
-    headers = dict(refusals.refusal(refused(Code.TOKEN_INVALID, 'a" , x="\\é')).headers)
+    headers = dict(answers.refusal(refused(Code.TOKEN_INVALID, 'a" , x="\\é')).headers)
     assert headers[b"WWW-Authenticate"].endswith(b"error_description=\"a' , x='?\"")
 
 
@@ -76,13 +104,13 @@ def test_a_challenge_cannot_be_broken_out_of() -> None:
     [(UpstreamUnreachable(), 502, "upstream_unreachable"), (UpstreamTimeout(), 504, "upstream_timeout")],
 )
 def test_an_upstream_failure_is_told_apart(error: Exception, status: int, code: str) -> None:
-    answer = refusals.failure(refusals.upstream_fault(error), "req-1")
+    answer = answers.failure(answers.upstream_fault(error), "req-1")
     assert answer.status == status
     assert json.loads(answer.body)["code"] == code
 
 
 def test_a_method_that_is_not_proxied_is_answered_with_those_that_are() -> None:
-    headers = dict(refusals.refusal(refused(Code.METHOD_REFUSED)).headers)
+    headers = dict(answers.refusal(refused(Code.METHOD_REFUSED)).headers)
     assert headers[b"Allow"] == b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
 
@@ -104,6 +132,6 @@ def test_a_browser_may_read_an_answer_only_from_a_configured_origin(
     origins: frozenset[str], origin: bytes | None, allowed: bytes | None
 ) -> None:
     sent = of_request([] if origin is None else [(b"Origin", origin)])
-    answered = dict(refusals.cross_origin(origins, sent))
+    answered = dict(answers.cross_origin(origins, sent))
     assert answered.get(b"Access-Control-Allow-Origin") == allowed
     assert (b"Vary" in answered) == bool(origins)

@@ -1,0 +1,107 @@
+"""The documentation's pages that are made from the code: `python -m lab.pages` writes them anew.
+
+A test fails while one of them differs from what it is made from.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+
+from authz_sidecar.answers import TABLE
+from authz_sidecar.core.verdicts import FORWARDED, Code, FaultCode
+from authz_sidecar.observe.decision_log import DECISION_FIELDS, FAILURE_FIELDS
+from lab import ROOT
+
+MADE = "<!-- Made by `python -m lab.pages`; change what it is made from. -->"
+
+RETRIES = {"no": "no", "later": "later", "repeatable": "later, if it may be repeated"}
+
+
+def codes() -> str:
+    """docs/codes.md"""
+    return f"""# Codes
+
+{MADE}
+
+Each answer that the sidecar gives itself is a problem document (RFC 9457) with one of these in `code`. They
+are also in the decision log ([its fields](decision-log.md)) and in the metrics: `authz_decisions_total`
+counts decisions, `authz_failures_total` what the byte path ends by itself. A code never changes its
+meaning. 401 and 403 say what is known, 503 says that it is not.
+
+`type` is always `about:blank`. A link would have to lead to this page, and the sidecar does not know where
+you keep it.
+
+## A request passes
+
+{_table(("code", "when"), ((f"`{code}`", TABLE[code].meaning) for code in Code if code in FORWARDED))}
+
+## A decision refuses it
+
+*Again?* says whether the same request may pass when it is sent again as it is.
+
+{_refusals(code for code in Code if code not in FORWARDED)}
+
+## The byte path ends it
+
+It is no request, it is over a limit, or it cannot be served. Status 0: the connection is closed without an
+answer. "If it may be repeated": the service may have acted on it already, so send again only what does no
+harm twice.
+
+{_refusals(FaultCode)}
+"""
+
+
+def decision_log() -> str:
+    """docs/decision-log.md"""
+    return f"""# The decision log
+
+{MADE}
+
+One JSON object a line on standard output, of one of two types. Refusals and failures are always written,
+allowed requests at `AUTHZ_DECISION_LOG_SAMPLE`. Writing never holds up a request; what cannot be written is
+counted in `authz_decision_log_dropped`. No line holds a token. `authz-sidecar verify` reads these lines.
+
+## A decision
+
+{_table(("field", "meaning"), _fields(DECISION_FIELDS))}
+
+## A failure
+
+What the byte path ends by itself.
+
+{_table(("field", "meaning"), _fields(FAILURE_FIELDS))}
+"""
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "docs/codes.md": codes,
+    "docs/decision-log.md": decision_log,
+}
+
+
+def _refusals(listed: Iterable[str]) -> str:
+    rows = (
+        (f"`{code}`", str(row.status), row.meaning, row.mend, RETRIES[row.retry])
+        for code, row in ((code, TABLE[code]) for code in listed)
+    )
+    return _table(("code", "status", "when", "what to do", "again?"), rows)
+
+
+def _fields(fields: Mapping[str, str]) -> Iterable[tuple[str, ...]]:
+    return ((f"`{name}`", meaning) for name, meaning in fields.items())
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def main() -> int:
+    for path, page in PAGES.items():
+        (ROOT / path).write_text(page())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
