@@ -7,10 +7,9 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
-from authz_sidecar import app
+from authz_sidecar import __version__, app, pipeline
 from authz_sidecar.config import policy_file, settings
 from authz_sidecar.config.settings import Settings
 from authz_sidecar.core.errors import ConfigurationError, Problem
@@ -36,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="authz-sidecar", description="Authorization proxy with cached policy."
     )
-    parser.add_argument("--version", action="version", version=version("authz-sidecar"))
+    parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(required=True, metavar="command")
     run = commands.add_parser("run", help="serve until stopped")
     run.set_defaults(command=_run)
@@ -48,6 +47,12 @@ def _parser() -> argparse.ArgumentParser:
     schema.set_defaults(command=_schema)
     _add_verify(commands.add_parser("verify", help="check logged decisions against the revision log"))
     return parser
+
+
+def _version() -> str:
+    """As `pip` names it, and which of the two ways of installing it this one is."""
+    how = "as it is written" if pipeline.__file__.endswith(".py") else "compiled"
+    return f"authz-sidecar {__version__} ({how})"
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; \
     print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" >requirements.txt \
  && pip install --no-cache-dir -c constraints.txt mypy setuptools -r requirements.txt
-COPY setup.py README.md ./
+COPY setup.py README.md LICENSE ./
 COPY authz_sidecar/ authz_sidecar/
 RUN AUTHZ_COMPILE=1 pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .
 

@@ -22,7 +22,7 @@ from lab.setup.bootstrap import install_packages, run, step
 
 COMPILED = ROOT / "build" / "compiled"
 STAMP = COMPILED / "made-of"
-SOURCES = ("setup.py", "pyproject.toml", "constraints.txt", "README.md")
+SOURCES = ("setup.py", "pyproject.toml", "constraints.txt", "README.md", "LICENSE")
 
 
 def main() -> int:

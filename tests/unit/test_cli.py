@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from authz_sidecar import cli
+from authz_sidecar import __version__, cli
 from authz_sidecar.config import settings
 
+ROOT = Path(__file__).parents[2]
 GOOD_POLICY = """
 version: 1
 rules:
@@ -112,8 +115,18 @@ def test_a_wrong_command_line_is_exit_code_2(
     assert "usage:" in capsys.readouterr().err
 
 
-def test_as_a_module() -> None:
+def test_version_names_the_package_and_how_it_is_installed() -> None:
+    pipeline = find_spec("authz_sidecar.pipeline")
+    assert pipeline is not None
+    how = "as it is written" if str(pipeline.origin).endswith(".py") else "compiled"
     shown = subprocess.run(
         [sys.executable, "-m", "authz_sidecar", "--version"], capture_output=True, text=True, check=True
     )
-    assert shown.stdout.strip() == version("authz-sidecar")
+    assert shown.stdout.strip() == f"authz-sidecar {__version__} ({how})"
+
+
+def test_the_version_is_everywhere_the_same() -> None:
+    assert version("authz-sidecar") == __version__
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert re.search(rf"^## .*\b{re.escape(__version__)}\b", changes, re.MULTILINE)
+    assert f"image: authz-sidecar:{__version__}\n" in (ROOT / "deploy" / "kubernetes.yaml").read_text()

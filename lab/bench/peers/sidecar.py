@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar
 
+from authz_sidecar import __version__
 from lab.bench.host import import_path, pinned
 from lab.bench.peers.base import Peer, Site, Work
 from lab.stack.process import Process
@@ -51,7 +51,7 @@ class SidecarPeer(Peer):
         self.sidecar.close()
 
     def version(self) -> str:
-        return version("authz-sidecar")
+        return __version__
 
 
 class Cached(SidecarPeer):
