@@ -8,11 +8,12 @@ a promise of docs/guarantees.md is not proved; so does a place that is no longer
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +107,8 @@ MUTANTS = (
 )
 
 
-def main(names: Sequence[str]) -> int:
+def main(names: Collection[str]) -> int:
+    """The exit code: 0 when every mutant, or each that is named, was caught."""
     survivors = 0
     for mutant in MUTANTS:
         if names and mutant.name not in names:
@@ -117,6 +119,17 @@ def main(names: Sequence[str]) -> int:
         survivors += verdict != "caught"
         print(f"{verdict}  ({time.monotonic() - started:.0f} s, {' '.join(mutant.tests)})", flush=True)
     return 1 if survivors else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/mutants", description="Breaks one rule after the other, and shows that a test notices."
+    )
+    names = [mutant.name for mutant in MUTANTS]
+    parser.add_argument(
+        "names", nargs="*", choices=[[], *names], metavar="NAME", help=f"only these; of {', '.join(names)}"
+    )
+    return parser.parse_args()
 
 
 def _judge(mutant: Mutant) -> str:
@@ -150,4 +163,4 @@ def _git(*arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(_arguments().names))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import re
 import subprocess
@@ -18,9 +19,10 @@ MACHINE = re.compile(r"/wor[k]/|/roo[t]/|pythonhoste[d]|pypi\.or[g]|npmj[s]\.|de
 
 
 def main() -> int:
-    problems = [problem for path in _tracked() for problem in _problems(path)]
-    print("\n".join(problems))
-    return 1 if problems else 0
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    violations = [violation for path in _tracked() for violation in _violations(path)]
+    print("\n".join(violations))
+    return 1 if violations else 0
 
 
 def _tracked() -> list[Path]:
@@ -28,7 +30,7 @@ def _tracked() -> list[Path]:
     return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
 
 
-def _problems(path: Path) -> Iterator[str]:
+def _violations(path: Path) -> Iterator[str]:
     name = path.relative_to(ROOT)
     try:
         text = path.read_text(encoding="utf-8")

@@ -1,30 +1,27 @@
-"""The command line: which parts to measure, for how long, and where the results go."""
+"""Measures the parts that were asked for, and says where the results went."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from dataclasses import replace
 
 from lab.bench import decision, host, memory, overload, proxies, publish
+from lab.bench.plan import QUICK, Plan
 from lab.bench.probes import WrongAnswer
 from lab.bench.result import Result
-from lab.bench.rounds import Plan
 from lab.bench.world import World
 from lab.stack.process import StackError
 from lab.stack.signals import exit_on_sigterm
 
-PARTS = ("proxies", "decision", "memory", "overload")
 USERS = 1_000
 BUSY_SHARE = 0.05
 """More than this, used by others before the bench began, and the figures say more about them."""
-QUICK = Plan(rounds=1, load_seconds=1, paced_seconds=0.5, fast_rate=200, slow_rate=20)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(arguments: argparse.Namespace) -> int:
     """The exit code: 0 when every bar was met, 1 when not, 2 when a proxy's answers were not right."""
-    arguments = _parser().parse_args(argv)
     exit_on_sigterm()
     busy = host.busy_share()
     if busy > BUSY_SHARE:
@@ -32,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     try:
         results = _by_itself(arguments) if arguments.revocation or arguments.bulk else _parts(arguments)
-    except (WrongAnswer, StackError) as problem:
-        print(f"error: {problem}", file=sys.stderr)
+    except (WrongAnswer, StackError) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
     publish.show(results)
     place = publish.write(results, busy, publish=arguments.publish)
@@ -41,33 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if all(bar.met for result in results.values() for bar in result.bars) else 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench", description="Measures the sidecar side by side with what people use instead."
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="seconds instead of minutes; the figures mean little"
-    )
-    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="these parts only")
-    parser.add_argument("--peers", nargs="+", default=(), metavar="NAME", help="these proxies only")
-    parser.add_argument("--rounds", type=int, default=None, help=f"rounds of the proxies ({Plan.rounds})")
-    parser.add_argument("--embedded", action="store_true", help="SQLite, no broker, no Redis")
-    parser.add_argument(
-        "--revocation", action="store_true", help="how fast a revocation takes effect, instead"
-    )
-    parser.add_argument(
-        "--import", action="store_true", dest="bulk", help="what a large import does to revocations, instead"
-    )
-    parser.add_argument(
-        "--publish", action="store_true", help="write docs/benchmarks.md, its chart and lab/bench/results"
-    )
-    return parser
-
-
 def _parts(arguments: argparse.Namespace) -> dict[str, Result]:
     plan = QUICK if arguments.quick else Plan()
     if arguments.rounds:
-        plan = Plan(arguments.rounds, plan.load_seconds, plan.paced_seconds, plan.fast_rate, plan.slow_rate)
+        plan = replace(plan, rounds=arguments.rounds)
     cores, only, quick = host.claim_cores(), arguments.only, arguments.quick
     results: dict[str, Result] = {}
     if "decision" in only:

@@ -12,7 +12,6 @@ from lab import ROOT
 from lab.bench.figures import Bar
 from lab.bench.host import Cores, pinned
 from lab.bench.result import Result
-from lab.setup.compiled import COMPILED
 from lab.stack.process import StackError
 
 LIMIT = 15.0
@@ -37,11 +36,11 @@ def _medians(cores: Cores, *, seconds: float) -> dict[str, float]:
         path = Path(directory, "benchmarks.json")
         options = [
             *("-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--benchmark-json={path}"),
-            *("-o", f"pythonpath={COMPILED} . user_service"),
+            *("-o", "pythonpath=user_service"),  # and before that what PYTHONPATH names: the compiled sidecar
             *(f"--benchmark-max-time={seconds}", "--benchmark-warmup=on", "--benchmark-disable-gc"),
             *("--benchmark-warmup-iterations=1000", "--timeout=0", "--tb=line", "--show-capture=no"),
         ]
-        argv = pinned(cores, [sys.executable, "-m", "pytest", BENCHMARKS, *options])
+        argv = pinned(cores, [sys.executable, "-P", "-m", "pytest", BENCHMARKS, *options])
         done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
             raise StackError(

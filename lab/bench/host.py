@@ -6,14 +6,12 @@ import gc
 import os
 import platform
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.setup.compiled import COMPILED
 from lab.stack.process import Process
 
 MIB = 1024 * 1024
@@ -35,11 +33,6 @@ def claim_cores() -> Cores:
     cores = Cores(proxy=available[1], rest=available[0])
     os.sched_setaffinity(0, {cores.rest})
     return cores
-
-
-def import_path(*, compiled: bool = True) -> str:
-    """What this process imports from, with or without the compiled sidecar: the `PYTHONPATH` of another."""
-    return os.pathsep.join(path for path in sys.path if compiled or Path(path) != COMPILED)
 
 
 def pinned(cores: Cores, argv: Iterable[str | Path]) -> list[str | Path]:

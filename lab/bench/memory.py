@@ -15,7 +15,7 @@ from typing import Any
 from lab import ROOT
 from lab.bench import pace
 from lab.bench.figures import Bar
-from lab.bench.host import MIB, import_path
+from lab.bench.host import MIB
 from lab.bench.load import TARGET
 from lab.bench.peers.base import Peer, Site
 from lab.bench.peers.sidecar import Cached
@@ -39,8 +39,7 @@ class Sink(Daemon):
 
     def make_process(self) -> Process:
         argv = [sys.executable, "-m", "lab.bench.sink", str(self.port)]
-        env = {"PYTHONPATH": import_path()}
-        return Process(argv, env=env, cwd=ROOT, log_path=self.log_path)
+        return Process(argv, cwd=ROOT, log_path=self.log_path)
 
 
 def run(world: World, *, quick: bool) -> Result:

@@ -10,6 +10,7 @@ from lab.bench import field as contenders
 from lab.bench import host, load, pace
 from lab.bench.field import Contender
 from lab.bench.peers.base import Work
+from lab.bench.plan import Plan
 from lab.bench.probes import WrongAnswer
 from lab.bench.upstream import STATUS
 from lab.bench.world import World
@@ -19,26 +20,6 @@ DECISION_CALLS = ("/authz/v1/check", "/authz/v1/subjects/")
 WARM_SECONDS = 1.0
 WARM_SECONDS_ASKING = 5.0
 """Those who ask answer slowly, and every token is to be known before it is measured."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long, how often, how fast. Times in seconds, rates in requests a second."""
-
-    rounds: int = 7
-    load_seconds: float = 3
-    paced_seconds: float = 2
-    fast_rate: float = 1_000
-    """Below what every contender carries that does not ask per request."""
-    slow_rate: float = 25
-    """Below what those carry that ask the User service."""
-
-    def rates(self, contender: Contender) -> list[float]:
-        """Ours and the way without a proxy are compared with both kinds."""
-        if contender.work is Work.ASKS:
-            return [self.slow_rate]
-        both = contender.work is Work.DECIDES or contender.process is None
-        return [self.fast_rate, self.slow_rate] if both else [self.fast_rate]
 
 
 @dataclass
@@ -80,6 +61,14 @@ def run(world: World, field_: Sequence[Contender], plan: Plan, progress: Callabl
     return rounds
 
 
+def rates(plan: Plan, contender: Contender) -> list[float]:
+    """Requests a second. Ours and the way without a proxy are compared with both kinds of peers."""
+    if contender.work is Work.ASKS:
+        return [plan.slow_rate]
+    both = contender.work is Work.DECIDES or contender.process is None
+    return [plan.fast_rate, plan.slow_rate] if both else [plan.fast_rate]
+
+
 def as_json(rounds: Rounds) -> dict[str, list[dict[str, Any]]]:
     return {name: [asdict(sample) for sample in samples] for name, samples in rounds.items()}
 
@@ -87,7 +76,7 @@ def as_json(rounds: Rounds) -> dict[str, list[dict[str, Any]]]:
 def _measure(contender: Contender, world: World, plan: Plan) -> Sample:
     requests, calls = 0, _decision_calls(world)
     paced = {}
-    for rate in plan.rates(contender):
+    for rate in rates(plan, contender):
         result = _paced(contender, world, rate, plan.paced_seconds)
         paced[f"{rate:g}"] = (result.p50 * 1e6, result.p99 * 1e6)
         requests += len(result.latencies)

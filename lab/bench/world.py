@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from lab import ROOT
 from lab.bench.authorizer import HEALTH_PATH
-from lab.bench.host import Cores, import_path
+from lab.bench.host import Cores
 from lab.bench.peers.base import Issuer, Site
 from lab.bench.upstream import Echo
 from lab.stack.daemon import Daemon
@@ -56,10 +56,7 @@ class AuthorizerService(Service):
 
     def __init__(self, user_service: UserService, public_key_path: Path) -> None:
         super().__init__()
-        self.env = {
-            "AUTHZ_SERVICE_TOKEN": user_service.service_token,
-            "PYTHONPATH": import_path(),
-        }
+        self.env = {"AUTHZ_SERVICE_TOKEN": user_service.service_token}
         issuer = user_service.env["AUTH_ISSUER"]
         self._arguments = [user_service.url, issuer, AUDIENCE, str(public_key_path)]
 

@@ -1,8 +1,8 @@
-"""Writes the archive that decisions are checked against (format: authz_sidecar/verify/archive.py).
+"""Writes the archive that decisions are held against (format: authz_sidecar/verify/archive.py).
 
-It reads the User service's database itself, past every link that faults strike. Whoever is about to destroy
-revisions (a restore, a truncation) keeps writers out, calls `drain`, destroys, calls `rebase` if the
-history is another one now, and `resume`: so no revision is ever missed.
+It reads the User service's database itself, past every link that faults are injected into. Whoever is
+about to destroy revisions (a restore, a truncation) keeps writers out, calls `drain`, destroys, calls
+`rebase` if the history is another one now, and `resume`: so no revision is ever missed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Archiver:
         self.states: dict[tuple[str, str], State] = {}
         self.position = Position("", 0)
         self.recent: deque[str] = deque(maxlen=KEPT)
-        self.problem: Exception | None = None
+        self.error: Exception | None = None
         self._file = path.open("w", encoding="utf-8")
         self._lock = RLock()
         self._url: str | None = None
@@ -107,8 +107,8 @@ class Archiver:
                         self._poll()
                 except psycopg.OperationalError:
                     self._leave()  # it is down: nothing can be committed either
-                except MissedRevision as problem:
-                    self.problem = problem
+                except MissedRevision as error:
+                    self.error = error
                     return
 
     def _connected(self) -> psycopg.Connection:

@@ -16,13 +16,13 @@ PROOF_SECONDS = 1.5
 
 
 @dataclass(slots=True)
-class Struck:
-    """One fault that struck. Instants in Unix seconds; `live_at` is `None` if it never was again."""
+class Injected:
+    """One fault that was injected. Instants in Unix seconds; `live_at` is `None` if it was not LIVE again."""
 
-    kind: str
+    fault: str
     detail: str
     loses: str | None
-    struck_at: float
+    began_at: float
     ended_at: float = 0.0
     live_at: float | None = None
 
@@ -100,25 +100,26 @@ class Report:
     seed: int
     minutes: float
     max_staleness: float
-    strikes: list[Struck] = field(default_factory=list)
+    injected: list[Injected] = field(default_factory=list)
     answers: list[Line] = field(default_factory=list)
     writes: Counter[str] = field(default_factory=Counter)
     verified: Verified | None = None
-    problems: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     """What went wrong with the campaign itself, so that nothing is proved."""
 
     @property
     def hung(self) -> int:
         return sum(bool(answer.get("hung")) for answer in self.answers)
 
-    def window(self, strike: Struck) -> Window:
-        return Window.of(self.answers, strike.struck_at, strike.over_at)
+    def window(self, fault: Injected) -> Window:
+        return Window.of(self.answers, fault.began_at, fault.over_at)
 
     def without(self, dependency: str) -> Window:
         """What was sent while a dependency was away and the newest proof still held."""
-        lost = [strike for strike in self.strikes if strike.loses == dependency]
+        lost = [each for each in self.injected if each.loses == dependency]
         windows = [
-            Window.of(self.answers, s.struck_at, min(s.ended_at, s.struck_at + self.bridged)) for s in lost
+            Window.of(self.answers, each.began_at, min(each.ended_at, each.began_at + self.bridged))
+            for each in lost
         ]
         return sum(windows, Window())
 
@@ -130,27 +131,31 @@ class Report:
     @property
     def dependencies(self) -> list[str]:
         """Those that were lost at some time."""
-        return sorted({strike.loses for strike in self.strikes if strike.loses})
+        return sorted({each.loses for each in self.injected if each.loses})
 
     def outside(self) -> Window:
-        """What was sent while no fault had struck or was being recovered from."""
+        """What was sent while there was no fault, and none was being recovered from."""
         calm = [
             answer
             for answer in self.answers
-            if not any(strike.struck_at <= answer["sent_at"] < strike.over_at for strike in self.strikes)
+            if not any(each.began_at <= answer["sent_at"] < each.over_at for each in self.injected)
         ]
         return Window.of(calm, 0, float("inf"))
 
     def wrong(self) -> list[str]:
         """What must never be; nothing when every decision was right and every outage ended by itself."""
-        found = list(self.problems)
+        found = list(self.errors)
         if self.verified is None:
             found.append("nothing was verified")
         elif self.verified.violations:
             found.append(f"{len(self.verified.violations)} violations")
         if self.hung:
             found.append(f"{self.hung} requests hung")
-        found += [f"not LIVE again after: {s.kind} ({s.detail})" for s in self.strikes if s.live_at is None]
+        found += [
+            f"not LIVE again after: {each.fault} ({each.detail})"
+            for each in self.injected
+            if each.live_at is None
+        ]
         return found
 
     def unavailable(self) -> list[str]:
@@ -181,24 +186,24 @@ _COLUMNS = "{:<22} {:>6} {:>9} {:>7} {:>7} {:>9} {:>9}"
 
 
 def _kinds(report: Report) -> Iterator[str]:
-    yield _COLUMNS.format("fault", "struck", "requests", "503", "broken", "outage s", "LIVE in s")
-    for kind in sorted({strike.kind for strike in report.strikes}):
-        strikes = [strike for strike in report.strikes if strike.kind == kind]
-        window = sum((report.window(strike) for strike in strikes), Window())
-        waits = [strike.live_at - strike.ended_at for strike in strikes if strike.live_at is not None]
-        yield _row(kind, len(strikes), window, f"{max(waits, default=float('inf')):.1f}")
+    yield _COLUMNS.format("fault", "times", "requests", "503", "broken", "outage s", "LIVE in s")
+    for name in sorted({each.fault for each in report.injected}):
+        times = [each for each in report.injected if each.fault == name]
+        window = sum((report.window(each) for each in times), Window())
+        waits = [each.live_at - each.ended_at for each in times if each.live_at is not None]
+        yield _row(name, len(times), window, f"{max(waits, default=float('inf')):.1f}")
     yield _row("outside faults", 0, report.outside(), "")
 
 
-def _row(name: str, struck: int, window: Window, live: str) -> str:
+def _row(name: str, times: int, window: Window, live: str) -> str:
     return _COLUMNS.format(
-        name, struck or "", window.requests, window.unknown, window.broken, f"{window.outage:.1f}", live
+        name, times or "", window.requests, window.unknown, window.broken, f"{window.outage:.1f}", live
     )
 
 
 def _totals(report: Report) -> Iterator[str]:
-    kinds = {strike.kind for strike in report.strikes}
-    yield f"{len(report.strikes)} faults of {len(kinds)} kinds; writes: {dict(report.writes)}"
+    names = {each.fault for each in report.injected}
+    yield f"{len(report.injected)} faults of {len(names)} kinds; writes: {dict(report.writes)}"
     if report.verified:
         found = report.verified
         yield f"{found.decisions} decisions {found.codes}, the oldest {found.oldest:.3f} s behind"
@@ -220,7 +225,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "minutes": report.minutes,
         "passed": not report.failures(),
         "failures": report.failures(),
-        "strikes": [{**asdict(strike), **asdict(report.window(strike))} for strike in report.strikes],
+        "faults": [{**asdict(each), **asdict(report.window(each))} for each in report.injected],
         "without": {name: asdict(report.without(name)) for name in report.dependencies},
         "outside": {**asdict(report.outside()), "served": report.outside().served},
         "verified": asdict(report.verified) if report.verified else None,

@@ -15,9 +15,9 @@ from redis import RedisError
 from authz_sidecar.verify.archive import ArchiveError, replay
 from authz_sidecar.verify.checker import check
 from lab.campaign import evidence
-from lab.campaign.faults import CATALOGUE, Kind, plan
+from lab.campaign.catalogue import CATALOGUE, Fault, plan
 from lab.campaign.load import Load
-from lab.campaign.report import Report, Struck, Verified
+from lab.campaign.report import Injected, Report, Verified
 from lab.campaign.system import MAX_STALENESS, System
 from lab.campaign.writers import Writers
 from lab.stack.process import StackError, wait_for
@@ -35,7 +35,7 @@ class Plan:
     minutes: float
     sidecars: int = 2
     rate: float = 30.0
-    kinds: Sequence[Kind] = CATALOGUE
+    faults: Sequence[Fault] = CATALOGUE
     calm: tuple[float, float] = (2.0, 4.0)
 
     def random(self, purpose: str) -> Random:
@@ -44,7 +44,7 @@ class Plan:
 
 
 def run(wanted: Plan, directory: Path, say: Say = print) -> Report:
-    """Start everything, strike for as long as wanted, stop everything, and check every decision."""
+    """Start everything, inject faults for as long as wanted, stop everything, and judge every decision."""
     if any(directory.iterdir()):
         raise FileExistsError(f"{directory} is not empty: evidence of two campaigns must not mix")
     report = Report(wanted.seed, wanted.minutes, MAX_STALENESS)
@@ -53,16 +53,16 @@ def run(wanted: Plan, directory: Path, say: Say = print) -> Report:
         writers.start()
         load.start()
         try:
-            _strike(wanted, system, report, say)
-        except (StackError, OSError, psycopg.Error, AMQPError, RedisError) as problem:
-            report.problems.append(f"the campaign broke off: {problem}")
+            _inject(wanted, system, report, say)
+        except (StackError, OSError, psycopg.Error, AMQPError, RedisError) as error:
+            report.errors.append(f"the campaign broke off: {error}")
         finally:
             load.stop()
             writers.stop()
         report.answers, report.writes = load.answers, writers.outcomes.counts
         _settle(system, report)
-        say("checking every decision")
-        _verify(system, report)
+        say("judging every decision")
+        _judge(system, report)
     return report
 
 
@@ -82,22 +82,22 @@ def _clients(system: System, wanted: Plan) -> tuple[Writers, Load]:
     return writers, load
 
 
-def _strike(wanted: Plan, system: System, report: Report, say: Say) -> None:
+def _inject(wanted: Plan, system: System, report: Report, say: Say) -> None:
     random = wanted.random("faults")
     ends = time.monotonic() + wanted.minutes * 60
-    for kind in plan(random, wanted.kinds):
+    for fault in plan(random, wanted.faults):
         time.sleep(random.uniform(*wanted.calm))
         if time.monotonic() > ends:
             return
-        struck = Struck(kind.name, "", kind.loses, time.time())
-        report.strikes.append(struck)
-        with kind.strike(system, random) as struck.detail:
-            time.sleep(random.uniform(*kind.seconds))
-        struck.ended_at = time.time()
-        _await_live(system, f"LIVE again after {kind.name} ({struck.detail})")
-        struck.live_at = time.time()
-        lasted, waited = struck.ended_at - struck.struck_at, struck.live_at - struck.ended_at
-        say(f"{kind.name} ({struck.detail}): {lasted:.1f} s, LIVE after {waited:.1f} s")
+        injected = Injected(fault.name, "", fault.loses, time.time())
+        report.injected.append(injected)
+        with fault.inject(system, random) as injected.detail:
+            time.sleep(random.uniform(*fault.seconds))
+        injected.ended_at = time.time()
+        _await_live(system, f"LIVE again after {fault.name} ({injected.detail})")
+        injected.live_at = time.time()
+        lasted, waited = injected.ended_at - injected.began_at, injected.live_at - injected.ended_at
+        say(f"{fault.name} ({injected.detail}): {lasted:.1f} s, LIVE after {waited:.1f} s")
 
 
 def _await_live(system: System, what: str) -> None:
@@ -113,11 +113,11 @@ def _settle(system: System, report: Report) -> None:
     for sidecar in system.sidecars.values():
         sidecar.stop()
     system.archiver.drain()
-    if system.archiver.problem is not None:
-        report.problems.append(f"the archive is not whole: {system.archiver.problem}")
+    if system.archiver.error is not None:
+        report.errors.append(f"the archive is not whole: {system.archiver.error}")
 
 
-def _verify(system: System, report: Report) -> None:
+def _judge(system: System, report: Report) -> None:
     laid, lost = evidence.collect(
         [sidecar.decisions_path for sidecar in system.sidecars.values()],
         system.directory / "answers.jsonl",
@@ -127,8 +127,8 @@ def _verify(system: System, report: Report) -> None:
     try:
         with (system.directory / "archive.jsonl").open(encoding="utf-8") as archive:
             found = check(laid, replay(archive), MAX_STALENESS)
-    except ArchiveError as problem:
-        report.problems.append(f"the archive cannot be replayed: {problem}")
+    except ArchiveError as error:
+        report.errors.append(f"the archive cannot be replayed: {error}")
         return
     report.verified = Verified(
         found.codes.total(), dict(found.codes.most_common()), found.oldest, found.violations, len(lost)

@@ -32,7 +32,7 @@ DATABASE = "users"
 
 
 class Upstream(Daemon):
-    """The protected service; it is never struck."""
+    """The protected service; no fault is injected into it."""
 
     name = "upstream"
 

@@ -1,7 +1,7 @@
 """Access tokens for the campaign's users, signed with the User service's own key.
 
 Clients keep their tokens while the User service is down, and a password costs half a second of
-processor time to check: so tokens are not asked for but made here, from the newest archived state.
+processor time to verify: so tokens are not asked for but made here, from the newest archived state.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Runs under any Python from 3.11 on, with nothing installed. What is there alread
 
     python3 -m lab.setup.bootstrap [--dev] [--bench] [PROGRAM...]
 
-`--dev` adds what tests and checks need, `--bench` what benchmarks compare with; a PROGRAM is one of
+`--dev` adds what tests and gates need, `--bench` what benchmarks compare with; a PROGRAM is one of
 `redis-server`, `rabbitmq-server`, `postgres`, `libfaketime.so.1`, `nginx`, `haproxy` and `wrk`.
 
 The environment is made with `$PYTHON` if that is set, else with Debian's own Python where there is one that
@@ -174,6 +174,4 @@ def step(what: str) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    if sys.version_info < (3, 11):  # noqa: UP036 (whoever starts us may have an older one)
-        sys.exit(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}.")
     sys.exit(main())

@@ -233,24 +233,24 @@ def wait_for(
     """
     ends = time.monotonic() + deadline
     while True:
-        problem: OSError | None = None
+        latest: OSError | None = None
         try:
             if result := condition():
                 return result
         except OSError as error:
-            problem = error
+            latest = error
         died = process is not None and not process.alive
         if died or time.monotonic() > ends:
-            raise StackError(_failure(what, deadline, process, problem))
+            raise StackError(_failure(what, deadline, process, latest))
         time.sleep(pause)
 
 
-def _failure(what: str, deadline: float, process: Process | None, problem: OSError | None) -> str:
+def _failure(what: str, deadline: float, process: Process | None, latest: OSError | None) -> str:
     message = f"{what}: not within {deadline:g} s"
     if process is not None and not process.alive:
         message = f"{what}: {process.argv[0]} ended with exit code {process.exit_code}"
-    if problem is not None:
-        message += f" (last: {problem})"
+    if latest is not None:
+        message += f" (last: {latest})"
     if process is not None:
         message += f"; the end of {process.log_path}:\n{process.log_tail()}"
     return message

@@ -33,7 +33,8 @@ class Demo:
         self._process = Process(
             # What was started in the background ignores Ctrl-C, and so would the demo.
             ["env", "--default-signal=INT", sys.executable, "-m", "lab.demo", *arguments],
-            env={"PYTHONPATH": str(ROOT), "TMPDIR": str(self.files), **(env or {})},
+            env={"TMPDIR": str(self.files), **(env or {})},
+            cwd=ROOT,
             log_path=self._log_path,
         )
         self._process.start()

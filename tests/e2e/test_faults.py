@@ -1,4 +1,4 @@
-"""A short fault campaign: whatever is struck, no decision is wrong and nothing hangs."""
+"""A short fault campaign: whatever fails, no decision is wrong and nothing hangs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lab.campaign.faults import CATALOGUE
+from lab.campaign.catalogue import CATALOGUE
 from lab.campaign.run import Plan, run
 
-KINDS = {
+FAULTS = {
     "kill redis",
     "kill sidecar",
     "freeze postgresql",
@@ -25,11 +25,11 @@ KINDS = {
 @pytest.mark.timeout(300)
 def test_no_decision_is_wrong_under_faults(tmp_path: Path) -> None:
     """Availability is not asserted: it depends on how busy the machine is."""
-    kinds = [kind for kind in CATALOGUE if kind.name in KINDS]
+    faults = [fault for fault in CATALOGUE if fault.name in FAULTS]
     said: list[str] = []
-    report = run(Plan(seed=1, minutes=0.75, kinds=kinds, calm=(0.3, 0.8)), tmp_path, said.append)
+    report = run(Plan(seed=1, minutes=0.75, faults=faults, calm=(0.3, 0.8)), tmp_path, said.append)
     assert report.wrong() == [], "\n".join(said)
     assert report.verified is not None
     assert report.verified.decisions > 100
-    assert {strike.kind for strike in report.strikes} <= KINDS
-    assert len(report.strikes) >= 3
+    assert {each.fault for each in report.injected} <= FAULTS
+    assert len(report.injected) >= 3

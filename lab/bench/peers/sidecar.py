@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from authz_sidecar import __version__
-from lab.bench.host import import_path, pinned
+from lab import ROOT
+from lab.bench.host import pinned
 from lab.bench.peers.base import Peer, Site, Work
 from lab.stack.process import Process
 from lab.stack.services import Sidecar, UserService
@@ -22,7 +23,8 @@ class SidecarPeer(Peer):
 
     module: ClassVar[str] = "authz_sidecar"
     settings: ClassVar[Mapping[str, str]] = {}
-    compiled: ClassVar[bool] = True
+    environment: ClassVar[Mapping[str, str]] = {}
+    """Else it imports what the bench itself would: the compiled sidecar (scripts/entry.sh)."""
 
     def __init__(self, site: Site, user_service: UserService, env: Mapping[str, str]) -> None:
         super().__init__(site)
@@ -39,7 +41,7 @@ class SidecarPeer(Peer):
         return [sys.executable, "-m", self.module, "run"]
 
     def make_process(self) -> Process:
-        env = {**self.sidecar.env, "PYTHONPATH": import_path(compiled=self.compiled)}
+        env = {**self.sidecar.env, **self.environment}
         argv = pinned(self.site.cores, self.argv())
         return Process(argv, env=env, cwd=self.directory, log_path=self.log_path)
 
@@ -64,7 +66,7 @@ class Interpreted(SidecarPeer):
     name = "sidecar-interpreted"
     title = "authz-sidecar, not compiled"
     work = Work.DECIDES
-    compiled: ClassVar[bool] = False
+    environment: ClassVar[Mapping[str, str]] = {"PYTHONPATH": str(ROOT)}
 
 
 class Asking(SidecarPeer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lab.campaign.evidence import Line
-from lab.campaign.report import Report, Struck, Verified, Window
+from lab.campaign.report import Injected, Report, Verified, Window
 
 
 def answer(sent_at: float, status: int | None, *, took: float = 0.1, sidecar: str = "one") -> Line:
@@ -23,18 +23,18 @@ def test_one_sidecar_that_serves_does_not_hide_another_that_does_not() -> None:
 
 
 def test_what_is_sent_before_everybody_is_live_again_is_not_outside() -> None:
-    struck = Struck("kill redis", "", "redis", struck_at=10, ended_at=12, live_at=13)
+    fault = Injected("kill redis", "", "redis", began_at=10, ended_at=12, live_at=13)
     sent = [answer(9.9, 200), answer(10, 503), answer(12.5, 503), answer(13, 200)]
-    report = Report(1, 1, max_staleness=5, strikes=[struck], answers=sent)
+    report = Report(1, 1, max_staleness=5, injected=[fault], answers=sent)
     assert report.outside().requests == 2
     assert report.outside().unknown == 0
     assert report.without("redis").requests == 1
 
 
 def test_failures_name_what_failed() -> None:
-    never = Struck("kill redis", "redis", None, struck_at=10, ended_at=12)
+    never = Injected("kill redis", "redis", None, began_at=10, ended_at=12)
     report = Report(
-        1, 1, max_staleness=5, strikes=[never], answers=[answer(1, 503), answer(2, None) | {"hung": True}]
+        1, 1, max_staleness=5, injected=[never], answers=[answer(1, 503), answer(2, None) | {"hung": True}]
     )
     report.verified = Verified(1, {}, 0.0, ["r: was granted at revision 7, right is permission_denied"], 0)
     assert report.wrong() == [

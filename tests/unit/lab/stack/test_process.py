@@ -1,6 +1,5 @@
 """Child processes end with their owner, and waiting says what it waited for."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -239,7 +238,7 @@ def test_nothing_outlives_an_owner_that_is_asked_to_end(tmp_path: Path, number: 
         [sys.executable, "-c", textwrap.dedent(owner_code), tmp_path / "child.log"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
     )
     with owner:
         assert owner.stdout is not None

@@ -11,7 +11,7 @@ from random import Random
 import pika
 import psycopg
 
-from lab.campaign.strikes.processes import frozen
+from lab.campaign.faults.processes import frozen
 from lab.campaign.system import System
 
 EXCHANGE = "authz.changes"

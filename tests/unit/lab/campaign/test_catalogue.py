@@ -4,16 +4,16 @@ from itertools import islice
 from random import Random
 
 from lab import ROOT
-from lab.campaign.faults import CATALOGUE, markdown, plan
+from lab.campaign.catalogue import CATALOGUE, markdown, plan
 
 DOCUMENTATION = ROOT / "docs" / "faults.md"
 
 
-def test_every_kind_strikes_before_one_strikes_again() -> None:
+def test_every_fault_comes_before_one_comes_again() -> None:
     rounds = plan(Random(1))  # noqa: S311 (no secret)
     for _ in range(3):
-        assert sorted(kind.name for kind in islice(rounds, len(CATALOGUE))) == sorted(
-            kind.name for kind in CATALOGUE
+        assert sorted(fault.name for fault in islice(rounds, len(CATALOGUE))) == sorted(
+            fault.name for fault in CATALOGUE
         )
 
 

@@ -1,0 +1,101 @@
+"""`scripts/demo`: starts the system, or takes a running one, and walks through it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from http.client import HTTPException
+
+from lab.demo import calls, screen
+from lab.demo.screen import Screen, say
+from lab.demo.steps import Insight, Walkthrough
+from lab.stack.client import Client, People
+from lab.stack.process import StackError
+from lab.stack.servers import External, HasUrl, RabbitMQ, Redis
+from lab.stack.signals import exit_on_sigterm
+from lab.stack.system import Stack
+
+HOW_TO_SIGN_IN = """\
+The demo's users have a password: name it in DEMO_PASSWORD. Compose made one up; it is shown by
+  docker compose -f compose/compose.yaml exec user-service grep DEMO_PASSWORD /run/secrets/env"""
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """The exit code: 0 when everything was as promised, 1 when not."""
+    exit_on_sigterm()
+    try:
+        if arguments.against:
+            _somebody_elses(*arguments.against)
+        else:
+            _own(embedded=arguments.embedded, stay=not arguments.check)
+    except (StackError, OSError, HTTPException) as error:
+        say(screen.paint(f"\nFAILED: {error}", screen.RED))
+        return 1
+    except KeyboardInterrupt:
+        say("\ninterrupted")
+        return 128 + signal.SIGINT
+    return 0
+
+
+def _somebody_elses(user_url: str, sidecar_url: str, admin_url: str) -> None:
+    password = os.environ.get("DEMO_PASSWORD")
+    if not password:
+        raise StackError(HOW_TO_SIGN_IN)
+    insight = Insight(calls.from_metrics(admin_url), "the sidecar's own metrics")
+    _walk_through(People(user_url, password), Client(sidecar_url), insight)
+
+
+def _own(*, embedded: bool, stay: bool) -> None:
+    with ExitStack() as exits:
+        with screen.progress() as starting:
+            stack, insight = _start(exits, embedded, starting)
+        people = People(stack.user_service.url, stack.user_service.password)
+        _walk_through(people, Client(stack.sidecar.url), insight)
+        if stay:
+            _say_where(stack)
+            with suppress(KeyboardInterrupt):
+                signal.pause()
+            say("\nstopping")
+
+
+def _walk_through(people: People, sidecar: Client, insight: Insight) -> None:
+    Walkthrough(people, sidecar, insight, Screen()).run()
+    say(screen.paint("\nEverything was as promised.", screen.GREEN))
+
+
+def _start(exits: ExitStack, embedded: bool, starting: Callable[[str], None]) -> tuple[Stack, Insight]:
+    redis = None if embedded else _server("DEMO_REDIS_URL", Redis, exits, starting)
+    rabbitmq = None if embedded else _server("DEMO_AMQP_URL", RabbitMQ, exits, starting)
+    stack = exits.enter_context(Stack(redis=redis, rabbitmq=rabbitmq, starting=starting))
+    asking = stack.add_sidecar({"AUTHZ_VALIDATION": "request"})
+    counter = calls.from_access_log(stack.user_service)
+    return stack, Insight(counter, "the User service's access log", stack.user_service, asking)
+
+
+def _server(
+    variable: str, kind: type[Redis | RabbitMQ], exits: ExitStack, starting: Callable[[str], None]
+) -> HasUrl:
+    """The one that the variable names, else one of our own."""
+    if url := os.environ.get(variable):
+        return External(url)
+    starting(kind.name)
+    server = kind()
+    exits.enter_context(server)
+    return server
+
+
+def _say_where(stack: Stack) -> None:
+    say("\nThe system stays up until Ctrl-C:")
+    places = {
+        "Student service, through the sidecar": f"{stack.sidecar.url}/students/",
+        "User service": f"{stack.user_service.url}/api/",
+        "its documentation": f"{stack.user_service.url}/api/docs/",
+        "the sidecar's state": f"{stack.sidecar.admin_url}/status",
+        "the sidecar's metrics": f"{stack.sidecar.admin_url}/metrics",
+        "sign in as admin, alice, bob or carol": stack.user_service.password,
+    }
+    for what, where in places.items():
+        say(f"    {what:<40} {where}")
