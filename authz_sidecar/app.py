@@ -165,7 +165,6 @@ class Sidecar:
     def start_request_hooks(self) -> RequestHooks:
         """What the byte path reports to."""
         decision_log = DecisionLog(
-            policy_digest=self._policy.digest,
             wall=self.clock.wall,
             sample_allows=self.settings.decision_log_sample,
         )

@@ -1,25 +1,45 @@
-"""The decision path in one page: target, rule, authenticate, authorize.
+"""The decision path in one page, and the only place that concludes a decision.
 
-Nothing here does I/O. A step that has to wait returns what to wait for, and the decision then
-starts again from the beginning.
+A request is decided in four steps: target, rule, authenticate, authorize. What is under way by a permission
+is decided again when permissions change, and others may ask whether a subject meets a requirement.
+
+Nothing here does I/O. A step that lacks something returns what to wait for, and the decision then starts
+again from the beginning, so that it never rests half on what was known before the wait and half on later.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 
 from authz_sidecar.answers import TABLE
 from authz_sidecar.core import headers, target
+from authz_sidecar.core.entities import RevisionToken
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.policy import MUTATING_METHODS, SAFE_METHODS, Policy, Rule
 from authz_sidecar.core.ports import Authenticator, Authorizer, Clock, Pending
-from authz_sidecar.core.verdicts import FORWARDED, Code, Decision, Identity, Question, RequestHead, Verdict
+from authz_sidecar.core.verdicts import (
+    FORWARDED,
+    Code,
+    Decision,
+    Identity,
+    Question,
+    RequestHead,
+    Requirement,
+    Verdict,
+)
 
 KNOWN_METHODS = SAFE_METHODS | MUTATING_METHODS
 REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
 
 MAX_ROUNDS = 8
 """Each round waits for something the one before lacked: keys, a revision, a user, its groups."""
+RESTLESS = Verdict(Code.GRANTS_UNKNOWN, "the permissions changed faster than they could be read")
+
+Undecided = Callable[[], Awaitable[Decision]]
+"""A decision that has to wait: call it once, and await what it returns."""
 
 
 @dataclass(slots=True)
@@ -32,24 +52,10 @@ class _Case:
     rule: Rule | None = None
     identity: Identity | None = None
 
-    def conclude(self, verdict: Verdict, *, enforced: bool) -> Decision:
-        request, rule = self.request, self.rule
-        return Decision(
-            self.request_id,
-            request.method,
-            request.target.decode("latin-1"),
-            verdict,
-            0 if verdict.code in FORWARDED or not enforced else TABLE[verdict.code].status,
-            rule.label if rule else None,
-            rule.requirement if rule else None,
-            self.identity,
-            enforced,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Decides requests. `enforced` is false in shadow mode: decisions are made but never refuse.
+    """Decides. `enforced` is false in shadow mode: decisions are made but never refuse.
 
     What is not a well-formed request is refused in either mode: there is nothing sound to send on.
     """
@@ -61,31 +67,74 @@ class Pipeline:
     token_header: bytes = b"authorization"
     enforced: bool = True
 
-    async def decide(self, request: RequestHead, request_id: str) -> Decision:
-        """The decision on a request, after all the waiting it takes."""
-        rounds = 0
-        while not isinstance(found := self.attempt(request, request_id), Decision):
-            case, pending = found
-            verdict = await pending()
-            rounds += 1
-            if verdict is None and rounds == MAX_ROUNDS:
-                verdict = Verdict(
-                    Code.GRANTS_UNKNOWN, "the permissions changed faster than they could be read"
-                )
-            if verdict is not None:
-                return case.conclude(verdict, enforced=self.enforced)
-        return found
-
-    def attempt(self, request: RequestHead, request_id: str) -> Decision | tuple[_Case, Pending]:
-        """Decide now, or say what to wait for."""
+    def decide(self, request: RequestHead, request_id: str) -> Decision | Undecided:
+        """The decision on a request, at once where nothing has to be waited for."""
         case = _Case(request, request_id)
-        try:
-            found = self._steps(case)
-        except Refused as refusal:
-            found = Verdict(refusal.code, refusal.detail)
+        found = self._judge(case)
         if isinstance(found, Verdict):
-            return case.conclude(found, enforced=self.enforced or not case.well_formed)
-        return case, found
+            return self._conclude(case, found)
+        return partial(self._decide_later, case, found)
+
+    def reconsider(self, decision: Decision) -> Decision | Undecided:
+        """Decide again on what `decision` let through: itself while that still holds, else its revocation."""
+        identity, requirement = decision.identity, decision.requirement
+        if identity is None or requirement is None:
+            return decision
+        question = Question(identity, requirement, None)
+        found = self._authorize(question)
+        if isinstance(found, Verdict):
+            return _revised(decision, found)
+        return partial(self._reconsider_later, decision, question, found)
+
+    async def evaluate(
+        self,
+        subject: str,
+        requirement: Requirement,
+        request_id: str,
+        min_revision: RevisionToken | None = None,
+    ) -> Decision:
+        """Whether a subject meets a requirement: the answer to a question that comes without a request."""
+        identity = Identity(subject, "", inf, None, None, None)
+        question = Question(identity, requirement, min_revision)
+        found = self._authorize(question)
+        if not isinstance(found, Verdict):
+            found = await _settle(found, partial(self._authorize, question))
+        status = 0 if found.allowed else TABLE[found.code].status
+        return Decision(
+            request_id, "", "", found, status, None, requirement, identity, policy=self.policy.digest
+        )
+
+    async def _decide_later(self, case: _Case, pending: Pending) -> Decision:
+        return self._conclude(case, await _settle(pending, partial(self._judge, case)))
+
+    async def _reconsider_later(self, decision: Decision, question: Question, pending: Pending) -> Decision:
+        return _revised(decision, await _settle(pending, partial(self._authorize, question)))
+
+    def _conclude(self, case: _Case, verdict: Verdict) -> Decision:
+        request, rule = case.request, case.rule
+        enforced = self.enforced or not case.well_formed
+        return Decision(
+            case.request_id,
+            request.method,
+            request.target.decode("latin-1"),
+            verdict,
+            0 if verdict.code in FORWARDED or not enforced else TABLE[verdict.code].status,
+            rule.label if rule else None,
+            rule.requirement if rule else None,
+            case.identity,
+            enforced,
+            self.policy.digest,
+        )
+
+    # the steps
+
+    def _judge(self, case: _Case) -> Verdict | Pending:
+        """All steps, from the beginning."""
+        case.well_formed, case.rule, case.identity = False, None, None
+        try:
+            return self._steps(case)
+        except Refused as refusal:
+            return Verdict(refusal.code, refusal.detail)
 
     def _steps(self, case: _Case) -> Verdict | Pending:
         request = case.request
@@ -103,8 +152,7 @@ class Pipeline:
         if not isinstance(identity, Identity):
             return identity
         case.identity = identity
-        question = Question(identity, rule.requirement, headers.min_revision(request.fields))
-        return self.authorizer.authorize(question, self.clock.monotonic())
+        return self._authorize(Question(identity, rule.requirement, headers.min_revision(request.fields)))
 
     def _check_form(self, request: RequestHead) -> None:
         """What no request may have, whether or not a rule applies to it."""
@@ -119,3 +167,24 @@ class Pipeline:
         if method in SAFE_METHODS:
             return Verdict(Code.SAFE_METHOD)
         return Verdict(Code.NO_RULE, "no rule allows this")
+
+    def _authorize(self, question: Question) -> Verdict | Pending:
+        return self.authorizer.authorize(question, self.clock.monotonic())
+
+
+async def _settle(pending: Pending, again: Callable[[], Verdict | Pending]) -> Verdict:
+    """Wait for what a decision lacks and decide `again`, until there is a verdict."""
+    for _ in range(MAX_ROUNDS):
+        verdict = await pending()
+        found = again() if verdict is None else verdict
+        if isinstance(found, Verdict):
+            return found
+        pending = found
+    return RESTLESS
+
+
+def _revised(decision: Decision, verdict: Verdict) -> Decision:
+    """What becomes of a decision when its question has this verdict now."""
+    if verdict.allowed or not decision.enforced:
+        return decision
+    return decision._replace(verdict=verdict, status=TABLE[verdict.code].status, revoking=True)

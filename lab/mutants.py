@@ -98,6 +98,13 @@ MUTANTS = (
         ("tests/integration/replica/test_authorizer.py",),
     ),
     Mutant(
+        "under-way-goes-on",
+        "authz_sidecar/pipeline.py",
+        "if verdict.allowed or not decision.enforced:",
+        "if verdict.allowed or decision.enforced:",
+        ("tests/unit/test_pipeline.py",),
+    ),
+    Mutant(
         "marks-deleted-by-range",
         "user_service/authz_changelog/revisions/sequencer.py",
         "        marks.delete()",

@@ -155,6 +155,8 @@ class Decision(NamedTuple):
     identity: Identity | None = None
     enforced: bool = True
     """False in shadow mode: the request is forwarded whatever the verdict."""
+    policy: str = ""
+    """Digest of the policy that decided."""
     revoking: bool = False
     """It ends a request that an earlier decision had let through."""
 

@@ -24,13 +24,11 @@ class DecisionLog:
     def __init__(
         self,
         *,
-        policy_digest: str,
         wall: Callable[[], float],
         sample_allows: float = 1.0,
         stream: TextIO = sys.stdout,
     ) -> None:
         self.dropped = 0
-        self._policy_digest = policy_digest
         self._wall = wall
         self._sample_allows = sample_allows
         self._stream = stream
@@ -67,10 +65,7 @@ class DecisionLog:
     def _write(self) -> None:
         while (item := self._queue.get()) is not None:
             at, record = item
-            if isinstance(record, Decision):
-                fields = line(record, at, self._policy_digest)
-            else:
-                fields = failure_line(record, at)
+            fields = line(record, at) if isinstance(record, Decision) else failure_line(record, at)
             try:
                 self._stream.write(json.dumps(fields) + "\n")
                 if self._queue.empty():
@@ -118,7 +113,7 @@ FAILURE_FIELDS: Mapping[str, str] = MappingProxyType(
 """What `failure_line` writes."""
 
 
-def line(decision: Decision, at: float, policy_digest: str) -> dict[str, Any]:
+def line(decision: Decision, at: float) -> dict[str, Any]:
     """What is logged of a decision: everything it was made from, and never a token. `at` in Unix seconds."""
     identity, verdict = decision.identity, decision.verdict
     position, requirement = verdict.position, decision.requirement
@@ -133,7 +128,7 @@ def line(decision: Decision, at: float, policy_digest: str) -> dict[str, Any]:
         "rule": decision.rule,
         "quantifier": requirement.quantifier if requirement else None,
         "permissions": requirement.permissions if requirement else (),
-        "policy": policy_digest,
+        "policy": decision.policy,
         "outcome": "allowed" if verdict.allowed else "refused",
         "enforced": decision.enforced,
         "revoking": decision.revoking,

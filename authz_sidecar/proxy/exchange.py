@@ -12,8 +12,8 @@ from authz_sidecar import answers
 from authz_sidecar.answers import TABLE, Answer, Fault
 from authz_sidecar.core import headers
 from authz_sidecar.core.errors import UpstreamError, UpstreamUnreachable
-from authz_sidecar.core.ports import Pending
-from authz_sidecar.core.verdicts import Code, Decision, Failure, FaultCode, Question, RequestHead, Verdict
+from authz_sidecar.core.verdicts import Code, Decision, Failure, FaultCode, RequestHead
+from authz_sidecar.pipeline import Undecided
 from authz_sidecar.proxy import framing
 from authz_sidecar.proxy.messages import CHUNKED, CLOSE, IncomingRequest, IncomingResponse
 from authz_sidecar.proxy.tunnel import Tunnel
@@ -72,17 +72,17 @@ class Exchange:
             return
         head = RequestHead(request.method, request.target, request.fields, self._client.peer)
         try:
-            found = self._server.pipeline.attempt(head, self.request_id)
+            found = self._server.pipeline.decide(head, self.request_id)
         except Exception:
             self._fail_undecided()
             return
         if isinstance(found, Decision):
             self._decided(found)
         else:
-            self._spawn(self._decide(head))
+            self._spawn(self._decide_later(found))
 
-    async def _decide(self, head: RequestHead) -> None:
-        self._decided(await self._server.pipeline.decide(head, self.request_id))
+    async def _decide_later(self, undecided: Undecided) -> None:
+        self._decided(await undecided())
 
     def _decided(self, decision: Decision) -> None:
         self._decision = decision
@@ -261,35 +261,27 @@ class Exchange:
 
     def reconsider(self) -> None:
         """Decide again by what is known now; a permission that is gone ends what goes on by it."""
-        decision = self._decision
-        if decision is None or decision.identity is None or decision.requirement is None:
+        if self._decision is None or self._revoked:
             return
-        question = Question(decision.identity, decision.requirement, None)
-        found = self._server.pipeline.authorizer.authorize(question, self._server.clock.monotonic())
-        if isinstance(found, Verdict):
-            self._apply(found, decision)
+        found = self._server.pipeline.reconsider(self._decision)
+        if isinstance(found, Decision):
+            self._apply(found)
         else:
-            self._server.spawn(self._reconsider_after(found, decision))
+            self._server.spawn(self._reconsider_later(found))
 
-    async def _reconsider_after(self, pending: Pending, decision: Decision) -> None:
-        verdict = await pending()
-        if verdict is not None:
-            self._apply(verdict, decision)
-        elif not self._done:
-            self.reconsider()
+    async def _reconsider_later(self, undecided: Undecided) -> None:
+        self._apply(await undecided())
 
-    def _apply(self, verdict: Verdict, decision: Decision) -> None:
-        if self._done or self._revoked or verdict.allowed or not decision.enforced:
+    def _apply(self, revised: Decision) -> None:
+        if self._done or self._revoked or not revised.revoking:
             return
         self._revoked = True
-        self._decision = revoked = decision._replace(
-            verdict=verdict, status=TABLE[verdict.code].status, revoking=True
-        )
-        self._server.observer.decided(revoked, 0.0)
+        self._decision = revised
+        self._server.observer.decided(revised, 0.0)
         if self._tunnel is None and self._connection is not None and self._request_sent:
             self._limit_answer()
         else:
-            self._answer(answers.refusal(revoked))
+            self._answer(answers.refusal(revised))
 
     def _limit_answer(self) -> None:
         """The service has the whole request, so only its own answer is true; but a long one ends soon."""

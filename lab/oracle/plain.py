@@ -81,7 +81,8 @@ class Proxy:
         started = self._clock.monotonic()
         head = _head(request)
         request_id = headers.request_id(head.fields) or uuid.uuid4().hex
-        decision = await self._pipeline.decide(head, request_id)
+        found = self._pipeline.decide(head, request_id)
+        decision = found if isinstance(found, Decision) else await found()
         self._observer.decided(decision, self._clock.monotonic() - started)
         response = await self._answer(request, head, decision)
         self._observer.answered(response.status, self._clock.monotonic() - started)

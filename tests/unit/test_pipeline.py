@@ -100,6 +100,12 @@ def request(method: str, target: str, *fields: tuple[str, str]) -> RequestHead:
     return RequestHead(method, target.encode("latin-1"), of_request(headers), "192.0.2.7")
 
 
+async def decided(pipeline: Pipeline, head: RequestHead, request_id: str) -> Decision:
+    """The decision, after all the waiting it takes."""
+    found = pipeline.decide(head, request_id)
+    return found if isinstance(found, Decision) else await found()
+
+
 AUTH = ("Authorization", "Bearer ann")
 
 
@@ -142,11 +148,11 @@ AUTH = ("Authorization", "Bearer ann")
     ],
 )
 async def test_decisions(pipeline: Pipeline, head: RequestHead, code: Code) -> None:
-    decision = await pipeline.decide(head, "r1")
+    decision = await decided(pipeline, head, "r1")
     assert decision.verdict.code is code
     assert decision.forward == (code in FORWARDED)
     assert decision.status == TABLE[code].status
-    shadow = await replace(pipeline, enforced=False).decide(head, "r1")
+    shadow = await decided(replace(pipeline, enforced=False), head, "r1")
     assert (shadow.verdict, shadow.forward, shadow.status) == (decision.verdict, True, 0)
 
 
@@ -173,7 +179,7 @@ async def test_decisions(pipeline: Pipeline, head: RequestHead, code: Code) -> N
 async def test_what_is_no_sound_request_is_refused_in_either_mode(
     pipeline: Pipeline, enforced: bool, head: RequestHead, code: Code
 ) -> None:
-    decision = await replace(pipeline, enforced=enforced).decide(head, "r1")
+    decision = await decided(replace(pipeline, enforced=enforced), head, "r1")
     assert decision.verdict.code is code
     assert not decision.forward
     assert decision.status == TABLE[code].status
@@ -192,12 +198,12 @@ async def test_what_is_no_sound_request_is_refused_in_either_mode(
 async def test_no_token_is_read_before_it_is_needed(
     pipeline: Pipeline, tokens: KnownTokens, head: RequestHead
 ) -> None:
-    await pipeline.decide(head, "r1")
+    await decided(pipeline, head, "r1")
     assert tokens.asked == []
 
 
 async def test_no_grants_are_read_for_a_bad_token(pipeline: Pipeline, grants: Grants) -> None:
-    await pipeline.decide(request("POST", "/students/", ("Authorization", "Bearer eve")), "r1")
+    await decided(pipeline, request("POST", "/students/", ("Authorization", "Bearer eve")), "r1")
     assert grants.asked == []
 
 
@@ -205,15 +211,15 @@ async def test_the_steps_get_exactly_what_they_decide_on(
     pipeline: Pipeline, tokens: KnownTokens, grants: Grants
 ) -> None:
     head = request("POST", "/students/", AUTH, ("Authz-Min-Revision", "3f2a9c1b.7"))
-    await pipeline.decide(head, "r1")
+    await decided(pipeline, head, "r1")
     assert tokens.asked == [(b"ann", WALL)]
     assert grants.asked == [(Question(ANN, ADD, RevisionToken("3f2a9c1b", 7)), MONOTONIC)]
 
 
 async def test_a_decision_tells_everything(pipeline: Pipeline) -> None:
-    decision = await pipeline.decide(request("POST", "/students/?a=é", AUTH), "r1")
+    decision = await decided(pipeline, request("POST", "/students/?a=é", AUTH), "r1")
     assert decision.verdict.code is Code.BAD_TARGET
-    decision = await pipeline.decide(request("POST", "/students/?a=1", AUTH), "r1")
+    decision = await decided(pipeline, request("POST", "/students/?a=1", AUTH), "r1")
     assert decision == Decision(
         request_id="r1",
         method="POST",
@@ -224,18 +230,19 @@ async def test_a_decision_tells_everything(pipeline: Pipeline) -> None:
         requirement=ADD,
         identity=ANN,
         enforced=True,
+        policy=RULES.digest,
     )
 
 
 async def test_the_token_may_be_in_another_header(pipeline: Pipeline) -> None:
     moved = replace(pipeline, token_header=b"x-token")
-    assert (await moved.decide(request("POST", "/students/", AUTH), "r")).verdict.code is Code.TOKEN_MISSING
-    assert (await moved.decide(request("POST", "/students/", ("X-Token", "ann")), "r")).forward
+    assert (await decided(moved, request("POST", "/students/", AUTH), "r")).verdict.code is Code.TOKEN_MISSING
+    assert (await decided(moved, request("POST", "/students/", ("X-Token", "ann")), "r")).forward
 
 
 async def test_method_overrides_pass_where_the_policy_allows_them(pipeline: Pipeline) -> None:
     lenient = replace(pipeline, policy=policy.compile([], allow_method_override=True))
-    decision = await lenient.decide(request("GET", "/", ("X-HTTP-Method-Override", "HEAD")), "r1")
+    decision = await decided(lenient, request("GET", "/", ("X-HTTP-Method-Override", "HEAD")), "r1")
     assert decision.verdict.code is Code.SAFE_METHOD
 
 
@@ -252,7 +259,7 @@ async def test_what_has_to_wait_is_decided_again_from_the_beginning(
 ) -> None:
     tokens.answers = [pending(None), ANN]
     grants.answers = [pending(None)]
-    decision = await pipeline.decide(request("POST", "/students/", AUTH), "r1")
+    decision = await decided(pipeline, request("POST", "/students/", AUTH), "r1")
     assert decision.verdict.code is Code.GRANTED
     assert len(tokens.asked) == 3
     assert len(grants.asked) == 2
@@ -265,21 +272,102 @@ async def test_a_token_that_ends_while_waiting_is_refused(
         raise Refused(Code.TOKEN_EXPIRED, "expired")
 
     grants.answers = [pending(None, then=lambda: setattr(tokens, "authenticate", ended))]
-    decision = await pipeline.decide(request("POST", "/students/", AUTH), "r1")
+    decision = await decided(pipeline, request("POST", "/students/", AUTH), "r1")
     assert decision.verdict.code is Code.TOKEN_EXPIRED
 
 
 async def test_waiting_may_end_in_a_verdict(pipeline: Pipeline, tokens: KnownTokens, grants: Grants) -> None:
     tokens.answers = [pending(Verdict(Code.KEYS_UNKNOWN))]
-    decision = await pipeline.decide(request("POST", "/students/", AUTH), "r1")
+    decision = await decided(pipeline, request("POST", "/students/", AUTH), "r1")
     assert (decision.status, decision.identity, decision.rule) == (503, None, "POST /students/")
     grants.answers = [pending(Verdict(Code.BEHIND))]
-    decision = await pipeline.decide(request("POST", "/students/", AUTH), "r1")
+    decision = await decided(pipeline, request("POST", "/students/", AUTH), "r1")
     assert (decision.status, decision.identity) == (503, ANN)
 
 
 async def test_waiting_without_end_is_not_a_denial(pipeline: Pipeline, grants: Grants) -> None:
     grants.answers = [pending(None)] * (MAX_ROUNDS + 1)
-    decision = await pipeline.decide(request("POST", "/students/", AUTH), "r1")
+    decision = await decided(pipeline, request("POST", "/students/", AUTH), "r1")
     assert decision.verdict.code is Code.GRANTS_UNKNOWN
-    assert len(grants.answers) == 1
+    assert len(grants.asked) == MAX_ROUNDS + 1
+
+
+async def test_nothing_is_asked_twice_before_the_wait(
+    pipeline: Pipeline, tokens: KnownTokens, grants: Grants
+) -> None:
+    grants.answers = [pending(None)]
+    undecided = pipeline.decide(request("POST", "/students/", AUTH), "r1")
+    assert not isinstance(undecided, Decision)
+    assert (len(tokens.asked), len(grants.asked)) == (1, 1)
+    assert (await undecided()).verdict.code is Code.GRANTED
+    assert (len(tokens.asked), len(grants.asked)) == (2, 2)
+
+
+async def reconsidered(pipeline: Pipeline, decision: Decision) -> Decision:
+    found = pipeline.reconsider(decision)
+    return found if isinstance(found, Decision) else await found()
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (Verdict(Code.GRANTED), None),
+        (Verdict(Code.SUPERUSER), None),
+        (Verdict(Code.PERMISSION_DENIED), Code.PERMISSION_DENIED),
+        (Verdict(Code.STALE), Code.STALE),
+        (pending(None), None),
+        (pending(Verdict(Code.GRANTS_UNKNOWN)), Code.GRANTS_UNKNOWN),
+    ],
+)
+async def test_what_is_under_way_is_revoked_by_a_verdict_that_does_not_allow_it(
+    pipeline: Pipeline, grants: Grants, answer: Verdict | Pending, code: Code | None
+) -> None:
+    head = request("POST", "/students/", AUTH, ("Authz-Min-Revision", "3f2a9c1b.7"))
+    first = await decided(pipeline, head, "r1")
+    grants.answers = [answer]
+    revised = await reconsidered(pipeline, first)
+    assert grants.asked[-1] == (Question(ANN, ADD, None), MONOTONIC)
+    if code is None:
+        assert revised is first
+    else:
+        verdict = revised.verdict
+        assert verdict.code is code
+        assert revised == first._replace(verdict=verdict, status=TABLE[code].status, revoking=True)
+
+
+@pytest.mark.parametrize("head", [request("GET", "/students/"), request("POST", "/webhooks/a", AUTH)])
+async def test_what_rests_on_no_permission_is_never_revoked(
+    pipeline: Pipeline, grants: Grants, head: RequestHead
+) -> None:
+    first = await decided(pipeline, head, "r1")
+    assert await reconsidered(pipeline, first) is first
+    assert grants.asked == []
+
+
+async def test_shadow_mode_revokes_nothing(pipeline: Pipeline, grants: Grants) -> None:
+    shadow = replace(pipeline, enforced=False)
+    first = await decided(shadow, request("POST", "/students/", AUTH), "r1")
+    grants.held = frozenset()
+    assert await reconsidered(shadow, first) is first
+
+
+@pytest.mark.parametrize(
+    ("answers", "code"),
+    [
+        ([], Code.GRANTED),
+        ([Verdict(Code.PERMISSION_DENIED)], Code.PERMISSION_DENIED),
+        ([pending(None)], Code.GRANTED),
+        ([pending(Verdict(Code.BEHIND))], Code.BEHIND),
+        ([pending(None)] * (MAX_ROUNDS + 1), Code.GRANTS_UNKNOWN),
+    ],
+)
+async def test_a_question_without_a_request_is_evaluated(
+    pipeline: Pipeline, grants: Grants, answers: list[Verdict | Pending], code: Code
+) -> None:
+    grants.answers = list(answers)
+    wanted = RevisionToken("3f2a9c1b", 7)
+    decision = await pipeline.evaluate("ann", ADD, "r1", wanted)
+    (question, _) = grants.asked[0]
+    assert (question.identity.subject, question.requirement, question.min_revision) == ("ann", ADD, wanted)
+    assert (decision.verdict.code, decision.status) == (code, TABLE[code].status)
+    assert (decision.request_id, decision.requirement, decision.policy) == ("r1", ADD, RULES.digest)

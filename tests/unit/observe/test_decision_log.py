@@ -27,12 +27,13 @@ def decision(code: Code, request_id: str = "r1") -> Decision:
         rule="POST /students/",
         requirement=Requirement("any", ("students.add_student",)),
         identity=IDENTITY,
+        policy="abc",
     )
 
 
 def logged(*decisions: Decision, sample_allows: float = 1.0) -> list[dict[str, object]]:
     stream = io.StringIO()
-    log = DecisionLog(policy_digest="abc", wall=lambda: 1000.5, sample_allows=sample_allows, stream=stream)
+    log = DecisionLog(wall=lambda: 1000.5, sample_allows=sample_allows, stream=stream)
     log.start()
     for each in decisions:
         log.record(each)
@@ -93,7 +94,7 @@ class StuckStream(io.StringIO):
 def test_a_stuck_stream_costs_lines_that_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decision_log, "QUEUE_LINES", 3)
     stream = StuckStream()
-    log = DecisionLog(policy_digest="abc", wall=lambda: 0.0, stream=stream)
+    log = DecisionLog(wall=lambda: 0.0, stream=stream)
     log.start()
     for number in range(10):
         log.record(decision(Code.GRANTED, str(number)))
@@ -107,7 +108,7 @@ def test_a_stuck_stream_costs_lines_that_are_counted(monkeypatch: pytest.MonkeyP
 def test_failures_share_the_queue_and_never_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decision_log, "QUEUE_LINES", 3)
     stream = StuckStream()
-    log = DecisionLog(policy_digest="abc", wall=lambda: 0.0, stream=stream)
+    log = DecisionLog(wall=lambda: 0.0, stream=stream)
     log.start()
     for _ in range(10):
         log.record_failure(Failure("r", 400, FaultCode.MALFORMED_REQUEST, ""))
@@ -134,7 +135,7 @@ class FullDisk(io.StringIO):
 
 def test_a_line_that_cannot_be_written_is_counted_and_the_next_one_is_tried() -> None:
     stream = FullDisk()
-    log = DecisionLog(policy_digest="abc", wall=lambda: 0.0, stream=stream)
+    log = DecisionLog(wall=lambda: 0.0, stream=stream)
     log.start()
     log.record(decision(Code.GRANTED, "lost"))
     log.record(decision(Code.GRANTED, "kept"))

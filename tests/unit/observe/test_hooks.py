@@ -13,7 +13,7 @@ from authz_sidecar.observe.metrics import Metrics
 
 def test_a_failure_and_its_answer_are_counted_and_logged() -> None:
     stream, metrics = io.StringIO(), Metrics()
-    log = DecisionLog(policy_digest="abc", wall=lambda: 1000.5, sample_allows=0, stream=stream)
+    log = DecisionLog(wall=lambda: 1000.5, sample_allows=0, stream=stream)
     log.start()
     hooks = RequestHooks(metrics, log)
     hooks.failed(Failure("r1", 431, "head_too_large", "192.0.2.1"))

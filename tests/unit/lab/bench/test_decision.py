@@ -89,7 +89,7 @@ def warm() -> Warm:
     authenticator = TokenAuthenticator(_settings().jwt, Keys(KeySet(MappingProxyType({"bench": key}))))
     pipeline = Pipeline(policy_file.load(POLICY), authenticator, authorizer, clock)
     heads = [_head(_token(private, number)) for number in range(SUBJECTS)]
-    decisions = [pipeline.attempt(head, "warm") for head in heads]
+    decisions = [pipeline.decide(head, "warm") for head in heads]
     questions = [Question(d.identity, d.requirement, None) for d in decisions if isinstance(d, Decision)]
     assert len(questions) == SUBJECTS
     return Warm(pipeline, authorizer, cycle(heads), cycle(questions))
@@ -97,7 +97,7 @@ def warm() -> Warm:
 
 def test_pipeline(benchmark: Any, warm: Warm) -> None:
     """Target, rule, token, grants: everything between a request's head and its verdict."""
-    decision = benchmark(lambda: warm.pipeline.attempt(next(warm.heads), "id"))
+    decision = benchmark(lambda: warm.pipeline.decide(next(warm.heads), "id"))
     assert decision.verdict.code is Code.GRANTED
 
 
