@@ -37,11 +37,16 @@ def running(address: tuple[str, int], rate: float, tokens: Path) -> Iterator[Cou
 def main(host: str, port: str, rate: str, tokens: str) -> None:
     messages = pace.messages(host, Path(tokens).read_text().split())
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    threading.Thread(target=_await_end, args=[ended], daemon=True).start()
     statuses: Counter[int] = Counter()
     while not ended.is_set():
         statuses += pace.run((host, int(port)), messages, float(rate), CHUNK_SECONDS).statuses
     json.dump(statuses, sys.stdout)
+
+
+def _await_end(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ async def _connect(clients: Sequence[Client], address: tuple[str, int]) -> None:
     loop = asyncio.get_running_loop()
     for client in clients:
         if not client.connected:
-            await loop.create_connection(lambda client=client: client, *address)
+            await loop.create_connection(lambda: client, *address)  # noqa: B023 (called at once)
 
 
 async def _drain(clients: Sequence[Client]) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 from lab.bench import chart, field, figures, report, rounds
 from lab.bench.field import Contender
+from lab.bench.plan import Plan
 from lab.bench.result import Result
-from lab.bench.rounds import Plan, Rounds
+from lab.bench.rounds import Rounds
 from lab.bench.world import World
 
 

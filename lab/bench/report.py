@@ -10,7 +10,8 @@ from lab.bench.figures import Bar, Spread, added, cpu, ratio
 from lab.bench.host import MIB
 from lab.bench.peers.base import Work
 from lab.bench.peers.sidecar import Cached
-from lab.bench.rounds import Plan, Rounds, Sample
+from lab.bench.plan import Plan
+from lab.bench.rounds import Rounds, Sample
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

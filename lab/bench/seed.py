@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import django
 
@@ -29,7 +30,8 @@ def main(users: int) -> None:
     sequence()
 
     def token(user: User, audience: str = settings.AUTH_AUDIENCES[0]) -> str:
-        return access.mint(user=user, audience=audience)
+        minted: str = access.mint(user=user, audience=audience)
+        return minted
 
     made = {
         "subjects": [str(user.pk) for user in allowed],
@@ -42,7 +44,7 @@ def main(users: int) -> None:
     json.dump(made, sys.stdout)
 
 
-def _users(names: list[str], *, permitted: bool) -> list[object]:
+def _users(names: list[str], *, permitted: bool) -> list[Any]:
     """They cannot sign in: nobody waits for a thousand password hashes."""
     from accounts.models import User
     from accounts.selectors import permissions_by_label

@@ -54,7 +54,8 @@ class Echo(Daemon):
         (self.directory / "nginx.conf").write_text(config)
 
     def make_process(self) -> Process:
-        argv = [require("nginx"), "-p", self.directory, "-c", self.directory / "nginx.conf", "-e", "stderr"]
+        directory = str(self.directory)
+        argv = [require("nginx"), "-p", directory, "-c", f"{directory}/nginx.conf", "-e", "stderr"]
         return Process(argv, log_path=self.log_path)
 
     def requests(self) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.request import urlopen
 
 import jwt
@@ -103,7 +103,8 @@ class World:
     def enter(self, part: D) -> D:
         """Starts a part, which ends with the rest."""
         self._starting(part.name)
-        return self._exits.enter_context(part)
+        self._exits.enter_context(part)
+        return part
 
     @property
     def tokens_path(self) -> Path:
@@ -154,12 +155,12 @@ def django_script(user_service: UserService, name: str, *arguments: str) -> Iter
             process.kill()  # which does nothing to one that has ended
 
 
-def _seed(user_service: UserService, users: int) -> Mapping[str, object]:
+def _seed(user_service: UserService, users: int) -> Mapping[str, Any]:
     with django_script(user_service, "seed.py", str(users)) as process:
         output, _ = process.communicate()
     if process.returncode:
         raise StackError("the User service could not be filled")
-    made: dict[str, object] = json.loads(output)
+    made: dict[str, Any] = json.loads(output)
     return made
 
 

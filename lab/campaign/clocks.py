@@ -26,11 +26,11 @@ class Clock:
         staged.chmod(0o644)
         staged.replace(self._path)
 
-    def govern(self, process: Process) -> None:
+    def attach(self, process: Process) -> None:
         """From its next start on. The monotonic clock stays true, as it does on a real machine."""
         process.argv[:0] = self._prefix()
 
-    def release(self, process: Process) -> None:
+    def detach(self, process: Process) -> None:
         """From its next start on, its clock is the machine's again."""
         del process.argv[: len(self._prefix())]
 

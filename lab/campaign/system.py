@@ -45,7 +45,7 @@ class Upstream(Daemon):
         return f"http://{self.address}"
 
     def make_process(self) -> Process:
-        argv = [sys.executable, "-m", "lab.campaign.upstream", str(self.port), self.received_path]
+        argv = [sys.executable, "-m", "lab.campaign.upstream", str(self.port), str(self.received_path)]
         return Process(argv, cwd=ROOT, log_path=self.log_path)
 
 
@@ -123,7 +123,7 @@ class System:
         return self.postgresql.url_of(DATABASE)
 
     def _start_servers(self) -> None:
-        self._governed("postgresql", self.postgresql)
+        self._enter_with_clock("postgresql", self.postgresql)
         for server in (self.rabbitmq, self.redis, self.spare_redis, self.upstream):
             self._enter(server)
         self.postgresql.create_database(DATABASE)
@@ -136,7 +136,7 @@ class System:
         self.archiver.start(self.database_url)
         self._exits.callback(self.archiver.stop)
         self.mint = self._make_mint()
-        self.relay = self._governed("relay", self._make_relay())
+        self.relay = self._enter_with_clock("relay", self._make_relay())
 
     def _make_relay(self) -> Relay:
         relay = Relay(self.user_service, self._through("relay → rabbitmq", self.rabbitmq, self.rabbitmq.url))
@@ -177,10 +177,10 @@ class System:
     def _database_through(self, link: str) -> str:
         return self._through(link, self.postgresql, self.database_url)
 
-    def _governed(self, name: str, part: D) -> D:
+    def _enter_with_clock(self, name: str, part: D) -> D:
         """Start a part whose clock can be set."""
         self.clocks[name] = self.make_clock(name)
-        self.clocks[name].govern(part.process)
+        self.clocks[name].attach(part.process)
         return self._enter(part)
 
     def make_clock(self, name: str) -> Clock:

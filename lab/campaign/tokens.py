@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from lab.campaign.archiver import Archiver
@@ -29,7 +30,7 @@ class Mint:
     """`key_id`: the one under which the key is published."""
 
     def __init__(self, key_path: Path, key_id: str, issuer: str, archiver: Archiver) -> None:
-        self._key = load_pem_private_key(key_path.read_bytes(), password=None)
+        self._key = cast(RSAPrivateKey, load_pem_private_key(key_path.read_bytes(), password=None))
         self._key_id = key_id
         self._issuer = issuer
         self._archiver = archiver

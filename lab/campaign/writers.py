@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from threading import Event, Lock, Thread
 from urllib.request import Request, urlopen
@@ -202,9 +202,10 @@ class Writers:
         self.outcomes = Outcomes()
         api = ApiClient(api_url, population, mint, self.outcomes)
         database = DatabaseClient(database_url, population)
+        clients: Sequence[ApiClient | DatabaseClient] = (api, api, database, database)
         self._writers = [
             Writer(f"writer-{n}", client.write, self.outcomes, Random(f"{random.random()}"))  # noqa: S311 (it has to be reproducible)
-            for n, client in enumerate((api, api, database, database))
+            for n, client in enumerate(clients)
         ]
 
     def start(self) -> None:

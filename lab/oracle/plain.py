@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+from typing import TypedDict
 
 from aiohttp import (
     ClientError,
@@ -30,7 +31,17 @@ from authz_sidecar.pipeline import Pipeline
 TIMEOUT = ClientTimeout(total=None, sock_connect=5.0, sock_read=60.0)
 CHUNK_BYTES = 64 * 1024
 _LIMITS = ProxyLimits()
-HEAD_LIMITS = {
+
+
+class HeadLimits(TypedDict):
+    """As aiohttp's server and its client call them."""
+
+    max_line_size: int
+    max_field_size: int
+    max_headers: int
+
+
+HEAD_LIMITS: HeadLimits = {
     "max_line_size": _LIMITS.head_bytes,
     "max_field_size": _LIMITS.head_bytes,
     "max_headers": _LIMITS.head_fields,

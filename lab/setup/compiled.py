@@ -57,7 +57,7 @@ def _compile(workplace: Path) -> None:
         ROOT / "authz_sidecar", workplace / "authz_sidecar", ignore=shutil.ignore_patterns("__pycache__")
     )
     shutil.rmtree(COMPILED, ignore_errors=True)
-    options = ["--quiet", "--no-deps", "--no-build-isolation", "--target", COMPILED]
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--target", str(COMPILED)]
     run([sys.executable, "-m", "pip", "install", *options, workplace], {"AUTHZ_COMPILE": "1"})
 
 

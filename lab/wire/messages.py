@@ -45,7 +45,8 @@ class Answer:
 async def hear(peer: Peer) -> Request:
     """The next request on this connection, whose sender is told to go on if it waits for that."""
     parser = h11.Connection(h11.SERVER, max_incomplete_event_size=LARGEST_HEAD)
-    head, body, trailers = h11.Request(method="GET", target="/", headers=[("Host", "-")]), b"", ()
+    head, body = h11.Request(method="GET", target="/", headers=[("Host", "-")]), b""
+    trailers: Fields = ()
     async for event in _events(peer, parser):
         if isinstance(event, h11.Request):
             head = event

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 from aiohttp import web
 
@@ -31,7 +32,8 @@ class Rig:
 
     @property
     def port(self) -> int:
-        return self.runner.addresses[0][1]
+        port: int = self.runner.addresses[0][1]
+        return port
 
     def paused(self) -> bool:
         """Whether the proxy has stopped reading from someone."""
@@ -93,7 +95,7 @@ async def running(
         trusts,
         proxy_protocol=proxy_protocol,
     )
-    runner = web.ServerRunner(server, shutdown_timeout=1)
+    runner = web.ServerRunner(cast(web.Server, server), shutdown_timeout=1)  # as app.py does
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls[0] if tls else None).start()
     rig = Rig(upstream, server, runner, permissions, observer, clock, tls[1] if tls else None)

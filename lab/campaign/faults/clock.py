@@ -26,10 +26,10 @@ def sidecar_jumped(system: System, random: Random) -> Iterator[str]:
     name, jump = random.choice(list(system.sidecars)), random.choice(JUMPS)
     sidecar, clock = system.sidecars[name], system.make_clock(name)
     sidecar.stop()
-    clock.govern(sidecar.process)
+    clock.attach(sidecar.process)
     sidecar.start()
     clock.set(jump)
     yield f"{name}, {jump:+g} s"
     sidecar.stop()
-    clock.release(sidecar.process)
+    clock.detach(sidecar.process)
     sidecar.start()
