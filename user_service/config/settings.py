@@ -50,6 +50,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "config.errors.RefusalMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -125,8 +126,13 @@ AUTH_OWN_AUDIENCE = "user-service"
 AUTH_AUDIENCES = env.words("AUTH_AUDIENCES", "student-service")
 AUTH_ACCESS_TOKEN_SECONDS = env.number("AUTH_ACCESS_TOKEN_SECONDS", 300, least=1)
 AUTH_REFRESH_TOKEN_SECONDS = env.number("AUTH_REFRESH_TOKEN_SECONDS", 7 * 24 * 3600, least=1)
-# Attempts per user name and client address; empty: no limit.
+AUTHENTICATION_BACKENDS = ["tokens.backends.LimitedBackend"]
+# Attempts per account and client address; empty: no limit but that of attempts under way.
 AUTH_LOGIN_RATE = os.environ.get("AUTH_LOGIN_RATE", "10/min")
+# Attempts that one process has under way: fewer than its threads, which answer sidecars too.
+AUTH_LOGIN_PLACES = env.number("AUTH_LOGIN_PLACES", 2, least=1)
+# How many proxies in front are trusted to extend X-Forwarded-For: it decides whose attempts are counted.
+TRUSTED_PROXIES = env.number("DJANGO_TRUSTED_PROXIES", 0, least=0)
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -142,8 +148,6 @@ REST_FRAMEWORK = {
     "DEFAULT_PAGINATION_CLASS": "config.pagination.Pages",
     "DEFAULT_SCHEMA_CLASS": "config.schema.ActionSchema",
     "EXCEPTION_HANDLER": "config.errors.exception_handler",
-    # How many proxies in front are trusted to extend X-Forwarded-For: it decides whose attempts are counted.
-    "NUM_PROXIES": env.number("DJANGO_TRUSTED_PROXIES", 0, least=0),
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {

@@ -6,15 +6,12 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from config import health
-from tokens.forms import LimitedAuthenticationForm
 from tokens.views import jwks
 
 browsable_login = [
     path(
         "login/",
-        LoginView.as_view(
-            template_name="rest_framework/login.html", authentication_form=LimitedAuthenticationForm
-        ),
+        LoginView.as_view(template_name="rest_framework/login.html"),
         name="login",
     ),
     path("logout/", LogoutView.as_view(), name="logout"),

@@ -4,10 +4,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from accounts.admin import AdministratorsOnly
-from tokens.forms import LimitedAdminAuthenticationForm
 from tokens.models import SignIn
-
-admin.site.login_form = LimitedAdminAuthenticationForm
 
 
 @admin.register(SignIn)

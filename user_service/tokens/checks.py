@@ -5,9 +5,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
-from rest_framework.throttling import SimpleRateThrottle
 
-from tokens import keys
+from tokens import keys, throttling
 
 
 @register
@@ -63,7 +62,7 @@ def check_names(**kwargs: Any) -> list[CheckMessage]:
 @register
 def check_login_rate(**kwargs: Any) -> list[CheckMessage]:
     try:
-        SimpleRateThrottle.parse_rate(None, settings.AUTH_LOGIN_RATE or None)
+        throttling.parse_rate(settings.AUTH_LOGIN_RATE)
     except (ValueError, KeyError, IndexError):
         hint = "Write a number and a period, such as 10/min; the periods are s, min, h and d."
         return [Error(f"AUTH_LOGIN_RATE is {settings.AUTH_LOGIN_RATE!r}.", hint=hint, id="tokens.E006")]

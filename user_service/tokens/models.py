@@ -31,7 +31,7 @@ class SignIn(models.Model):
 
 
 class AttemptCount(models.Model):
-    """Attempts to sign in with one user name from one address in one window of time.
+    """Attempts to sign in, in one window of time: on one account, from one address, or both.
 
     A table and not Django's cache, which cannot add one in one step: guesses sent in parallel would
     be counted once.
@@ -40,6 +40,7 @@ class AttemptCount(models.Model):
     who = models.CharField(max_length=64)
     window_ends = models.DateTimeField(db_index=True)
     attempts = models.PositiveIntegerField(default=0)
+    let_in_at = models.DateTimeField(null=True, help_text="When an attempt that is slowed may be made.")
 
     class Meta:
         constraints = (models.UniqueConstraint("who", "window_ends", name="one_count_per_window"),)

@@ -4,16 +4,14 @@ import hashlib
 import secrets
 import uuid
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import User
 from tokens import access
-from tokens.models import AttemptCount, SignIn
+from tokens.models import SignIn
 
 
 class SignInEnded(Exception):
@@ -70,17 +68,6 @@ def revoke(*, token: str) -> None:
     except SignInEnded:
         return
     family.delete()
-
-
-@transaction.atomic
-def count_attempt(*, who: str, window_ends: datetime) -> int:
-    """Count one more attempt to sign in; how many there are now in this window."""
-    count, is_first = AttemptCount.objects.get_or_create(who=who, window_ends=window_ends)
-    if is_first:
-        AttemptCount.objects.filter(window_ends__lt=window_ends).delete()
-    AttemptCount.objects.filter(pk=count.pk).update(attempts=F("attempts") + 1)
-    count.refresh_from_db()
-    return count.attempts
 
 
 def _pair(access_token: str, family: SignIn, secret: str) -> TokenPair:

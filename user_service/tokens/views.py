@@ -15,7 +15,6 @@ from rest_framework.views import APIView
 from tokens import access, keys, services
 from tokens.authentication import CHALLENGE
 from tokens.serializers import ObtainSerializer, RefreshSerializer, RevokeSerializer, TokenPairSerializer
-from tokens.throttling import LoginThrottle
 
 
 class Unavailable(APIException):
@@ -44,7 +43,6 @@ class TokenView(APIView):
 class ObtainView(TokenView):
     """Sign in with user name and password."""
 
-    throttle_classes = (LoginThrottle,)
     serializer_class = ObtainSerializer
 
     @extend_schema(request=ObtainSerializer, responses=TokenPairSerializer)
