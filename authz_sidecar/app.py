@@ -132,7 +132,7 @@ class Sidecar:
             return replica.status(clock.monotonic())
 
         self._metrics.registry.register(FreshnessCollector(status))
-        return CachedAuthorizer(replica, user_service, settings.max_staleness), status
+        return CachedAuthorizer(replica, settings.max_staleness), status
 
     def _warn_of_unknown_labels(self, user_service: UserServiceClient) -> None:
         labels = {label for rule in self._policy.rules for label in rule.requirement.permissions}

@@ -16,6 +16,7 @@ import aiohttp
 from yarl import URL
 
 from authz_sidecar.core import wire
+from authz_sidecar.core.documents import parse_instant, parse_integer
 from authz_sidecar.core.entities import Change, Entity, Position
 from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable
 from authz_sidecar.core.ports import Clock
@@ -88,8 +89,8 @@ class UserServiceClient:
             params["limit"] = str(limit)
         sent_at = self._clock.monotonic()
         async with self._open("GET", "changes", PULL, params) as response:
-            head = wire.parse_integer(response.headers.get("Authz-Head"), "Authz-Head")
-            now = wire.parse_instant(response.headers.get("Authz-Now", ""))
+            head = parse_integer(response.headers.get("Authz-Head"), "Authz-Head")
+            now = parse_instant(response.headers.get("Authz-Now", ""))
             yield ChangeStream(head, now, sent_at, _changes(response))
 
     async def confirm(self, position: Position) -> Confirmation | None:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from authz_sidecar.config.settings import JwtSettings
+from authz_sidecar.core.documents import MAX_INTEGER, MAX_TEXT
 from authz_sidecar.core.entities import RevisionToken
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.verdicts import Code, Identity
-from authz_sidecar.core.wire import MAX_INTEGER, MAX_TEXT
 
 LATEST = 253402300799
 """The last second of the year 9999."""

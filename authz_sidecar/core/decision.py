@@ -22,9 +22,6 @@ class View(Protocol):
     def position(self) -> Position | None:
         """The newest revision applied here; `None` before the first."""
 
-    def staleness(self, now: float) -> float | None:
-        """Seconds since the newest valid proof of freshness; `None` without one."""
-
     def entity(self, key: EntityKey) -> Entity | None:
         """The entity at `position`; `None` when it is not at hand (which says nothing about it)."""
 
@@ -45,12 +42,13 @@ class Behind:
     """Whether the access token asked for it (else the request's own header did)."""
 
 
-def decide(question: Question, view: View, max_staleness: float, now: float) -> Verdict | Missing | Behind:
-    """Decide at the view's position. `max_staleness` in seconds, `now` on the monotonic clock."""
+def decide(
+    question: Question, view: View, staleness: float | None, max_staleness: float
+) -> Verdict | Missing | Behind:
+    """Decide at the view's position. `staleness`: seconds since its newest proof; `None` without one."""
     position = view.position
     if position is None:
         return Verdict(Code.NOT_READY, "no copy of the permissions has been loaded yet")
-    staleness = view.staleness(now)
     if staleness is None or staleness > max_staleness:
         return Verdict(Code.STALE, "the copy of the permissions is too old", position, staleness)
     behind = _behind(question, position)

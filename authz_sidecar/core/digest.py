@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import sha256
 
+from authz_sidecar.core.documents import encode_state
 from authz_sidecar.core.entities import Entity, EntityKey
-from authz_sidecar.core.wire import encode_state
 
 
 def bucket_of(key: EntityKey, buckets: int) -> int:

@@ -86,34 +86,18 @@ _REVISION_TOKEN = re.compile(r"([0-9a-f]{8})\.(0|[1-9][0-9]{0,15})")
 class Change:
     """One revision: the new states of one or more entities, applied together or not at all."""
 
-    epoch: str
-    revision: int
-    at: str
-    marked_at: str | None
+    position: Position
+    """Where whoever has applied it stands."""
+    marked_at: float | None
+    """When the first of its causes was committed, in Unix seconds by the User service's clock."""
     entities: tuple[Entity, ...]
     previous_at: str | None = None
     """`at` of the revision before: numbers alone do not tell two branches of one epoch apart."""
 
-    def follows(self, position: Position) -> bool:
-        """Whether this is the next revision of the very history that `position` is on."""
-        same_branch = None in (self.previous_at, position.at) or self.previous_at == position.at
-        return (self.epoch, self.revision) == (position.epoch, position.revision + 1) and same_branch
-
-    @property
-    def position(self) -> Position:
-        return Position(self.epoch, self.revision, self.at)
-
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The relay's word that at `at` the head was `revision`, which is the one made at `revision_at`."""
+    """The relay's word that at `at` (Unix seconds by its own clock) the head was `position`."""
 
-    epoch: str
-    revision: int
-    at: str
-    revision_at: str | None = None
-
-    def contradicts(self, position: Position) -> bool:
-        """Whether `position` has this revision's number and is on another branch of the epoch."""
-        known = None not in (self.revision_at, position.at)
-        return known and self.revision == position.revision and self.revision_at != position.at
+    position: Position
+    at: float

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from authz_sidecar.core.entities import Position
+from authz_sidecar.core.phases import Phase
 from authz_sidecar.core.verdicts import Decision, Failure, Identity, Question, Verdict
 
 Pending = Callable[[], Awaitable[Verdict | None]]
@@ -53,16 +53,6 @@ class RequestObserver(Protocol):
 
 
 Dependency = Literal["user_service", "store", "broker"]
-
-
-class Phase(StrEnum):
-    """Where the replica of this process stands."""
-
-    COLD = "cold"
-    SYNCING = "syncing"
-    LIVE = "live"
-    CATCHING_UP = "catching_up"
-    STALE = "stale"
 
 
 class ReplicaObserver(Protocol):

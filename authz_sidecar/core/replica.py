@@ -3,32 +3,21 @@ the revision of a snapshot.
 
 The caller reports what happened (`receive`, `heartbeat`, `pulled`, …) and gets back what to do at once:
 `Apply` in the order given, `Hold` and `Ignore` for its counters. It asks `step` what to do next: one
-`Pull`, `Resync` or `AskHead` at a time, or `Wait`. Nothing here does I/O; `now` is always the
-monotonic clock in seconds, and `sent_at` the instant a request was sent by that clock.
-
-A proof of freshness (H, t) says: at t the head was H. It holds once applied ≥ H, and staleness is
-now - t of the newest one that holds. A pull proves its head at the instant it was *sent*. A heartbeat
-proves its revision at its own `at`, mapped to our clock by the offset measured on the last pull; that
-offset takes the request's sending for the service's `now`, so a mapped instant is never too late.
+`Pull`, `Resync` or `AskHead` at a time, or `Wait` (`core.steps`). How fresh all of it is, is proved in
+`core.proofs`. Nothing here does I/O; `now` is always the monotonic clock in seconds, and `sent_at` the
+instant a request was sent by that clock.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from types import MappingProxyType
-from typing import Literal
-
 from authz_sidecar.core.entities import Change, Heartbeat, Position
-from authz_sidecar.core.ports import Phase
-from authz_sidecar.core.wire import Head, parse_instant
+from authz_sidecar.core.phases import TRANSITIONS, Event, Phase
+from authz_sidecar.core.proofs import HEARTBEAT_SILENCE, Proofs
+from authz_sidecar.core.steps import Apply, AskHead, Effect, Hold, Ignore, Pull, Resync, Step, Wait
+from authz_sidecar.core.wire import Head
 
 GAP_GRACE = 0.05
 """How long a heartbeat may be ahead of its changes before it is a gap."""
-HEARTBEAT_SILENCE = 3.0
-"""Without a heartbeat this young the feed is polled."""
 CONFIRM_INTERVAL = 10.0
 """With heartbeats a pull still measures the clock offset this often."""
 DEMAND_SPACING = 0.1
@@ -37,84 +26,9 @@ ASK_SPACING = 1.0
 """So are questions for the head."""
 DISMISSED_FOR = 10.0
 """How long an epoch that the User service disowned is ignored without asking again."""
-CLOCK_TOLERANCE = 0.25
-"""A heartbeat mapped further than this into the future shows that a clock was set."""
 FIRST_RETRY, LAST_RETRY = 0.1, 2.0
 MAX_HELD = 2_000
 """Changes held back while the one before is missing; more are dropped, the feed has them."""
-MAX_PROOFS = 1_000
-
-
-class Event(StrEnum):
-    BEGAN = "began"
-    CAUGHT_UP = "caught_up"
-    GAP = "gap"
-    EXPIRED = "expired"
-
-
-TRANSITIONS: Mapping[tuple[Phase, Event], Phase] = MappingProxyType(
-    {
-        (Phase.COLD, Event.BEGAN): Phase.SYNCING,
-        (Phase.SYNCING, Event.CAUGHT_UP): Phase.LIVE,
-        (Phase.LIVE, Event.GAP): Phase.CATCHING_UP,
-        (Phase.LIVE, Event.EXPIRED): Phase.STALE,
-        (Phase.CATCHING_UP, Event.CAUGHT_UP): Phase.LIVE,
-        (Phase.CATCHING_UP, Event.EXPIRED): Phase.STALE,
-        (Phase.STALE, Event.CAUGHT_UP): Phase.LIVE,
-        (Phase.STALE, Event.GAP): Phase.CATCHING_UP,
-    }
-)
-"""Every other pair leaves the phase as it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Apply:
-    """`applied` has moved to this revision; take over its entities before anything else runs."""
-
-    change: Change
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Kept until what comes before it has arrived."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ignore:
-    reason: Literal["duplicate", "foreign_epoch", "forked"]
-
-
-Effect = Apply | Hold | Ignore
-
-
-@dataclass(frozen=True, slots=True)
-class Pull:
-    """Ask the change feed for what comes after this position."""
-
-    after: Position
-    cause: Literal["gap", "more", "demand", "routine"]
-
-
-@dataclass(frozen=True, slots=True)
-class Resync:
-    """Take another position: the store's if the User service knows it, else a snapshot's."""
-
-    cause: Literal["start", "history_gone", "epoch"]
-
-
-@dataclass(frozen=True, slots=True)
-class AskHead:
-    """A message names another epoch: ask which one is current."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing to do before this instant, unless something happens."""
-
-    until: float
-
-
-Step = Pull | Resync | AskHead | Wait
 
 
 class ReplicaMachine:
@@ -124,19 +38,13 @@ class ReplicaMachine:
         self.phase = Phase.COLD
         self.was_live = False
         self.applied: Position | None = None
+        self.proofs = Proofs()
         self._feed_interval = feed_interval
         self._max_staleness = max_staleness
         self._head = 0
         self._heard_at = 0.0
         """When a message last raised `_head`."""
         self._held: dict[tuple[str, int], tuple[Change, float]] = {}
-        self._proofs: deque[tuple[int, str | None, float]] = deque(maxlen=MAX_PROOFS)
-        """Those still to hold: the revision, when it was made (if that is known), and the instant proved."""
-        self._fresh_at: float | None = None
-        self._offset: float | None = None
-        """Our clock minus the service's."""
-        self._beat_at: float | None = None
-        """When the newest credible heartbeat was made, on our clock."""
         self._gap_due: float | None = None
         self._gap_pulled = False
         self._demanded = False
@@ -154,17 +62,6 @@ class ReplicaMachine:
         """The newest revision heard of in our epoch."""
         return self._head if self.applied else None
 
-    def staleness(self, now: float) -> float | None:
-        """Seconds since the newest proof that holds; `None` without one."""
-        if self._fresh_at is None:
-            return None
-        age = now - self._fresh_at
-        return age if age > 0.0 else 0.0
-
-    def hears_broker(self, now: float) -> bool:
-        """Whether heartbeats arrive in time, so that the feed need not be polled."""
-        return self._beat_at is not None and now - self._beat_at <= HEARTBEAT_SILENCE
-
     # What happened
 
     def begin(self) -> None:
@@ -178,7 +75,7 @@ class ReplicaMachine:
         The copy is a snapshot (then its own revision is the head), or one that the User service knows.
         """
         effects = self._stand_at(position, now)
-        self._prove(head, sent_at)
+        self.proofs.prove(head, sent_at, position)
         self._hear(head, now)
         if self._position.revision < self._head:
             self._gap_due = now
@@ -191,19 +88,20 @@ class ReplicaMachine:
         applied = self.applied
         if applied is None:
             return self._hold(change, now)
-        if change.epoch != applied.epoch:
-            return [self._foreign(change.epoch, now)]
-        if change.revision <= applied.revision:
-            if change.revision == applied.revision and change.at != applied.at:
+        position = change.position
+        if position.epoch != applied.epoch:
+            return [self._foreign(position.epoch, now)]
+        if position.revision <= applied.revision:
+            if position.revision == applied.revision and position.at != applied.at:
                 self._demanded = True  # a history that split before this revision: is ours the live one?
             return [Ignore("duplicate")]
-        self._hear(change.revision, now)
-        if change.revision > applied.revision + 1:
+        self._hear(position.revision, now)
+        if position.revision > applied.revision + 1:
             self._gap_due = now
             held = self._hold(change, now)
             self.settle(now)
             return held
-        if not change.follows(applied):
+        if not _same_branch(change.previous_at, applied.at):
             self._demanded = True  # of another branch: is ours the live one?
             return [Ignore("forked")]
         effects: list[Effect] = [self._advance(change), *self._release()]
@@ -212,18 +110,20 @@ class ReplicaMachine:
 
     def heartbeat(self, beat: Heartbeat, now: float) -> list[Effect]:
         """The relay says where the head was."""
-        applied = self.applied
+        applied, head = self.applied, beat.position
         if applied is None:
             return []
-        if beat.epoch != applied.epoch:
-            return [self._foreign(beat.epoch, now)]
-        if beat.revision < applied.revision or beat.contradicts(applied):
+        if head.epoch != applied.epoch:
+            return [self._foreign(head.epoch, now)]
+        same = head.revision == applied.revision
+        if head.revision < applied.revision or (same and not _same_branch(head.at, applied.at)):
             self._demanded = True  # an old message, or a database that was restored
             return []
-        self._hear(beat.revision, now)
-        if beat.revision > applied.revision and self._gap_due is None:
+        self._hear(head.revision, now)
+        if not same and self._gap_due is None:
             self._gap_due = now + GAP_GRACE
-        self._believe(beat, now)
+        if head.revision >= self._head and not self.proofs.heard(beat, now, applied):
+            self._demanded = True
         self.settle(now)
         return []
 
@@ -244,12 +144,11 @@ class ReplicaMachine:
     def pulled(self, head: int, service_now: float, sent_at: float, now: float) -> None:
         """A pull ended well, after `receive` was called for each of its changes."""
         applied = self._position
-        self._offset = sent_at - service_now
+        self.proofs.pulled(head, service_now, sent_at, applied)
         if self._heard_at < sent_at:
             self._head = head  # what was heard before the request was sent cannot be beyond its answer
         self._head = max(self._head, head, applied.revision)
         self._held = {key: held for key, held in self._held.items() if held[1] >= sent_at or key[1] <= head}
-        self._prove(head, sent_at)
         if applied.revision >= head or applied != self._pulled_from:
             self._succeeded()
         else:
@@ -307,7 +206,8 @@ class ReplicaMachine:
         if self._gap_due is not None and self._gap_due <= now:
             first, self._gap_pulled = not self._gap_pulled, True
             return Pull(applied, "gap" if first else "more")
-        interval = CONFIRM_INTERVAL if self.hears_broker(now) else self._feed_interval
+        proofs, hears_broker = self.proofs, self.proofs.hears_broker(now)
+        interval = CONFIRM_INTERVAL if hears_broker else self._feed_interval
         routine = self._sent_at + interval
         demanded = self._sent_at + DEMAND_SPACING if self._demanded else routine
         if min(routine, demanded) <= now:
@@ -317,10 +217,10 @@ class ReplicaMachine:
             dues.append(self._gap_due)
         if self._suspect is not None:
             dues.append(self._asked_at + ASK_SPACING)
-        if self._beat_at is not None and self.hears_broker(now):
-            dues.append(self._beat_at + HEARTBEAT_SILENCE)
-        if self._fresh_at is not None and self.phase is not Phase.STALE:
-            dues.append(self._fresh_at + self._max_staleness)
+        if proofs.heartbeat_at is not None and hears_broker:
+            dues.append(proofs.heartbeat_at + HEARTBEAT_SILENCE)
+        if proofs.proven_at is not None and self.phase is not Phase.STALE:
+            dues.append(proofs.proven_at + self._max_staleness)
         return Wait(max(min(dues), now + 0.001))
 
     # Inside
@@ -334,10 +234,7 @@ class ReplicaMachine:
     def _stand_at(self, position: Position, now: float) -> list[Effect]:
         self.applied = position
         self._head = position.revision
-        self._proofs.clear()
-        self._fresh_at = None
-        self._offset = None  # another history may live on another machine, with another clock
-        self._beat_at = None
+        self.proofs.restart()
         self._close_gap()
         self._resync = None
         self._suspect = None
@@ -352,15 +249,11 @@ class ReplicaMachine:
         return self._release()
 
     def _advance(self, change: Change) -> Apply:
-        self.applied = change.position
-        while self._proofs and self._proofs[0][0] <= change.revision:
-            revision, at, instant = self._proofs.popleft()
-            if at is None or (revision, at) == (change.revision, change.at):
-                self._renew(instant)
-            else:
-                self._demanded = True  # it was of another branch: is ours the live one?
-        if change.revision >= self._head:
-            self._head = change.revision
+        position = self.applied = change.position
+        if not self.proofs.moved(position):
+            self._demanded = True  # it was of another branch: is ours the live one?
+        if position.revision >= self._head:
+            self._head = position.revision
             self._close_gap()
         return Apply(change)
 
@@ -372,7 +265,7 @@ class ReplicaMachine:
         """Apply what was held back for exactly the position reached."""
         effects: list[Effect] = []
         while (held := self._held.pop(self._next_key(), None)) is not None:
-            if not held[0].follows(self._position):
+            if not _same_branch(held[0].previous_at, self._position.at):
                 self._demanded = True
                 break
             effects.append(self._advance(held[0]))
@@ -382,7 +275,7 @@ class ReplicaMachine:
         return self._position.epoch, self._position.revision + 1
 
     def _hold(self, change: Change, now: float) -> list[Effect]:
-        key = (change.epoch, change.revision)
+        key = (change.position.epoch, change.position.revision)
         if key in self._held or len(self._held) < MAX_HELD:
             self._held[key] = (change, now)
         return [Hold()]
@@ -398,28 +291,6 @@ class ReplicaMachine:
             self._suspect = epoch
         return Ignore("foreign_epoch")
 
-    def _believe(self, beat: Heartbeat, now: float) -> None:
-        """Take a heartbeat for a proof, if its time can be mapped and it knows the newest revision."""
-        if self._offset is None or beat.revision < self._head:
-            return
-        made_at = parse_instant(beat.at) + self._offset
-        if made_at > now + CLOCK_TOLERANCE:
-            self._offset = None  # the service's clock was set; measure again before it is believed
-            self._demanded = True
-            return
-        made_at = min(made_at, now)
-        self._beat_at = max(made_at, self._beat_at or made_at)
-        self._prove(beat.revision, made_at, beat.revision_at)
-
-    def _prove(self, revision: int, instant: float, revision_at: str | None = None) -> None:
-        if self._position.revision >= revision:
-            self._renew(instant)
-        else:
-            self._proofs.append((revision, revision_at, instant))
-
-    def _renew(self, instant: float) -> None:
-        self._fresh_at = instant if self._fresh_at is None else max(instant, self._fresh_at)
-
     def _succeeded(self) -> None:
         self._failures = 0
         self._retry_at = float("-inf")
@@ -428,7 +299,7 @@ class ReplicaMachine:
         """Bring the phase in line with what is known and with the time that has passed."""
         if self.applied is None:
             return
-        staleness = self.staleness(now)
+        staleness = self.proofs.staleness(now)
         if staleness is None or staleness > self._max_staleness:
             self._enter(Event.EXPIRED)
         elif self._resync is not None or (self._gap_due is not None and self._gap_due <= now):
@@ -439,3 +310,8 @@ class ReplicaMachine:
     def _enter(self, event: Event) -> None:
         self.phase = TRANSITIONS.get((self.phase, event), self.phase)
         self.was_live = self.was_live or self.phase is Phase.LIVE
+
+
+def _same_branch(one: str | None, other: str | None) -> bool:
+    """Whether two times of one revision agree. Where one is not known, the number alone must do."""
+    return None in (one, other) or one == other

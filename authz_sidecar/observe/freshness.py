@@ -9,7 +9,8 @@ from typing import Any
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from authz_sidecar.core.ports import Phase, ReplicaStatus
+from authz_sidecar.core.phases import Phase
+from authz_sidecar.core.ports import ReplicaStatus
 
 
 class FreshnessCollector(Collector):

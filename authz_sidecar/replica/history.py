@@ -23,8 +23,8 @@ class History:
         return self._end
 
     def append(self, change: Change) -> None:
-        self._changes[change.revision] = change
         self._end = change.position
+        self._changes[self._end.revision] = change
         self._entities += len(change.entities)
         while self._entities > MAX_ENTITIES and len(self._changes) > 1:
             oldest = self._changes.pop(next(iter(self._changes)))

@@ -43,13 +43,14 @@ class MemoryStore:
         copy = await self.current()
         if copy is None or copy.generation != generation:
             return Outcome.NOT_CURRENT
-        if copy.position.epoch == change.epoch and copy.position.revision >= change.revision:
+        after = change.position
+        if copy.position.epoch == after.epoch and copy.position.revision >= after.revision:
             return Outcome.DUPLICATE
-        if copy.position != before or change.revision != before.revision + 1:
+        if copy.position != before or after.revision != before.revision + 1:
             return Outcome.GAP
         held = self._generations[generation]
         held.entities.update((entity.key, entity) for entity in change.entities)
-        held.position = change.position
+        held.position = after
         return Outcome.APPLIED
 
     async def stage(self) -> str:

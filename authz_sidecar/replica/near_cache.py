@@ -10,11 +10,16 @@ from authz_sidecar.replica.history import History
 
 
 class NearCache:
-    """Least recently used entities go first. Known absences are entries like any other."""
+    """Implements `core.decision.View`. Least recently used entities go first.
+
+    Known absences are entries like any other.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._entities: OrderedDict[EntityKey, Entity] = OrderedDict()
+        self.position: Position | None = None
+        """The newest revision applied here; `None` before the first."""
         self.history: History | None = None
 
     def __len__(self) -> int:
@@ -29,6 +34,7 @@ class NearCache:
     def restart(self, position: Position) -> None:
         """Forget everything and stand at `position`."""
         self._entities.clear()
+        self.position = position
         self.history = History(position)
 
     def apply(self, change: Change) -> None:
@@ -37,6 +43,7 @@ class NearCache:
         for entity in change.entities:
             if entity.key in entities:
                 entities[entity.key] = entity
+        self.position = change.position
         if self.history is not None:
             self.history.append(change)
 
@@ -45,23 +52,20 @@ class NearCache:
         for key in keys:
             self._entities.pop(key, None)
 
-    def wants(self, found: Sequence[Entity]) -> int:
-        """The revision to be applied before these may be taken over."""
-        return max((entity.revision for entity in found), default=0)
-
     def admit(self, found: Sequence[Entity], read_at: Position) -> bool:
         """Take over entities from another copy, read when it stood at `read_at`. `False`: not admissible.
 
         A copy that is ahead is right about every entity that has not changed since our position. One that is
         behind is right once the changes in between are laid over it.
         """
-        history = self.history
-        if history is None or read_at.epoch != history.end.epoch:
+        history, here = self.history, self.position
+        if history is None or here is None or read_at.epoch != here.epoch:
             return False
-        if self.wants(found) > history.end.revision:
-            return False
+        for entity in found:
+            if entity.revision > here.revision:
+                return False
         overlay: dict[EntityKey, Entity] = {}
-        if read_at.revision <= history.end.revision:
+        if read_at.revision <= here.revision:
             later = history.after(read_at)
             if later is None:
                 return False

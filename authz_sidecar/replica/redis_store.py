@@ -27,9 +27,9 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from authz_sidecar.core.documents import decode_state, encode_state
 from authz_sidecar.core.entities import Change, Entity, EntityKey, Kind, Position
 from authz_sidecar.core.errors import MalformedMessage, StoreUnavailable
-from authz_sidecar.core.wire import decode_state, encode_state
 from authz_sidecar.replica.store import Copy, Outcome, Reading
 
 TIMEOUT = 1.0
@@ -76,15 +76,16 @@ class RedisStore:
         return Reading(copy, tuple(entities))
 
     async def apply(self, generation: str, before: Position, change: Change) -> Outcome:
-        if (before.epoch, before.revision + 1) != (change.epoch, change.revision):
+        after = change.position
+        if (before.epoch, before.revision + 1) != (after.epoch, after.revision):
             return Outcome.GAP
         args = [
             generation,
-            change.epoch,
+            after.epoch,
             before.revision,
             before.at or "",
-            change.revision,
-            change.at,
+            after.revision,
+            after.at or "",
             *_pairs(change.entities),
         ]
         keys = [self._current_key, self._generations + generation]

@@ -14,30 +14,32 @@ from contextlib import suppress
 from types import MappingProxyType
 
 from authz_sidecar.config.settings import ReplicaSettings
-from authz_sidecar.core.entities import Change, Entity, EntityKey, Position
+from authz_sidecar.core.entities import Change, EntityKey
 from authz_sidecar.core.errors import HistoryGone, MalformedMessage, StoreUnavailable, Unavailable
-from authz_sidecar.core.ports import Clock, Phase, ReplicaObserver, ReplicaStatus
-from authz_sidecar.core.replica import Apply, AskHead, Effect, Ignore, Pull, ReplicaMachine, Resync, Wait
-from authz_sidecar.core.wire import parse_instant, parse_message
+from authz_sidecar.core.phases import Phase
+from authz_sidecar.core.ports import Clock, ReplicaObserver, ReplicaStatus
+from authz_sidecar.core.replica import ReplicaMachine
+from authz_sidecar.core.steps import Apply, AskHead, Effect, Ignore, Pull, Resync, Wait
+from authz_sidecar.core.wire import parse_message
 from authz_sidecar.replica.dependencies import Dependencies
 from authz_sidecar.replica.drift import DriftCheck
 from authz_sidecar.replica.near_cache import NearCache
 from authz_sidecar.replica.store import Copy, Store
 from authz_sidecar.replica.store_sync import StoreSync
 from authz_sidecar.replica.subscription import Subscription
+from authz_sidecar.replica.waiting import Waiting
 from authz_sidecar.source import Confirmation, UserServiceClient
 
-MAX_WAITING = 1_000
-"""Requests that may wait for a revision at once; the rest are refused at once."""
-BRIEF = 0.03
-"""Seconds in which a subscription usually delivers; only then is the feed asked."""
 RESTART_DELAY = 1.0
 
 logger = logging.getLogger(__name__)
 
 
 class Replica:
-    """Start it, and it follows the User service until it is stopped. Implements `core.decision.View`."""
+    """Start it, and it follows the User service until it is stopped.
+
+    Decisions read `near` and `proofs`, and wait in `waiting`.
+    """
 
     def __init__(
         self,
@@ -51,17 +53,17 @@ class Replica:
         self._user_service = user_service
         self._clock = clock
         self._observer = observer
-        self._machine = ReplicaMachine(settings.feed_interval, settings.max_staleness)
-        self._dependencies = Dependencies(observer)
-        self.near = NearCache(settings.near_cache_size)
-        self.store_sync = StoreSync(
-            store, user_service, self.near, self._dependencies, observer, self._demand
+        self._machine = machine = ReplicaMachine(settings.feed_interval, settings.max_staleness)
+        self._dependencies = dependencies = Dependencies(observer)
+        self.now = clock.monotonic
+        self.proofs = machine.proofs
+        self.near = near = NearCache(settings.near_cache_size)
+        self.store_sync = StoreSync(store, user_service, near, dependencies, observer, self._demand)
+        self.waiting = Waiting(
+            machine, near, self.store_sync, user_service, dependencies, clock, self._demand
         )
-        self._drift = DriftCheck(store, user_service, self.store_sync, self.near, observer)
+        self._drift = DriftCheck(store, user_service, self.store_sync, near, observer)
         self._wake = asyncio.Event()
-        self._moved = asyncio.Event()
-        self._waiting = 0
-        self._confirmed_at = float("-inf")
         self._tasks: set[asyncio.Task[None]] = set()
         self._stale = False
         self._changed: Callable[[Collection[EntityKey] | None], None] = lambda _: None
@@ -90,22 +92,10 @@ class Replica:
                 task.cancel()
             _, self._tasks = await asyncio.wait(self._tasks, timeout=0.1)
 
-    # core.decision.View
-
-    @property
-    def position(self) -> Position | None:
-        return self._machine.applied
-
-    def staleness(self, now: float) -> float | None:
-        return self._machine.staleness(now)
-
-    def entity(self, key: EntityKey) -> Entity | None:
-        return self.near.entity(key)
-
     def status(self, now: float) -> ReplicaStatus:
         machine = self._machine
         machine.settle(now)
-        staleness = machine.staleness(now)
+        staleness = self.proofs.staleness(now)
         return ReplicaStatus(
             phase=machine.phase,
             was_live=machine.was_live,
@@ -114,75 +104,19 @@ class Replica:
             staleness=staleness,
             fresh=staleness is not None and staleness <= self._settings.max_staleness,
             store=self.store_sync.position,
-            source="broker" if machine.hears_broker(now) else "feed",
+            source="broker" if self.proofs.hears_broker(now) else "feed",
             near_cache_entries=len(self.near),
             dependencies=MappingProxyType(dict(self._dependencies.up)),
         )
-
-    # What requests wait for
-
-    def now(self) -> float:
-        return self._clock.monotonic()
-
-    @property
-    def head(self) -> int | None:
-        return self._machine.head
-
-    async def heard(self, revision: int) -> bool:
-        """Wait for the subscription to bring `revision`, as long as it usually takes."""
-        if not self._machine.hears_broker(self.now()):
-            return self._has(revision)
-        return await self._wait_until(lambda: self._has(revision), BRIEF)
-
-    async def reached(self, revision: int, timeout: float) -> bool:  # noqa: ASYNC109 (a bound, with an answer)
-        """Wait until `revision` of the present epoch is applied: first for the subscription, then pull."""
-        if await self.heard(revision):
-            return True
-        self._demand()
-        return await self._wait_until(lambda: self._has(revision), timeout)
-
-    def _has(self, revision: int) -> bool:
-        position = self._machine.applied
-        return position is not None and position.revision >= revision
-
-    async def confirmed(self, since: float, timeout: float) -> bool:  # noqa: ASYNC109 (a bound, with an answer)
-        """Wait until a question sent to the User service after `since` has confirmed where we stand."""
-        if self._confirmed_at < since:
-            self._demand()
-        return await self._wait_until(lambda: self._confirmed_at >= since, timeout)
-
-    def service_answered(self, up: bool, reason: str = "") -> None:
-        self._dependencies.report("user_service", up, reason)
-
-    async def _wait_until(self, condition: Callable[[], bool], timeout: float) -> bool:  # noqa: ASYNC109
-        if condition():
-            return True
-        if self._waiting >= MAX_WAITING:
-            return False
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(timeout):
-                while not condition():
-                    await self._moved.wait()
-        except TimeoutError:
-            return condition()
-        finally:
-            self._waiting -= 1
-        return True
 
     def _demand(self) -> None:
         self._machine.demand()
         self._wake.set()
 
-    def _announce(self) -> None:
-        """Wake everybody who waits for the replica to move."""
-        self._moved.set()
-        self._moved.clear()
-
     # What arrives
 
     def _on_message(self, body: bytes) -> None:
-        now = self._clock.monotonic()
+        now = self.now()
         try:
             message = parse_message(body)
         except MalformedMessage as error:
@@ -217,21 +151,21 @@ class Replica:
                 else:
                     self._observer.foreign_epoch()
         if changed:
-            self._announce()
+            self.waiting.moved()
             self.store_sync.notify()
             self._changed(changed)
 
     def _propagation(self, change: Change) -> float | None:
         if not self._machine.was_live or change.marked_at is None:
             return None
-        return max(0.0, self._clock.wall() - parse_instant(change.marked_at))
+        return max(0.0, self._clock.wall() - change.marked_at)
 
     # What is asked for
 
     async def _follow(self) -> None:
         while True:
             self._wake.clear()
-            now = self._clock.monotonic()
+            now = self.now()
             step = self._machine.step(now)
             self._note_staleness()
             if isinstance(step, Wait):
@@ -255,16 +189,16 @@ class Replica:
                 await self._take_position(step.cause)
             else:
                 await self._ask_head()
-            self.service_answered(True)
+            self._dependencies.report("user_service", True)
         except HistoryGone:
-            self.service_answered(True)
+            self._dependencies.report("user_service", True)
             self._machine.history_gone(self.now())
         except MalformedMessage as error:
             logger.warning("User service: %s", error)
             self._observer.rejected(str(error))
             self._fail()
         except Unavailable as error:
-            self.service_answered(False, str(error))
+            self._dependencies.report("user_service", False, str(error))
             self._fail()
 
     def _fail(self) -> None:
@@ -278,8 +212,7 @@ class Replica:
             async for change in stream.changes:
                 self._execute(self._machine.receive(change, self.now()))
         self._machine.pulled(stream.head, stream.now, stream.sent_at, self.now())
-        self._confirmed_at = max(self._confirmed_at, stream.sent_at)
-        self._announce()
+        self.waiting.moved(confirmed_at=stream.sent_at)
 
     async def _ask_head(self) -> None:
         self._machine.asking(self.now())
@@ -311,8 +244,7 @@ class Replica:
         self.near.restart(at.position)
         self.store_sync.adopt(copy)
         self._execute(effects)
-        self._confirmed_at = max(self._confirmed_at, at.sent_at)
-        self._announce()
+        self.waiting.moved(confirmed_at=at.sent_at)
         self._changed(None)
         logger.info("standing at %s", at.position.token)
 

@@ -155,8 +155,10 @@ class StoreSync:
         history = self._near.history
         if history is None:
             return False
-        copy = self._copy = self._copy or await self._store.current()
-        self._dependencies.report("store", True)
+        if self._copy is None:
+            self._copy = await self._store.current()
+            self._dependencies.report("store", True)
+        copy = self._copy
         if copy is None:
             await self._reload("store_empty", None)
             return True

@@ -7,6 +7,7 @@ import pytest
 
 from authz_sidecar.core import wire
 from authz_sidecar.core.digest import Digests
+from authz_sidecar.core.documents import parse_instant
 from authz_sidecar.core.entities import Change, Entity, EntityKey, GroupState, Heartbeat, Position, UserState
 from authz_sidecar.core.wire import (
     Bucket,
@@ -21,15 +22,15 @@ from authz_sidecar.core.wire import (
 MESSAGES = Path(__file__).parent / "messages"
 EPOCH = "3f2a9c1b-5d44-4b0e-9c07-6a1f7f0e8d21"
 AT = "2026-11-22T09:00:00.123456Z"
-HEARD_AT = "2026-11-22T09:00:01.000000Z"
-MARKED_AT = "2026-11-22T09:00:00.120000Z"
+HEARD_AT = parse_instant("2026-11-22T09:00:01.000000Z")
+MARKED_AT = parse_instant("2026-11-22T09:00:00.120000Z")
 user = Entity(
     EntityKey("user", "17"),
     42,
     UserState(True, False, frozenset({"students.change_student"}), frozenset({"3"}), 2),
 )
 group = Entity(EntityKey("group", "3"), 42, GroupState(frozenset({"students.add_student"})))
-change = Change(EPOCH, 42, AT, MARKED_AT, (user, group), previous_at="2026-11-22T08:00:00.000000Z")
+change = Change(Position(EPOCH, 42, AT), MARKED_AT, (user, group), previous_at="2026-11-22T08:00:00.000000Z")
 
 
 def read_changes(body: bytes) -> list[Change]:
@@ -54,14 +55,13 @@ READERS: dict[str, tuple[Callable[[bytes], object], object]] = {
     "check.json": (wire.parse_check, CheckAnswer(True, "granted", EPOCH, 42)),
     "deletion.json": (
         wire.parse_message,
-        Change(EPOCH, 43, AT, MARKED_AT, (Entity(EntityKey("user", "17"), 43, None),), previous_at=AT),
+        Change(
+            Position(EPOCH, 43, AT), MARKED_AT, (Entity(EntityKey("user", "17"), 43, None),), previous_at=AT
+        ),
     ),
     "digest.json": (read_digest, Digest(EPOCH, 42, (Bucket("", 42), Bucket("", 42)))),
-    "head.json": (
-        wire.parse_head,
-        Head(EPOCH, 42, wire.parse_instant("2026-11-22T09:00:01.000000Z")),
-    ),
-    "heartbeat.json": (wire.parse_message, Heartbeat(EPOCH, 42, HEARD_AT, AT)),
+    "head.json": (wire.parse_head, Head(EPOCH, 42, HEARD_AT)),
+    "heartbeat.json": (wire.parse_message, Heartbeat(Position(EPOCH, 42, AT), HEARD_AT)),
     "snapshot.ndjson": (
         read_snapshot,
         [SnapshotHead(Position(EPOCH, 42, AT), 2), user, group, SnapshotEnd(2)],

@@ -54,7 +54,7 @@ def group(revision: int, key: EntityKey = STAFF) -> Entity:
 def change(revision: int, *entities: Entity, epoch: str = OURS) -> Change:
     at = position(revision).at
     assert at is not None
-    return Change(epoch, revision, at, None, entities or (group(revision),))
+    return Change(Position(epoch, revision, at), None, entities or (group(revision),))
 
 
 alice = Entity(ALICE, 3, UserState(True, False, frozenset({"a.b"}), frozenset({"1"}), 2))

@@ -16,7 +16,7 @@ from lab.stack.servers import Redis
 
 STAFF = Entity(EntityKey("group", "1"), 4, GroupState(frozenset({"a.b"})))
 TEN = Position("3f2a9c1b-0000-4000-8000-000000000001", 10, "2026-11-22T09:00:00.000010Z")
-ELEVEN = Change(TEN.epoch, 11, "2026-11-22T09:00:00.000011Z", None, (STAFF,))
+ELEVEN = Change(Position(TEN.epoch, 11, "2026-11-22T09:00:00.000011Z"), None, (STAFF,))
 
 
 @pytest.fixture

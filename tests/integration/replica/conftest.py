@@ -22,6 +22,7 @@ from redis.asyncio import Redis as Client
 from authz_sidecar.authz.cached import CachedAuthorizer
 from authz_sidecar.config.settings import ReplicaSettings
 from authz_sidecar.core.digest import Digests
+from authz_sidecar.core.documents import encode_state
 from authz_sidecar.core.entities import (
     Entity,
     EntityKey,
@@ -31,9 +32,9 @@ from authz_sidecar.core.entities import (
     RevisionToken,
     UserState,
 )
-from authz_sidecar.core.ports import Pending, Phase, SilentObserver
+from authz_sidecar.core.phases import Phase
+from authz_sidecar.core.ports import Pending, SilentObserver
 from authz_sidecar.core.verdicts import Code, Identity, Question, Requirement, Verdict
-from authz_sidecar.core.wire import encode_state
 from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.replica import Replica
@@ -286,7 +287,7 @@ class Sidecar:
 
     @property
     def at_head(self) -> bool:
-        position = self.replica.position
+        position = self.replica.near.position
         return position is not None and (position.epoch, position.revision) == (
             self.service.epoch,
             self.service.head,
@@ -345,7 +346,7 @@ async def start(
             await replica.start()
             stack.push_async_callback(store.close)
             stack.push_async_callback(replica.stop)
-            authorizer = CachedAuthorizer(replica, user_service, settings.max_staleness)
+            authorizer = CachedAuthorizer(replica, settings.max_staleness)
             sidecar = Sidecar(replica, authorizer, observer, service, clock)
             if live:
                 await sidecar.until(lambda: sidecar.phase is Phase.LIVE and sidecar.store_at_head)

@@ -41,7 +41,7 @@ class TestBroker:
         sidecar = await start(MemoryStore(), amqp_url=rabbitmq.url, feed_interval=1_000.0)
         await sidecar.until(lambda: sidecar.replica.status(0.0).dependencies.get("broker"))
         # Its arrival asks for a pull, which must not bring what a test means the broker to bring.
-        assert await sidecar.replica.confirmed(sidecar.replica.now(), 10.0)
+        assert await sidecar.replica.waiting.confirmed(sidecar.replica.now(), 10.0)
         return sidecar
 
     async def test_changes_are_applied_as_they_come(
@@ -84,8 +84,8 @@ class TestBroker:
     ) -> None:
         forged = {**service.user("alice"), "epoch": "99999999-0000-4000-8000-000000000000"}
         service.restore(service.head - 1)
-        position = sidecar.replica.position
+        position = sidecar.replica.near.position
         await publish(forged, forged)
         await sidecar.until(lambda: sidecar.observer.seen["foreign_epoch"] == 2 and service.calls["head"])
         assert (await sidecar.decide("alice", CHANGE)).code is Code.GRANTED
-        assert sidecar.replica.position == position
+        assert sidecar.replica.near.position == position

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from authz_sidecar.core.entities import EntityKey
-from authz_sidecar.core.ports import Phase
+from authz_sidecar.core.phases import Phase
 from authz_sidecar.core.verdicts import Code
 from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.store import Store

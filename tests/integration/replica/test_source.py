@@ -86,7 +86,7 @@ def golden(name: str) -> bytes:
 async def pull(user_service: UserServiceClient) -> list[int]:
     async with user_service.changes(HERE) as stream:
         assert (stream.head, stream.sent_at) == (42, 7.0)
-        return [change.revision async for change in stream.changes]
+        return [change.position.revision async for change in stream.changes]
 
 
 async def snapshot(user_service: UserServiceClient) -> list[Entity]:

@@ -36,9 +36,6 @@ class Copy:
     position: Position | None = POSITION
     age: float | None = 1.0
 
-    def staleness(self, now: float) -> float | None:
-        return self.age
-
     def entity(self, key: EntityKey) -> Entity | None:
         return self.entities.get(key)
 
@@ -96,7 +93,7 @@ def test_case(case: dict[str, Any]) -> None:
     view = Copy(entities(held["users"], case.get("held_groups", held["groups"])))
     view.age = case.get("staleness", 1.0)
     view.position = case.get("position", POSITION)
-    answer = decide(question({"generation": held_generation(case), **case}), view, MAX_STALENESS, now=0.0)
+    answer = decide(question({"generation": held_generation(case), **case}), view, view.age, MAX_STALENESS)
     assert shown(answer) == case["answer"]
     if isinstance(answer, Verdict):
         assert answer.position == view.position
@@ -130,7 +127,7 @@ def test_the_table_reaches_every_answer() -> None:
 
 
 def test_a_denial_names_what_is_needed_and_nothing_of_the_user() -> None:
-    verdict = decide(question({"sub": "u"}), Copy(entities({"u": {}}, {})), MAX_STALENESS, now=0.0)
+    verdict = decide(question({"sub": "u"}), Copy(entities({"u": {}}, {})), 1.0, MAX_STALENESS)
     assert isinstance(verdict, Verdict)
     assert verdict.detail == "this needs students.change_student"
 
@@ -163,7 +160,7 @@ def test_fetching_what_is_missing_ends_in_the_plain_answer(
     asked = Question(Identity("u", "key", 2e9, None, 0, None), requirement, None)
     view = Copy({})
     for _ in range(3):
-        answer = decide(asked, view, MAX_STALENESS, now=0.0)
+        answer = decide(asked, view, view.age, MAX_STALENESS)
         if isinstance(answer, Verdict):
             break
         assert isinstance(answer, Missing)

@@ -7,26 +7,18 @@ from datetime import UTC, datetime
 import pytest
 
 from authz_sidecar.core.entities import Change, Entity, EntityKey, GroupState, Heartbeat, Position
-from authz_sidecar.core.ports import Phase
+from authz_sidecar.core.phases import TRANSITIONS, Event, Phase
+from authz_sidecar.core.proofs import HEARTBEAT_SILENCE
 from authz_sidecar.core.replica import (
     ASK_SPACING,
     CONFIRM_INTERVAL,
     DEMAND_SPACING,
     GAP_GRACE,
-    HEARTBEAT_SILENCE,
     LAST_RETRY,
     MAX_HELD,
-    TRANSITIONS,
-    Apply,
-    AskHead,
-    Event,
-    Hold,
-    Ignore,
-    Pull,
     ReplicaMachine,
-    Resync,
-    Wait,
 )
+from authz_sidecar.core.steps import Apply, AskHead, Hold, Ignore, Pull, Resync, Wait
 from authz_sidecar.core.wire import Head
 
 OURS = "3f2a9c1b-0000-4000-8000-000000000001"
@@ -43,11 +35,11 @@ def service_time(now: float) -> str:
 
 def change(revision: int, epoch: str = OURS, at: str | None = None, after: str | None = None) -> Change:
     entity = Entity(EntityKey("group", "1"), revision, GroupState(frozenset({f"p.{revision}"})))
-    return Change(epoch, revision, at or service_time(revision), None, (entity,), previous_at=after)
+    return Change(Position(epoch, revision, at or service_time(revision)), None, (entity,), previous_at=after)
 
 
 def beat(revision: int, made_at: float, epoch: str = OURS, revision_at: str | None = None) -> Heartbeat:
-    return Heartbeat(epoch, revision, service_time(made_at), revision_at)
+    return Heartbeat(Position(epoch, revision, revision_at), made_at + SERVICE_AHEAD)
 
 
 def live(revision: int = 10, now: float = 100.0) -> ReplicaMachine:
@@ -125,19 +117,19 @@ class TestStart:
         machine = ReplicaMachine(FEED_INTERVAL, MAX_STALENESS)
         machine.begin()
         assert machine.restart(change(10).position, 12, 5.0, 6.0) == []
-        assert machine.staleness(6.0) is None
+        assert machine.proofs.staleness(6.0) is None
         assert machine.phase is Phase.SYNCING
         assert machine.step(6.0) == Pull(change(10).position, "gap")
         machine.receive(change(11), 6.0)
         machine.receive(change(12), 6.0)
-        assert machine.staleness(6.0) == 1.0
+        assert machine.proofs.staleness(6.0) == 1.0
         assert machine.phase is Phase.LIVE
 
     def test_a_snapshot_is_as_fresh_as_its_request(self) -> None:
         machine = ReplicaMachine(FEED_INTERVAL, MAX_STALENESS)
         machine.begin()
         machine.restart(change(10).position, 10, 5.0, 25.0)
-        assert machine.staleness(25.0) == 20.0
+        assert machine.proofs.staleness(25.0) == 20.0
         assert machine.was_live
 
 
@@ -218,27 +210,27 @@ class TestGaps:
         """A restored database has come up to our number again, on another branch."""
         machine = live(10, now=100.0)
         machine.heartbeat(beat(10, 105.0, revision_at=service_time(77)), 105.0)
-        assert machine.staleness(105.0) == 5.0
-        assert not machine.hears_broker(105.0)
+        assert machine.proofs.staleness(105.0) == 5.0
+        assert not machine.proofs.hears_broker(105.0)
         assert machine.step(105.0) == Pull(change(10).position, "demand")
         machine.heartbeat(beat(10, 106.0, revision_at=service_time(10)), 106.0)
-        assert machine.staleness(106.0) == pytest.approx(0.0)
+        assert machine.proofs.staleness(106.0) == pytest.approx(0.0)
 
     def test_nor_does_one_whose_revision_arrives_later_and_was_made_at_another_time(self) -> None:
         machine = live(10, now=100.0)
         machine.heartbeat(beat(12, 105.0, revision_at=service_time(77)), 105.0)
         machine.receive(change(11), 105.0)
         machine.receive(change(12), 105.0)
-        assert machine.staleness(105.0) == 5.0
+        assert machine.proofs.staleness(105.0) == 5.0
         assert machine.step(106.0) == Pull(change(12).position, "demand")
 
     def test_a_heartbeat_ahead_of_its_revision_proves_once_that_is_applied(self) -> None:
         machine = live(10, now=100.0)
         machine.heartbeat(beat(12, 105.0, revision_at=service_time(12)), 105.0)
         machine.receive(change(11), 105.0)
-        assert machine.staleness(105.0) == 5.0
+        assert machine.proofs.staleness(105.0) == 5.0
         machine.receive(change(12), 105.0)
-        assert machine.staleness(105.0) == pytest.approx(0.0)
+        assert machine.proofs.staleness(105.0) == pytest.approx(0.0)
 
     def test_an_older_heartbeat_makes_us_ask(self) -> None:
         machine = live(10)
@@ -288,7 +280,7 @@ class TestOtherHistories:
         machine.heartbeat(beat(11, 101.0), 101.0)
         machine.restart(Position(OTHER, 10, None), 99, 102.0, 102.0)
         machine.receive(change(11, OTHER), 102.0)
-        assert machine.staleness(102.0) is None
+        assert machine.proofs.staleness(102.0) is None
 
 
 class TestProofs:
@@ -296,41 +288,41 @@ class TestProofs:
         machine = live(10)
         machine.pulling(110.0)
         machine.pulled(10, 0.0, 110.0, 114.0)
-        assert machine.staleness(115.0) == 5.0
+        assert machine.proofs.staleness(115.0) == 5.0
 
     def test_a_pull_proves_nothing_until_its_head_is_applied(self) -> None:
         machine = live(10, now=100.0)
         pull(machine, 110.0, 12, change(11))
-        assert machine.staleness(110.0) == 10.0
+        assert machine.proofs.staleness(110.0) == 10.0
         machine.receive(change(12), 111.0)
-        assert machine.staleness(111.0) == 1.0
+        assert machine.proofs.staleness(111.0) == 1.0
 
     def test_a_heartbeat_proves_when_it_was_made_not_when_it_came(self) -> None:
         machine = live(10, now=100.0)
         machine.heartbeat(beat(10, 105.0), 160.0)
-        assert machine.staleness(160.0) == pytest.approx(55.0)
-        assert not machine.hears_broker(160.0)
+        assert machine.proofs.staleness(160.0) == pytest.approx(55.0)
+        assert not machine.proofs.hears_broker(160.0)
 
     def test_a_heartbeat_older_than_what_is_known_proves_nothing(self) -> None:
         machine = live(10, now=100.0)
         machine.receive(change(12), 101.0)
         machine.heartbeat(beat(10, 105.0), 105.0)
-        assert machine.staleness(105.0) == 5.0
+        assert machine.proofs.staleness(105.0) == 5.0
 
     def test_a_heartbeat_from_the_future_shows_a_clock_was_set(self) -> None:
         machine = live(10, now=100.0)
         machine.heartbeat(beat(10, 3_700.0), 101.0)
-        assert machine.staleness(101.0) == 1.0
+        assert machine.proofs.staleness(101.0) == 1.0
         assert machine.step(101.0) == Pull(change(10).position, "demand")
         machine.heartbeat(beat(10, 101.0), 101.0)  # no offset is known any more
-        assert machine.staleness(102.0) == 2.0
+        assert machine.proofs.staleness(102.0) == 2.0
 
     def test_a_slow_answer_never_makes_heartbeats_look_newer(self) -> None:
         machine = live(10, now=100.0)
         machine.pulling(110.0)
         machine.pulled(10, 112.0 + SERVICE_AHEAD, 110.0, 114.0)  # the service's `now` was read at 112
         machine.heartbeat(beat(10, 115.0), 115.0)
-        assert machine.staleness(115.0) == pytest.approx(2.0)
+        assert machine.proofs.staleness(115.0) == pytest.approx(2.0)
 
     def test_without_proofs_it_goes_stale_and_a_proof_brings_it_back(self) -> None:
         machine = live(10, now=100.0)

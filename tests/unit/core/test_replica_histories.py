@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from hypothesis import settings
@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from authz_sidecar.core.entities import Change, Entity, EntityKey, GroupState, Heartbeat, Position
-from authz_sidecar.core.ports import Phase
-from authz_sidecar.core.replica import Apply, AskHead, Effect, Pull, ReplicaMachine, Resync, Wait
+from authz_sidecar.core.phases import Phase
+from authz_sidecar.core.replica import ReplicaMachine
+from authz_sidecar.core.steps import Apply, AskHead, Effect, Pull, Resync, Wait
 from authz_sidecar.core.wire import Head
 
 KEYS = [EntityKey("group", str(number)) for number in range(4)]
@@ -47,7 +48,7 @@ class Service:
         self.epochs += 1
         self.epoch = f"{self.epochs:08x}-0000-4000-8000-000000000000"
         kept = self.log[:keep] if self.epochs > 1 else []
-        self.log = [Change(self.epoch, old.revision, old.at, None, old.entities) for old in kept]
+        self.log = [Change(replace(old.position, epoch=self.epoch), None, old.entities) for old in kept]
         self.committed_at = [self.now] * keep
         self.oldest = 1
 
@@ -55,20 +56,23 @@ class Service:
     def head(self) -> int:
         return len(self.log)
 
-    def wall(self) -> str:
-        moment = datetime.fromtimestamp(self.now + self.clock_offset + 1e6, UTC)
+    def wall(self) -> float:
+        return self.now + self.clock_offset + 1e6
+
+    def made_at(self) -> str:
+        moment = datetime.fromtimestamp(self.wall(), UTC)
         return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
     def commit(self, keys: frozenset[EntityKey]) -> None:
         revision = self.head + 1
         state = GroupState(frozenset({f"p.{self.epochs}.{revision}"}))
         entities = tuple(Entity(key, revision, state) for key in sorted(keys))
-        self.log.append(Change(self.epoch, revision, self.wall(), None, entities))
+        self.log.append(Change(Position(self.epoch, revision, self.made_at()), None, entities))
         self.committed_at.append(self.now)
         self.published.append(self.log[-1])
 
     def beat(self) -> Heartbeat:
-        return Heartbeat(self.epoch, self.head, self.wall(), self.position(self.head).at)
+        return Heartbeat(self.position(self.head), self.wall())
 
     def position(self, revision: int) -> Position:
         return self.log[revision - 1].position if revision else Position(self.epoch, 0, None)
@@ -195,7 +199,7 @@ class Histories(RuleBasedStateMachine):
             self.machine.history_gone(service.now)
             return
         head = service.head
-        wall = service.now + service.clock_offset + 1e6
+        wall = service.wall()
         answer = service.log[after.revision : after.revision + PAGE]
         self.answer_travels(trip)
         for change in answer[: trip.cut_after]:
@@ -248,7 +252,7 @@ class Histories(RuleBasedStateMachine):
     def staleness_never_flatters(self) -> None:
         """Nothing was committed after `applied` and longer ago than the staleness that is claimed."""
         applied, service = self.machine.applied, self.service
-        staleness = self.machine.staleness(service.now)
+        staleness = self.machine.proofs.staleness(service.now)
         if applied is None or staleness is None or applied.epoch != service.epoch:
             return
         if applied.revision < service.head:
@@ -269,7 +273,7 @@ class Histories(RuleBasedStateMachine):
     def settled(self) -> bool:
         service = self.service
         head = service.position(service.head)
-        staleness = self.machine.staleness(service.now)
+        staleness = self.machine.proofs.staleness(service.now)
         return self.machine.applied == head and staleness is not None and staleness < 1.0
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from authz_sidecar.core.entities import Position
-from authz_sidecar.core.ports import Phase, ReplicaStatus
+from authz_sidecar.core.phases import Phase
+from authz_sidecar.core.ports import ReplicaStatus
 from authz_sidecar.observe.freshness import FreshnessCollector
 from authz_sidecar.observe.hooks import ReplicaHooks
 from authz_sidecar.observe.metrics import Metrics

@@ -28,7 +28,9 @@ def group(name: str, revision: int) -> Entity:
 
 
 def change(revision: int, *names: str) -> Change:
-    return Change(EPOCH, revision, at(revision), None, tuple(group(name, revision) for name in names))
+    return Change(
+        Position(EPOCH, revision, at(revision)), None, tuple(group(name, revision) for name in names)
+    )
 
 
 @pytest.fixture

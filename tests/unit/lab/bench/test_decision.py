@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -25,7 +25,7 @@ from authz_sidecar.authz.cached import CachedAuthorizer
 from authz_sidecar.config import policy_file, settings
 from authz_sidecar.core import fields
 from authz_sidecar.core.entities import Entity, EntityKey, Position, UserState
-from authz_sidecar.core.replica import ReplicaMachine
+from authz_sidecar.core.proofs import Proofs
 from authz_sidecar.core.verdicts import Code, Decision, Question, RequestHead, Verdict
 from authz_sidecar.pipeline import Pipeline
 from authz_sidecar.replica.near_cache import NearCache
@@ -39,25 +39,17 @@ ISSUER, AUDIENCE = "http://issuer", "student-service"
 
 
 class Replica:
-    """The real state machine and near cache, standing at a revision, without the I/O around them."""
+    """The real proofs and near cache, standing at a revision, without the I/O around them."""
 
-    def __init__(self, now: float) -> None:
+    waiting = None
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now = now
         self.near = NearCache(100_000)
-        self._machine = ReplicaMachine(0.5, 3600)
-        self._machine.begin()
-        self._machine.restart(POSITION, POSITION.revision, now, now)
         self.near.restart(POSITION)
+        self.proofs = Proofs()
+        self.proofs.prove(POSITION.revision, now(), POSITION)
         assert self.near.admit([_user(number) for number in range(SUBJECTS)], POSITION)
-
-    @property
-    def position(self) -> Position | None:
-        return self._machine.applied
-
-    def staleness(self, now: float) -> float | None:
-        return self._machine.staleness(now)
-
-    def entity(self, key: EntityKey) -> Entity | None:
-        return self.near.entity(key)
 
 
 @dataclass
@@ -85,7 +77,7 @@ def warm() -> Warm:
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     key = Key("bench", frozenset({"RS256"}), (), private.public_key())
     clock = SystemClock()
-    authorizer = CachedAuthorizer(Replica(clock.monotonic()), None, 3600)  # type: ignore[arg-type]
+    authorizer = CachedAuthorizer(Replica(clock.monotonic), 3600)  # type: ignore[arg-type]
     authenticator = TokenAuthenticator(_settings().jwt, Keys(KeySet(MappingProxyType({"bench": key}))))
     pipeline = Pipeline(policy_file.load(POLICY), authenticator, authorizer, clock)
     heads = [_head(_token(private, number)) for number in range(SUBJECTS)]

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from authz_sidecar.authz.single_flight import SingleFlight
 from authz_sidecar.core.errors import Unavailable
+from authz_sidecar.replica.waiting import SingleFlight
 
 
 class Work:
