@@ -22,6 +22,7 @@ from tempfile import TemporaryDirectory
 from lab import ROOT
 
 MACHINE = "authz_sidecar/core/replica.py"
+PROOFS = "authz_sidecar/core/proofs.py"
 MACHINE_TESTS = ("tests/unit/core/test_replica.py", "tests/unit/core/test_replica_histories.py")
 NEAR_CACHE = "authz_sidecar/replica/near_cache.py"
 NEAR_CACHE_TESTS = ("tests/unit/replica/test_near_cache.py",)
@@ -44,27 +45,27 @@ MUTANTS = (
     Mutant(
         "gap-rule-dropped",
         MACHINE,
-        "if change.revision > applied.revision + 1:",
-        "if change.revision < 0:",
+        "if position.revision > applied.revision + 1:",
+        "if position.revision < 0:",
         MACHINE_TESTS,
     ),
     Mutant(
         "older-revision-applied",
         MACHINE,
-        "if change.revision <= applied.revision:",
-        "if change.revision == applied.revision:",
+        "if position.revision <= applied.revision:",
+        "if position.revision == applied.revision:",
         MACHINE_TESTS,
     ),
     Mutant(
         "epoch-ignored",
         MACHINE,
-        "if change.epoch != applied.epoch:",
-        "if not change.epoch:",
+        "if position.epoch != applied.epoch:",
+        "if not position.epoch:",
         MACHINE_TESTS,
     ),
     Mutant(
         "arrival-taken-for-freshness",
-        MACHINE,
+        PROOFS,
         "made_at = min(made_at, now)",
         "made_at = now",
         MACHINE_TESTS,
@@ -86,13 +87,13 @@ MUTANTS = (
     Mutant(
         "inadmissible-fill",
         NEAR_CACHE,
-        "if self.wants(found) > history.end.revision:",
-        "if self.wants(found) < 0:",
+        "if entity.revision > here.revision:",
+        "if entity.revision < 0:",
         NEAR_CACHE_TESTS,
     ),
     Mutant(
         "missing-is-empty",
-        "authz_sidecar/authz/cached.py",
+        "authz_sidecar/replica/waiting.py",
         "found = [entity for entity in reading.entities if entity is not None]",
         "found = [each or Entity(key, 0, None) for key, each in zip(keys, reading.entities, strict=True)]",
         ("tests/integration/replica/test_authorizer.py",),

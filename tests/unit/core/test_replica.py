@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from authz_sidecar.core.entities import Change, Entity, EntityKey, GroupState, Heartbeat, Position
-from authz_sidecar.core.phases import TRANSITIONS, Event, Phase
+from authz_sidecar.core.phases import Phase
 from authz_sidecar.core.proofs import HEARTBEAT_SILENCE
 from authz_sidecar.core.replica import (
     ASK_SPACING,
@@ -379,23 +379,3 @@ class TestWhenToPull:
         pull(machine, 300.0, 10)
         machine.demand()
         assert isinstance(machine.step(301.0), Pull)
-
-
-class TestPhases:
-    @pytest.mark.parametrize(
-        ("before", "event", "after"), [(*pair, after) for pair, after in TRANSITIONS.items()]
-    )
-    def test_every_transition_changes_the_phase(self, before: Phase, event: Event, after: Phase) -> None:
-        assert before is not after
-
-    def test_every_phase_can_be_reached_and_none_leads_back_to_cold(self) -> None:
-        reachable, frontier = {Phase.COLD}, {Phase.COLD}
-        while frontier:
-            frontier = {after for (before, _), after in TRANSITIONS.items() if before in frontier} - reachable
-            reachable |= frontier
-        assert reachable == set(Phase)
-        assert Phase.COLD not in TRANSITIONS.values()
-
-    def test_every_phase_after_the_start_leads_to_live(self) -> None:
-        for phase in set(Phase) - {Phase.COLD, Phase.LIVE}:
-            assert TRANSITIONS[phase, Event.CAUGHT_UP] is Phase.LIVE

@@ -1,0 +1,120 @@
+"""Proofs of freshness: what proves which instant, and what proves nothing."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authz_sidecar.core.entities import Heartbeat, Position
+from authz_sidecar.core.proofs import CLOCK_TOLERANCE, HEARTBEAT_SILENCE, MAX_PENDING, Proofs
+
+EPOCH = "3f2a9c1b-0000-4000-8000-000000000001"
+SERVICE_AHEAD = 1_000.0
+"""The service's clock minus ours."""
+
+
+def at(revision: int) -> Position:
+    return Position(EPOCH, revision, f"at {revision}")
+
+
+def beat(revision: int, made_at: float, revision_at: str | None = None) -> Heartbeat:
+    return Heartbeat(Position(EPOCH, revision, revision_at), made_at + SERVICE_AHEAD)
+
+
+def pulled(head: int = 10, sent_at: float = 100.0) -> Proofs:
+    """Those of a replica that stands at revision 10 and has pulled once."""
+    proofs = Proofs()
+    proofs.pulled(head, sent_at + SERVICE_AHEAD, sent_at, at(10))
+    return proofs
+
+
+def test_without_a_proof_nothing_is_known() -> None:
+    assert Proofs().staleness(1.0) is None
+    assert not Proofs().hears_broker(1.0)
+
+
+def test_a_proof_holds_once_its_revision_is_applied() -> None:
+    proofs = pulled(head=12)
+    assert proofs.staleness(105.0) is None
+    assert proofs.moved(at(11))
+    assert proofs.staleness(105.0) is None
+    assert proofs.moved(at(12))
+    assert proofs.staleness(105.0) == 5.0
+
+
+@pytest.mark.parametrize(
+    ("made_at", "arrives", "staleness", "credible"),
+    [
+        (105.0, 105.0, 0.0, True),
+        (105.0, 160.0, 55.0, True),
+        (105.0 + CLOCK_TOLERANCE, 105.0, 0.0, True),
+        (106.0, 105.0, 5.0, False),
+        (50.0, 105.0, 5.0, True),
+    ],
+    ids=["at once", "held up", "a little ahead", "from the future", "older than the pull"],
+)
+def test_a_heartbeat_proves_when_it_was_made(
+    made_at: float, arrives: float, staleness: float, credible: bool
+) -> None:
+    proofs = pulled()
+    assert proofs.heard(beat(10, made_at), arrives, at(10)) is credible
+    assert proofs.staleness(arrives) == pytest.approx(staleness)
+
+
+def test_a_clock_that_was_set_must_be_measured_again() -> None:
+    proofs = pulled()
+    assert not proofs.heard(beat(10, 3_700.0), 101.0, at(10))
+    assert proofs.heard(beat(10, 102.0), 102.0, at(10))
+    assert proofs.staleness(102.0) == 2.0
+    proofs.pulled(10, 103.0 + SERVICE_AHEAD, 103.0, at(10))
+    proofs.heard(beat(10, 104.0), 104.0, at(10))
+    assert proofs.staleness(104.0) == pytest.approx(0.0)
+
+
+def test_the_broker_is_heard_as_long_as_heartbeats_are_young() -> None:
+    proofs = pulled()
+    proofs.heard(beat(10, 101.0), 101.0, at(10))
+    assert proofs.hears_broker(101.0 + HEARTBEAT_SILENCE)
+    assert not proofs.hears_broker(101.1 + HEARTBEAT_SILENCE)
+
+
+@pytest.mark.parametrize(
+    ("revision_at", "holds"), [(None, True), ("at 11", True), ("at another time", False)]
+)
+def test_a_proof_of_another_branch_proves_nothing(revision_at: str | None, holds: bool) -> None:
+    proofs = pulled()
+    proofs.heard(beat(11, 105.0, revision_at), 105.0, at(10))
+    assert proofs.moved(at(11)) is holds
+    assert proofs.staleness(105.0) == pytest.approx(0.0 if holds else 5.0)
+
+
+def test_another_history_begins_without_proofs() -> None:
+    proofs = pulled(head=11)
+    proofs.heard(beat(11, 101.0), 101.0, at(10))
+    proofs.restart()
+    assert proofs.moved(at(11))
+    assert proofs.staleness(101.0) is None
+    assert not proofs.hears_broker(101.0)
+    proofs.heard(beat(11, 102.0), 102.0, at(11))
+    assert proofs.staleness(102.0) is None
+
+
+@given(st.lists(st.tuples(st.integers(1, 20), st.floats(0.0, 100.0)), max_size=30))
+def test_staleness_is_of_the_newest_that_holds(proven: list[tuple[int, float]]) -> None:
+    """Whatever the order in which proofs come; a later one that is still pending is never counted."""
+    proofs = Proofs()
+    for revision, instant in proven:
+        proofs.prove(revision, instant, at(10))
+    held = [instant for revision, instant in proven if revision <= 10]
+    assert proofs.proven_at == max(held, default=None)
+    proofs.moved(at(20))
+    assert proofs.proven_at == max((instant for _, instant in proven), default=None)
+
+
+def test_what_is_pending_is_bounded() -> None:
+    proofs = Proofs()
+    for revision in range(11, 11 + 2 * MAX_PENDING):
+        proofs.prove(revision, 1.0, at(10))
+    proofs.moved(at(10 + MAX_PENDING))
+    assert proofs.proven_at is None
