@@ -56,7 +56,6 @@ def system(redis_server: Redis) -> Iterator[Stack]:
         yield stack
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def people(system: Stack) -> People:
-    """Signed in anew for each module: a session lasts longer than a token."""
     return People(system.user_service.url, system.user_service.password)

@@ -33,15 +33,15 @@ class Answer:
 @dataclass(frozen=True)
 class Client:
     address: str
-    token: str
-    """Sent with every change."""
+    people: People
+    """Every change is the administrator's."""
 
     def open(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> HTTPResponse:
         sent = {"Connection": "close", **(headers or {})}
         if method not in ("GET", "HEAD", "OPTIONS"):
-            sent["Authorization"] = f"Bearer {self.token}"
+            sent["Authorization"] = f"Bearer {self.people.pass_of('admin')}"
         connection = HTTPConnection(self.address, timeout=30)
         connection.request(method, path, body, sent)
         return connection.getresponse()
@@ -78,9 +78,9 @@ def sidecar(system: Stack, service: StudentService, permissive_policy: Path) -> 
 def client(
     request: pytest.FixtureRequest, service: StudentService, sidecar: Sidecar, people: People
 ) -> Client:
-    """The token may do everything; the service by itself takes no notice of it."""
+    """The administrator may do everything; the service by itself takes no notice of who it is."""
     front = service if request.param == "alone" else sidecar
-    return Client(front.address, people.token("admin"))
+    return Client(front.address, people)
 
 
 def a_student(**fields: str) -> dict[str, str]:

@@ -102,7 +102,7 @@ def issuer(system: Stack) -> Issuer:
     return Issuer(system.user_service)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def tokens(issuer: Issuer) -> Mapping[str, str]:
     """Admin may do everything, bob add and change, carol view, alice nothing."""
     return {name: issuer.token(name) for name in ("admin", "alice", "bob", "carol")}
