@@ -143,7 +143,6 @@ async def test_limits_the_proxy_protocol_and_what_is_told_of_failures(start: Cal
         TRUSTED_PROXIES="127.0.0.1",
         MAX_BODY_BYTES=3,
         MAX_TARGET_BYTES=256,
-        HEAD_TIMEOUT=0.1,
     )
     named = b"PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\n"
     post = b"POST /open/ HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b"
@@ -153,18 +152,25 @@ async def test_limits_the_proxy_protocol_and_what_is_told_of_failures(start: Cal
     assert await ask(program.port, GET) == b""
     assert b"HTTP/1.1 413 " in await ask(program.port, named + post % (4, b"four"))
     assert b"HTTP/1.1 414 " in await ask(program.port, named + GET.replace(b"/", b"/" + b"a" * 256, 1))
-    assert b"HTTP/1.1 408 " in await ask(program.port, named + b"GET")
     assert upstream.received == received
     await upstream.stop()
     wanted = [(0, "proxy_header_malformed"), (413, "body_too_large"), (414, "target_too_long")]
-    wanted.append((408, "request_timeout"))
     wait_for(lambda: len(program.failures()) == len(wanted), 10, "the log")
     assert [(each["status"], each["code"]) for each in program.failures()] == wanted
     metrics = program.admin("/metrics").splitlines()
     for status, code in wanted:
         assert f'authz_failures_total{{code="{code}"}} 1.0' in metrics, status
     assert 'authz_responses_total{class="2xx"} 1.0' in metrics
-    assert 'authz_responses_total{class="4xx"} 3.0' in metrics
+    assert 'authz_responses_total{class="4xx"} 2.0' in metrics
+
+
+async def test_a_head_that_does_not_end_in_time(start: Callable[..., Program]) -> None:
+    """By a program of its own: who is slow on a busy machine would trip so short a limit elsewhere."""
+    program = start("http://127.0.0.1:1", HEAD_TIMEOUT=0.1)
+    assert b"HTTP/1.1 408 " in await ask(program.port, b"GET")
+    wait_for(program.failures, 10, "the log")
+    assert program.failures() == [{"status": 408, "code": "request_timeout"}]
+    assert 'authz_failures_total{code="request_timeout"} 1.0' in program.admin("/metrics").splitlines()
 
 
 @asynccontextmanager

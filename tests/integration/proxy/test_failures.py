@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from authz_sidecar.config.limits import ProxyLimits
@@ -9,9 +11,8 @@ from authz_sidecar.core.verdicts import Failure
 from lab.wire import Client, Rig, running
 from lab.wire.peers import wait_for
 
-LIMITS = ProxyLimits(
-    head_bytes=8192, head_fields=5, target_bytes=100, body_bytes=10, head_seconds=0.1, response_seconds=0.1
-)
+LIMITS = ProxyLimits(head_bytes=8192, head_fields=5, target_bytes=100, body_bytes=10)
+HOUR = 3600.0
 GET = b"GET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\n"
 END = b"Connection: close\r\n\r\n"
 
@@ -36,6 +37,9 @@ async def test_what_is_no_request_is_counted_and_never_decided(
     async with running(LIMITS) as rig:
         client = await rig.client()
         await client.send(request_)
+        if status == 408:
+            await wait_for(lambda: rig.server.connections)
+            rig.clock.ahead = HOUR
         answer = await client.rest()
         assert answer.startswith(b"HTTP/1.1 %d " % status)
         (failure,) = rig.observer.failures
@@ -50,7 +54,11 @@ async def test_a_service_that_gives_no_answer_is_counted_besides_the_decision(st
     async with running(LIMITS) as rig:
         if status == 502:
             await rig.upstream.stop()
-        assert (await rig.ask(GET + END)).startswith(b"HTTP/1.1 %d " % status)
+        asking = asyncio.create_task(rig.ask(GET + END))
+        if status == 504:
+            await (await rig.upstream.accept()).contains(b"\r\n\r\n")
+            rig.clock.ahead = HOUR
+        assert (await asking).startswith(b"HTTP/1.1 %d " % status)
         assert rig.observer.failures == [Failure("mine", status, code, "127.0.0.1")]
         assert (rig.observer.answers, len(rig.observer.decisions)) == ([status], 1)
 
