@@ -1,6 +1,6 @@
 """Who is silent for too long when it is their turn is answered, then cut off.
 
-The clock is set ahead once everything is as the test wants it: no limit is so short that a busy machine trips it.
+The clock is set ahead once everything is as the test wants it: short limits would trip on a busy machine.
 """
 
 from __future__ import annotations
