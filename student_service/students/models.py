@@ -1,5 +1,7 @@
 """Student records."""
 
+from __future__ import annotations
+
 from datetime import date
 from typing import Any
 
@@ -39,7 +41,7 @@ class Student(models.Model):
     def __str__(self) -> str:
         return f"{self.roll_number} {self.name}"
 
-    def replace_photo(self, photo: UploadedFile | None) -> None:
+    def replace_photo(self, photo: UploadedFile[Any] | None) -> None:
         """Store `photo` (or none) and then delete the file it replaces."""
         storage, replaced = self.photo.storage, self.photo.name
         self.photo = photo or ""

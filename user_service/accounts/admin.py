@@ -1,21 +1,26 @@
 """Users, groups and permissions in Django admin."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, Permission
-from django.db.models import Field, QuerySet
+from django.db.models import ManyToManyField, QuerySet
 from django.http import HttpRequest
 
 from accounts import services
 from accounts.models import User
 from accounts.selectors import permissions_labelled
 
+if TYPE_CHECKING:
+    from accounts.selectors import LabelledPermission
 
-class AdministratorsOnly:
+
+class AdministratorsOnly(admin.ModelAdmin):
     """Staff may use the admin, but whoever can edit users or grants could promote themselves."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -35,14 +40,16 @@ class AdministratorsOnly:
 
 
 class LabelledPermissions(forms.ModelMultipleChoiceField):
-    def label_from_instance(self, obj: Permission) -> str:
+    def label_from_instance(self, obj: LabelledPermission) -> str:
         return f"{obj.label} — {obj.name}"
 
 
-class ReadablePermissions:
+class ReadablePermissions(admin.ModelAdmin):
     """Permissions are chosen by the label that policies use."""
 
-    def formfield_for_manytomany(self, db_field: Field, request: HttpRequest, **kwargs: Any) -> Any:
+    def formfield_for_manytomany(
+        self, db_field: ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> Any:
         if db_field.related_model is Permission:
             kwargs |= {"queryset": permissions_labelled(), "form_class": LabelledPermissions}
         return super().formfield_for_manytomany(db_field, request, **kwargs)
@@ -67,24 +74,25 @@ class UserAdmin(AdministratorsOnly, ReadablePermissions, DjangoUserAdmin):
             services.user_deactivate(user=obj)
 
 
+# Django's own class may be called without a request; its base class may not, and nobody does.
 @admin.register(Group)
-class GroupAdmin(AdministratorsOnly, ReadablePermissions, DjangoGroupAdmin):
+class GroupAdmin(AdministratorsOnly, ReadablePermissions, DjangoGroupAdmin):  # type: ignore[misc]
     pass
 
 
 @admin.register(Permission)
-class PermissionAdmin(AdministratorsOnly, admin.ModelAdmin):
+class PermissionAdmin(AdministratorsOnly):
     """To look at only: permissions come from models and from the catalogue."""
 
     list_display = ("label", "name")
     list_filter = ("content_type__app_label",)
     search_fields = ("content_type__app_label", "codename", "name")
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Permission]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[LabelledPermission]:
         return permissions_labelled()
 
     @admin.display(ordering="label")
-    def label(self, permission: Permission) -> str:
+    def label(self, permission: LabelledPermission) -> str:
         return permission.label
 
     def has_add_permission(self, request: HttpRequest) -> bool:

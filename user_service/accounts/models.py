@@ -1,5 +1,7 @@
 """Users of the platform."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +14,9 @@ from accounts.fields import TokenGenerationField
 
 class User(AbstractUser):
     """A Django user whose access tokens can all be ended at once by raising `token_generation`."""
+
+    _password: str | None
+    """The new password between `set_password` and `save`; Django's own attribute."""
 
     token_generation = TokenGenerationField(
         default=0,

@@ -1,13 +1,27 @@
 """Reads: who may see whom, and what permissions are called."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from django.contrib.auth.models import AnonymousUser, Group, Permission
 from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Concat
 
 from accounts.models import User
+
+if TYPE_CHECKING:
+    from django_stubs_ext import WithAnnotations  # the stubs are not installed where the service runs
+
+    LabelledPermission = WithAnnotations[Permission, "Label"]
+
+
+class Label(TypedDict):
+    """What `permissions_labelled` adds to a permission."""
+
+    label: str
+
 
 Holder = User | Group
 """Whatever permissions can be given to."""
@@ -16,7 +30,9 @@ Holder = User | Group
 def users_visible_to(user: User | AnonymousUser) -> QuerySet[User]:
     """Administrators see everybody, others themselves."""
     everybody = User.objects.order_by("pk").prefetch_related("groups")
-    return everybody if user.is_superuser else everybody.filter(pk=user.pk)
+    if user.is_superuser:
+        return everybody
+    return everybody.none() if user.pk is None else everybody.filter(pk=user.pk)
 
 
 def groups_visible_to(user: User | AnonymousUser) -> QuerySet[Group]:
@@ -25,14 +41,14 @@ def groups_visible_to(user: User | AnonymousUser) -> QuerySet[Group]:
     return groups if user.is_superuser else groups.filter(user=user.pk)
 
 
-def permissions_labelled(queryset: QuerySet[Permission] | None = None) -> QuerySet[Permission]:
+def permissions_labelled(queryset: QuerySet[Permission] | None = None) -> QuerySet[LabelledPermission]:
     """Permissions with their `label`: `app_label.codename`."""
     permissions = Permission.objects.all() if queryset is None else queryset
     label = Concat(F("content_type__app_label"), Value("."), F("codename"))
     return permissions.annotate(label=label).order_by("label", "pk")
 
 
-def permissions_by_label(labels: Iterable[str]) -> tuple[list[Permission], list[str]]:
+def permissions_by_label(labels: Iterable[str]) -> tuple[list[LabelledPermission], list[str]]:
     """The permissions that bear these labels, and the labels that nobody bears."""
     wanted = set(labels)
     found = list(permissions_labelled().filter(label__in=wanted))
@@ -46,6 +62,11 @@ def direct_labels(holder: Holder) -> list[str]:
 def direct_permissions(holder: Holder) -> Any:
     """The manager of what is given directly; Django makes its class per relation."""
     return holder.user_permissions if isinstance(holder, User) else holder.permissions
+
+
+def grants(holder: Holder) -> dict[str, object]:
+    """What a user or group holds, as the API shows it."""
+    return user_grants(holder) if isinstance(holder, User) else group_grants(holder)
 
 
 def group_grants(group: Group) -> dict[str, object]:

@@ -1,5 +1,8 @@
 """Shapes of the API of users, groups and permissions."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission
@@ -7,6 +10,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError as DjangoValidationError
 from rest_framework import serializers
 
+from accounts import services
 from accounts.models import User
 from accounts.selectors import permissions_by_label
 
@@ -17,7 +21,9 @@ class UserSerializer(serializers.ModelSerializer):
     password = serializers.CharField(
         write_only=True, trim_whitespace=False, max_length=256, style={"input_type": "password"}
     )
-    groups = serializers.PrimaryKeyRelatedField(many=True, read_only=True)
+    groups: serializers.PrimaryKeyRelatedField[Group] = serializers.PrimaryKeyRelatedField(
+        many=True, read_only=True
+    )
 
     class Meta:
         model = User
@@ -29,6 +35,12 @@ class UserSerializer(serializers.ModelSerializer):
         if isinstance(data, dict) and isinstance(data.get("username"), str):
             data = {**data, "username": User.normalize_username(data["username"])}
         return super().to_internal_value(data)
+
+    def create(self, validated_data: dict[str, Any]) -> User:
+        return services.user_create(**validated_data)
+
+    def update(self, instance: User, validated_data: dict[str, Any]) -> User:
+        return services.user_update(user=instance, **validated_data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         self._keep_own_rights(attrs)
@@ -54,7 +66,7 @@ class GroupSerializer(serializers.ModelSerializer):
 
 
 class PermissionSerializer(serializers.ModelSerializer):
-    label = serializers.CharField(read_only=True)
+    label = serializers.CharField(read_only=True)  # type: ignore[assignment] # a field of the answer, not the serializer's own label
 
     class Meta:
         model = Permission
@@ -66,7 +78,7 @@ class PermissionSetSerializer(serializers.Serializer):
 
     permissions = serializers.ListField(child=serializers.CharField(max_length=201), max_length=10_000)
 
-    def validate_permissions(self, labels: list[str]) -> list[Permission]:
+    def validate_permissions(self, labels: list[str]) -> Sequence[Permission]:
         found, unknown = permissions_by_label(labels)
         if unknown:
             raise serializers.ValidationError([unknown_label(label) for label in unknown])
@@ -80,7 +92,8 @@ def unknown_label(label: str) -> str:
 class GroupGrantsSerializer(GroupSerializer):
     permissions = serializers.ListField(child=serializers.CharField(), read_only=True)
 
-    class Meta(GroupSerializer.Meta):
+    class Meta:
+        model = Group
         fields = ("id", "name", "permissions")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from django.db import connection
-from django.utils.dateparse import parse_datetime
 
 
 def sql() -> str:
@@ -20,9 +19,8 @@ def now() -> datetime:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {sql()}")
         value = cursor.fetchone()[0]
-    if isinstance(value, str):
-        return parse_datetime(value).replace(tzinfo=UTC)
-    return value.astimezone(UTC)
+    instant: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
 def rfc3339(instant: datetime) -> str:

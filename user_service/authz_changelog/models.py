@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from functools import cached_property
+from typing import Any
+
 from django.db import models
 from django.db.models.functions import Now
 
@@ -60,6 +64,14 @@ class Entity(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.key}"
+
+    @cached_property
+    def parsed_state(self) -> dict[str, Any]:
+        """Raises `ValueError` when the entity is deleted."""
+        if self.state is None:
+            raise ValueError(f"{self} is deleted")
+        state: dict[str, Any] = json.loads(self.state)
+        return state
 
 
 class Head(models.Model):

@@ -28,7 +28,8 @@ def connect() -> None:
 
 
 def _after_commit(using: str, **_: object) -> None:
-    if not any(awaited is _advance for _, awaited, _ in connections[using].run_on_commit):
+    awaited = [entry[1] for entry in connections[using].run_on_commit]
+    if _advance not in awaited:
         transaction.on_commit(_advance, using=using, robust=True)
 
 

@@ -6,4 +6,6 @@ from drf_spectacular.openapi import AutoSchema
 class ActionSchema(AutoSchema):
     def get_operation_id(self) -> str:
         action = getattr(self.view, "action", None)
-        return f"{self.view.basename}_{action}" if action else super().get_operation_id()
+        if action is None:
+            return super().get_operation_id()
+        return f"{getattr(self.view, 'basename', '')}_{action}"

@@ -37,7 +37,7 @@ def _user(sub: str, generation: object) -> User:
     return user
 
 
-class BearerScheme(OpenApiAuthenticationExtension):
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call] # registers itself, untyped
     """How the OpenAPI document describes it; found by drf-spectacular because this module is loaded."""
 
     target_class = BearerAuthentication

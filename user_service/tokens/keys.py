@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,12 +22,16 @@ logger = logging.getLogger(__name__)
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | Ed25519PrivateKey
 
-GENERATE = {
+GENERATE: dict[str, Callable[[], PrivateKey]] = {
     "RS256": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
     "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "EdDSA": Ed25519PrivateKey.generate,
 }
-TO_JWK = {"RS256": RSAAlgorithm.to_jwk, "ES256": ECAlgorithm.to_jwk, "EdDSA": OKPAlgorithm.to_jwk}
+TO_JWK: dict[str, Callable[..., Any]] = {
+    "RS256": RSAAlgorithm.to_jwk,
+    "ES256": ECAlgorithm.to_jwk,
+    "EdDSA": OKPAlgorithm.to_jwk,
+}
 # RFC 7638 section 3.2 and RFC 8037 section 2: what makes a public key this key and no other.
 IDENTITY = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x")}
 
@@ -63,11 +67,11 @@ def signer() -> SigningKey | None:
 def parse(pem: bytes, published_at: float) -> SigningKey:
     """Raises `BadKey`."""
     try:
-        private = load_pem_private_key(pem, password=None)
+        loaded = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as problem:
         raise BadKey("not an unencrypted private key in PEM form") from problem
-    algorithm = _algorithm(private)
-    jwk = TO_JWK[algorithm](private.public_key(), as_dict=True)
+    private, algorithm = _usable(loaded)
+    jwk: dict[str, Any] = TO_JWK[algorithm](private.public_key(), as_dict=True)
     kid = thumbprint(jwk)
     public = {name: jwk[name] for name in IDENTITY[jwk["kty"]]}
     public |= {"kid": kid, "alg": algorithm, "use": "sig"}
@@ -81,14 +85,15 @@ def thumbprint(jwk: dict[str, Any]) -> str:
     return base64url_encode(hashlib.sha256(canonical).digest()).decode()
 
 
-def _algorithm(private: object) -> str:
+def _usable(private: object) -> tuple[PrivateKey, str]:
+    """The key with its algorithm. Raises `BadKey`."""
     match private:
         case rsa.RSAPrivateKey() if private.key_size >= 2048:
-            return "RS256"
+            return private, "RS256"
         case ec.EllipticCurvePrivateKey() if isinstance(private.curve, ec.SECP256R1):
-            return "ES256"
+            return private, "ES256"
         case Ed25519PrivateKey():
-            return "EdDSA"
+            return private, "EdDSA"
     raise BadKey("not RSA of at least 2048 bits, P-256 or Ed25519")
 
 

@@ -1,5 +1,7 @@
 """/api/token/ and the published keys."""
 
+from typing import Any
+
 from django.conf import settings
 from django.contrib.auth import authenticate
 from django.http import HttpRequest, JsonResponse
@@ -34,8 +36,8 @@ class TokenView(APIView):
     def handle_exception(self, exc: Exception) -> Response:
         return super().handle_exception(Unavailable() if isinstance(exc, access.NoSigningKey) else exc)
 
-    def finalize_response(self, *args: object, **kwargs: object) -> Response:
-        response = super().finalize_response(*args, **kwargs)
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
         response["Cache-Control"] = "no-store"
         return response
 

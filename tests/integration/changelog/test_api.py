@@ -274,7 +274,7 @@ def test_a_malformed_parameter_is_named(sidecar: Client, call: str, query: dict,
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ("", "body"),
+        ("", "sub"),
         ("[]", "body"),
         ('{"sub":"1"', "body"),
         ("{}", "sub"),

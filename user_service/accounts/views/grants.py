@@ -1,5 +1,8 @@
 """The permissions of a holder as a resource: read all, replace all, grant one, revoke one."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.models import Permission
@@ -9,9 +12,10 @@ from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import Serializer
+from rest_framework.serializers import BaseSerializer, Serializer
+from rest_framework.viewsets import GenericViewSet
 
-from accounts import services
+from accounts import selectors, services
 from accounts.selectors import Holder, permissions_by_label
 from accounts.serializers import PermissionSetSerializer, unknown_label
 
@@ -19,16 +23,13 @@ LABEL = r"permissions/(?P<label>[^/\x00]+)"  # PostgreSQL stores no NUL
 GRANT_ACTIONS = {"permissions", "replace_permissions", "grant_permission", "revoke_permission"}
 
 
-class GrantActions:
+class GrantActions(GenericViewSet):
     """Mixin of a viewset whose objects hold permissions."""
 
-    grants_serializer_class: type[Serializer]
+    grants_serializer_class: type[Serializer[Any]]
+    """Shows what `selectors.grants` says."""
 
-    def grants_of(self, holder: Holder) -> dict[str, object]:
-        """What `grants_serializer_class` shows."""
-        raise NotImplementedError
-
-    def get_serializer_class(self) -> type[Serializer]:
+    def get_serializer_class(self) -> type[BaseSerializer[Any]]:
         return (
             self.grants_serializer_class if self.action in GRANT_ACTIONS else super().get_serializer_class()
         )
@@ -61,10 +62,10 @@ class GrantActions:
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _answer(self, holder: Holder) -> Response:
-        return Response(self.get_serializer(self.grants_of(holder)).data)
+        return Response(self.get_serializer(selectors.grants(holder)).data)
 
 
-def _labelled(label: str) -> list[Permission]:
+def _labelled(label: str) -> Sequence[Permission]:
     found, unknown = permissions_by_label([label])
     if unknown:
         raise ValidationError({"permission": [unknown_label(label)]})

@@ -6,7 +6,7 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.viewsets import GenericViewSet, ModelViewSet
 
 from accounts.permissions import IsAdministratorOrReads
-from accounts.selectors import group_grants, groups_visible_to, permissions_labelled
+from accounts.selectors import groups_visible_to, permissions_labelled
 from accounts.serializers import (
     GroupGrantsSerializer,
     GroupSerializer,
@@ -29,9 +29,6 @@ class GroupViewSet(GrantActions, ModelViewSet):
 
     def get_queryset(self) -> QuerySet[Group]:
         return groups_visible_to(self.request.user)
-
-    def grants_of(self, holder: Group) -> dict[str, object]:
-        return group_grants(holder)
 
 
 class PermissionViewSet(ListModelMixin, GenericViewSet):

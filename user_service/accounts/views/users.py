@@ -1,5 +1,7 @@
 """/api/users/"""
 
+from __future__ import annotations
+
 from typing import Any
 
 from django.contrib.auth.models import Group
@@ -13,7 +15,6 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import ModelViewSet
 
 from accounts import selectors, services
@@ -45,12 +46,6 @@ class UserViewSet(GrantActions, ModelViewSet):
     def get_queryset(self) -> QuerySet[User]:
         return selectors.users_visible_to(self.request.user)
 
-    def perform_create(self, serializer: BaseSerializer) -> None:
-        serializer.instance = services.user_create(**serializer.validated_data)
-
-    def perform_update(self, serializer: BaseSerializer) -> None:
-        services.user_update(user=serializer.instance, **serializer.validated_data)
-
     def perform_destroy(self, instance: User) -> None:
         self._refuse_oneself(instance, "delete")
         instance.delete()
@@ -80,9 +75,6 @@ class UserViewSet(GrantActions, ModelViewSet):
         """End every access token, refresh token and session of the user."""
         services.sign_out_everywhere(user=self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)
-
-    def grants_of(self, holder: User) -> dict[str, object]:
-        return selectors.user_grants(holder)
 
     @extend_schema(responses=MembershipsSerializer)
     @action(detail=True, methods=["get"])

@@ -13,12 +13,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection
 from django.db.models import Field, Model
 
 from authz_changelog import clock
-from authz_changelog.marks.watched import GROUP, USER, Link, Watched
+from authz_changelog.marks.watched import GROUP, USER, Link, Watched, column
 from authz_changelog.models import Entity, Mark
 
 CHANNEL = "authz_changelog_marks"
@@ -62,7 +63,7 @@ def wanted() -> list[Trigger]:
     return triggers
 
 
-def _on_rows(kind: str, key: Field, fields: list[Field]) -> Iterator[Trigger]:
+def _on_rows(kind: str, key: Field[Any, Any], fields: list[Field[Any, Any]]) -> Iterator[Trigger]:
     """Mark the entity that a row is, or belongs to, when one of `fields` changes."""
     for event, rows in ROWS.items():
         selects = [f"SELECT '{kind}' AS kind, {_text(f'{row}.{_column(key)}')} AS entity" for row in rows]
@@ -75,24 +76,26 @@ def _on_link(kind: str, link: Link) -> Iterator[Trigger]:
 
 def _on_permission(watched: Watched) -> Iterator[Trigger]:
     """A renamed or deleted permission changes all who hold it."""
-    permission = watched.permission._meta
-    fields = [permission.pk, permission.get_field("codename"), permission.get_field("content_type")]
+    permission = watched.permission
+    key = permission._meta.pk
+    fields = [key, column(permission, "codename"), column(permission, "content_type")]
     for event in ("UPDATE", "DELETE"):
-        ids = ", ".join(f"{row}.{_column(permission.pk)}" for row in ROWS[event])
-        yield _marking(watched.permission, event, _holders(watched, ids), fields)
+        ids = ", ".join(f"{row}.{_column(key)}" for row in ROWS[event])
+        yield _marking(permission, event, _holders(watched, ids), fields)
 
 
 def _on_content_type(watched: Watched) -> Iterator[Trigger]:
     """Its app label is the first half of the permissions' labels."""
-    meta, permission = watched.content_type._meta, watched.permission._meta
-    fields = [meta.pk, meta.get_field("app_label")]
+    content_type, permission = watched.content_type, watched.permission
+    key = content_type._meta.pk
     for event in ("UPDATE", "DELETE"):
-        ids = ", ".join(f"{row}.{_column(meta.pk)}" for row in ROWS[event])
+        ids = ", ".join(f"{row}.{_column(key)}" for row in ROWS[event])
         permissions = (
-            f"SELECT {_column(permission.pk)} FROM {_table(watched.permission)}"
-            f" WHERE {_column(permission.get_field('content_type'))} IN ({ids})"
+            f"SELECT {_column(permission._meta.pk)} FROM {_table(permission)}"
+            f" WHERE {_column(column(permission, 'content_type'))} IN ({ids})"
         )
-        yield _marking(watched.content_type, event, _holders(watched, permissions), fields)
+        holders = _holders(watched, permissions)
+        yield _marking(content_type, event, holders, [key, column(content_type, "app_label")])
 
 
 def _holders(watched: Watched, permissions: str) -> str:
@@ -119,7 +122,7 @@ def _notification() -> Trigger:
     return Trigger(Mark._meta.db_table, "INSERT", f"PERFORM pg_notify('{CHANNEL}', '')", each="STATEMENT")
 
 
-def _marking(model: type[Model], event: str, entities: str, fields: list[Field]) -> Trigger:
+def _marking(model: type[Model], event: str, entities: str, fields: list[Field[Any, Any]]) -> Trigger:
     when = ""
     if event == "UPDATE":
         differs = "IS DISTINCT FROM" if connection.vendor == "postgresql" else "IS NOT"
@@ -135,8 +138,8 @@ def _insert(entities: str) -> str:
     )
 
 
-def _column(field: Field) -> str:
-    return connection.ops.quote_name(field.column)
+def _column(field: Field[Any, Any]) -> str:
+    return connection.ops.quote_name(str(field.column))
 
 
 def _table(model: type[Model]) -> str:

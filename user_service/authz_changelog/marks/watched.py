@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import FieldDoesNotExist
+from django.core.exceptions import AppRegistryNotReady, FieldDoesNotExist
 from django.db.models import Field, ManyToManyField, Model
 
 USER, GROUP = "user", "group"
@@ -18,32 +19,46 @@ class Link:
     """One many-to-many table: which rows of `through` belong to which owner."""
 
     through: type[Model]
-    owner: Field
-    target: Field
+    owner: Field[Any, Any]
+    target: Field[Any, Any]
+    targets: type[Model]
 
     @classmethod
-    def of(cls, field: ManyToManyField) -> Link:
-        through = field.remote_field.through
+    def of(cls, model: type[Model], name: str) -> Link:
+        """The many-to-many field of this name."""
+        relation = model._meta.get_field(name)
+        if not isinstance(relation, ManyToManyField):
+            raise FieldDoesNotExist(f"{model._meta.label}.{name} is no many-to-many field")
+        through = relation.remote_field.through
+        if through is None:
+            raise AppRegistryNotReady(f"{model._meta.label}.{name} has no table yet")
         return cls(
             through,
-            through._meta.get_field(field.m2m_field_name()),
-            through._meta.get_field(field.m2m_reverse_field_name()),
+            column(through, relation.m2m_field_name()),
+            column(through, relation.m2m_reverse_field_name()),
+            relation.remote_field.model,
         )
+
+
+def column(model: type[Model], name: str) -> Field[Any, Any]:
+    """Raises `FieldDoesNotExist`, also for a name that is no column of the model's own table."""
+    field = model._meta.get_field(name)
+    if not isinstance(field, Field):
+        raise FieldDoesNotExist(f"{model._meta.label}.{name} is no column")
+    return field
 
 
 class Watched:
     """The watched models, found from `AUTH_USER_MODEL` (any model with Django's `PermissionsMixin`)."""
 
     def __init__(self) -> None:
-        self.user = get_user_model()
-        memberships = self.user._meta.get_field("groups")
-        self.group = memberships.related_model
-        grants = self.group._meta.get_field("permissions")
-        self.permission = grants.related_model
-        self.content_type = ContentType
-        self.memberships = Link.of(memberships)
-        self.user_permissions = Link.of(self.user._meta.get_field("user_permissions"))
-        self.group_permissions = Link.of(grants)
+        self.user: type[Model] = get_user_model()
+        self.memberships = Link.of(self.user, "groups")
+        self.user_permissions = Link.of(self.user, "user_permissions")
+        self.group = self.memberships.targets
+        self.group_permissions = Link.of(self.group, "permissions")
+        self.permission = self.group_permissions.targets
+        self.content_type: type[Model] = ContentType
 
     def model(self, kind: str) -> type[Model]:
         return self.user if kind == USER else self.group
@@ -57,16 +72,11 @@ class Watched:
         rows = self.model(kind)._base_manager.filter(pk__in=list(keys))
         return {str(pk) for pk in rows.values_list("pk", flat=True)}
 
-    def user_fields(self) -> list[Field]:
+    def user_fields(self) -> list[Field[Any, Any]]:
         """Fields of the user that are part of its state; a user model may lack the last one or two."""
+        present = {field.name for field in self.user._meta.concrete_fields}
         names = ("is_superuser", "is_active", "token_generation")
-        return [field for name in names if (field := self._user_field(name))]
-
-    def _user_field(self, name: str) -> Field | None:
-        try:
-            return self.user._meta.get_field(name)
-        except FieldDoesNotExist:
-            return None
+        return [column(self.user, name) for name in names if name in present]
 
     def tables(self) -> list[str]:
         links = (self.user_permissions, self.memberships, self.group_permissions)

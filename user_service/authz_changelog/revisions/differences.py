@@ -80,7 +80,7 @@ def _still_naming(groups: list[str]) -> Logged:
     return {
         Key(USER, key): state
         for key, state in candidates.values_list("key", "state")
-        if not set(groups).isdisjoint(json.loads(state)["groups"])
+        if state and not set(groups).isdisjoint(json.loads(state)["groups"])
     }
 
 

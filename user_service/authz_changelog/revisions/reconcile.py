@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from django.db.models import QuerySet
 
@@ -46,7 +47,7 @@ def _batches() -> Iterator[list[Key]]:
             yield [Key(kind, str(key)) for key in rows]
 
 
-def _pages(rows: QuerySet, field: str) -> Iterator[list]:
+def _pages(rows: QuerySet[Any], field: str) -> Iterator[list[Any]]:
     """Values of a unique field, page by page: no cursor stays open between them."""
     values = rows.order_by(field).values_list(field, flat=True)
     page = list(values[:LIMIT])

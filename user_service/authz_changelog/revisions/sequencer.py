@@ -117,7 +117,7 @@ def _pending(*, hurried: bool) -> tuple[list[Key], bool]:
     entities = _entities(Mark.objects.filter(tx__in=small))
     if hurried and entities:
         return entities, False
-    more = _entities(Mark.objects.filter(tx=next_larger))
+    more = [] if next_larger is None else _entities(Mark.objects.filter(tx=next_larger))
     return [*entities, *(more if len(more) <= LIMIT else more[:PART])], False
 
 

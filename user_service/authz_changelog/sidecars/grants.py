@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Grants:
-    """A user's own state and the entities that decide what it may do: itself and its groups."""
+    """A user's own state and the entities that decide what it may do: itself and its groups, none deleted."""
 
     state: State
     entities: list[Entity]
@@ -27,13 +26,13 @@ def of(sub: str) -> Grants | None:
     """`None` when there is no such user."""
     if UNSTORABLE.search(sub):
         return None
-    user = Entity.objects.filter(kind=USER, key=sub, state__isnull=False).first()
+    living = Entity.objects.filter(state__isnull=False)
+    user = living.filter(kind=USER, key=sub).first()
     if user is None:
         return None
-    state = json.loads(user.state)
-    groups = list(Entity.objects.filter(kind=GROUP, key__in=state["groups"], state__isnull=False))
-    inherited = (json.loads(group.state)["permissions"] for group in groups)
-    return Grants(state, [user, *groups], frozenset(state["permissions"]).union(*inherited))
+    entities = [user, *living.filter(kind=GROUP, key__in=user.parsed_state["groups"])]
+    permissions = frozenset(label for entity in entities for label in entity.parsed_state["permissions"])
+    return Grants(user.parsed_state, entities, permissions)
 
 
 def decide(grants: Grants | None, permission: str | None, token_generation: int | None) -> tuple[bool, str]:

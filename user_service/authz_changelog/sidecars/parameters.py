@@ -1,67 +1,73 @@
-"""Reads the parameters of the sidecars' API. Each function raises `Malformed`."""
+"""What the calls of the sidecars' API take."""
 
 from __future__ import annotations
 
-import json
-from datetime import datetime
+from datetime import UTC
 from typing import Any
-from uuid import UUID
 
-from django.http import HttpRequest, QueryDict
-from django.utils.dateparse import parse_datetime
-
-from authz_changelog.sidecars.problems import Malformed
+from rest_framework import serializers
 
 BIGGEST = 2**63 - 1
+CHANGES_LIMIT = 1000
+BUCKETS_LIMIT = 65536
 
 
-def integer(query: QueryDict, name: str, low: int, high: int, default: int | None = None) -> int:
-    text = query.get(name)
-    if text is None and default is not None:
-        return default
-    wanted = f"a whole number from {low} to {high}"
-    if text is None or not (text.isascii() and text.isdigit() and len(text) <= 19):
-        raise Malformed(name, wanted)
-    if not low <= int(text) <= high:
-        raise Malformed(name, wanted)
-    return int(text)
+class DigitsField(serializers.IntegerField):
+    """A whole number in a query: ASCII digits, nothing else."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if not (isinstance(data, str) and data.isascii() and data.isdigit()):
+            self.fail("invalid")
+        return super().to_internal_value(data)
 
 
-def epoch(query: QueryDict) -> UUID:
-    try:
-        return UUID(query.get("epoch", ""))
-    except ValueError:
-        raise Malformed("epoch", "the UUID that `head` and `snapshot` give") from None
+class TextField(serializers.Field):
+    """A string of a JSON body as it is: neither trimmed nor made from another type, and of any characters."""
+
+    default_error_messages = {"invalid": "Not a valid string.", "blank": "This field may not be blank."}  # noqa: RUF012 (the library's form)
+
+    def __init__(self, *, allow_blank: bool, **options: Any) -> None:
+        self.allow_blank = allow_blank
+        super().__init__(**options)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        if not data and not self.allow_blank:
+            self.fail("blank")
+        return data
 
 
-def instant(query: QueryDict) -> datetime | None:
-    text = query.get("at")
-    if text is None:
-        return None
-    try:
-        at = parse_datetime(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise Malformed(
-            "at", "the `at` that revision `after` was sent with, e.g. 2026-11-22T09:00:00.120000Z"
-        )
-    return at
+class ChangesQuery(serializers.Serializer):
+    """`epoch` and `at` as `head`, `snapshot` and the last change message gave them."""
+
+    epoch = serializers.UUIDField()
+    after = DigitsField(min_value=0, max_value=BIGGEST)
+    limit = DigitsField(min_value=1, max_value=BIGGEST, default=CHANGES_LIMIT)
+    at = serializers.DateTimeField(default=None, default_timezone=UTC)
 
 
-def question(request: HttpRequest) -> tuple[str, str | None, int | None]:
-    """Subject, permission and token generation of a `check`."""
-    try:
-        body: Any = json.loads(request.body)
-    except (ValueError, RecursionError):
-        body = None
-    if not isinstance(body, dict):
-        raise Malformed("body", 'a JSON object like {"sub": "17", "permission": "students.change_student"}')
-    sub, permission, generation = body.get("sub"), body.get("permission"), body.get("token_generation")
-    if not isinstance(sub, str) or not sub:
-        raise Malformed("sub", "the subject, a string that is not empty")
-    if "permission" not in body or not (permission is None or isinstance(permission, str)):
-        raise Malformed("permission", 'a label such as "students.change_student", or null to ask for none')
-    if generation is not None and (type(generation) is not int or not 0 <= generation <= BIGGEST):
-        raise Malformed("token_generation", "a whole number, or nothing")
-    return sub, permission, generation
+class SnapshotQuery(serializers.Serializer):
+    """All of it, or one bucket of so many."""
+
+    buckets = DigitsField(min_value=1, max_value=BUCKETS_LIMIT, default=1)
+    bucket = DigitsField(min_value=0, default=None)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["bucket"] is None and attrs["buckets"] == 1:
+            attrs["bucket"] = 0
+        if attrs["bucket"] is None or attrs["bucket"] >= attrs["buckets"]:
+            raise serializers.ValidationError({"bucket": "Name one of the buckets, from 0 to buckets - 1."})
+        return attrs
+
+
+class DigestQuery(serializers.Serializer):
+    buckets = DigitsField(min_value=1, max_value=BUCKETS_LIMIT)
+
+
+class Question(serializers.Serializer):
+    """May `sub`, with a token of this generation, do that? No permission asks for a living user."""
+
+    sub = TextField(allow_blank=False)
+    permission = TextField(allow_blank=True, allow_null=True)
+    token_generation = serializers.IntegerField(min_value=0, max_value=BIGGEST, allow_null=True, default=None)

@@ -1,45 +1,84 @@
-"""Refusals of the sidecars' API: problem+json (RFC 9457)."""
+"""Refusals of the sidecars' API: problem+json (RFC 9457) with a stable `code`."""
 
 from __future__ import annotations
 
+import logging
 from http import HTTPStatus
 from typing import Any
 
-from django.http import JsonResponse
+from django.db import DatabaseError
+from rest_framework import status
+from rest_framework.exceptions import APIException, ParseError, ValidationError
+from rest_framework.response import Response
+from rest_framework.settings import api_settings
+from rest_framework.views import exception_handler
+
+from authz_changelog.revisions.errors import SequencingFailed
+
+logger = logging.getLogger(__name__)
 
 
-class Problem(Exception):
-    """Ends a request with this status; `members` are added to the problem's JSON."""
+class Refusal(APIException):
+    """Another answer than the one that was asked for; `members` are added to its JSON."""
 
-    def __init__(
-        self,
-        status: HTTPStatus,
-        code: str,
-        detail: str,
-        *,
-        headers: dict[str, str] | None = None,
-        **members: Any,
-    ) -> None:
+    def __init__(self, detail: str | None = None, **members: Any) -> None:
         super().__init__(detail)
-        self.status = status
-        self.headers = headers
-        self.body = {
-            "type": "about:blank",
-            "title": status.phrase,
-            "status": status.value,
-            "code": code,
-            "detail": detail,
-            **members,
-        }
-
-    def response(self) -> JsonResponse:
-        return JsonResponse(
-            self.body, status=self.status, content_type="application/problem+json", headers=self.headers
-        )
+        self.members = members
 
 
-class Malformed(Problem):
-    """A parameter that cannot be understood: names it and says what is wanted."""
+class HistoryGone(Refusal):
+    status_code = status.HTTP_410_GONE
+    default_code = "history_gone"
 
-    def __init__(self, field: str, wanted: str) -> None:
-        super().__init__(HTTPStatus.BAD_REQUEST, "malformed", f"{field}: {wanted}", field=field)
+
+class UnknownSubject(Refusal):
+    status_code = status.HTTP_404_NOT_FOUND
+    default_detail = "There is no such user."
+    default_code = "unknown_subject"
+
+
+class Unavailable(Refusal):
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_detail = "The change log cannot be read now."
+    default_code = "unavailable"
+    wait = 1
+    """Seconds, for `Retry-After`."""
+
+
+def answer(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Django REST framework's exception handler for these views."""
+    if isinstance(error, DatabaseError | SequencingFailed):
+        logger.warning("%s cannot be answered now: %s", context["request"].path, error)
+        error = Unavailable()
+    elif isinstance(error, RecursionError):
+        error = ParseError("nested too deeply")
+    response = exception_handler(error, context)
+    if response is not None and isinstance(error, APIException):
+        response.data = _problem(error)
+        response.content_type = "application/problem+json"
+    return response
+
+
+def _problem(error: APIException) -> dict[str, Any]:
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(error.status_code).phrase,
+        "status": error.status_code,
+        **_particulars(error),
+    }
+
+
+def _particulars(error: APIException) -> dict[str, Any]:
+    match error:
+        case ValidationError(detail=dict() as fields):
+            name, messages = next(iter(fields.items()))
+            return _malformed("body" if name == api_settings.NON_FIELD_ERRORS_KEY else name, messages[0])
+        case ParseError():
+            return _malformed("body", str(error.detail))
+        case Refusal():
+            return {"code": error.default_code, "detail": str(error.detail), **error.members}
+    return {"code": error.default_code, "detail": str(error.detail)}
+
+
+def _malformed(field: str, message: str) -> dict[str, Any]:
+    return {"code": "malformed", "detail": f"{field}: {message}", "field": field}

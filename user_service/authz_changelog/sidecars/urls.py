@@ -6,11 +6,11 @@ from authz_changelog.sidecars import views
 
 app_name = "authz_changelog"
 urlpatterns = [
-    path("head", views.head, name="head"),
-    path("changes", views.changes, name="changes"),
-    path("snapshot", views.whole_state, name="snapshot"),
-    path("digest", views.digests, name="digest"),
-    path("subjects/<path:sub>", views.subject, name="subject"),
-    path("check", views.check, name="check"),
-    path("permissions", views.permissions, name="permissions"),
+    path("head", views.HeadView.as_view(), name="head"),
+    path("changes", views.ChangesView.as_view(), name="changes"),
+    path("snapshot", views.SnapshotView.as_view(), name="snapshot"),
+    path("digest", views.DigestView.as_view(), name="digest"),
+    path("subjects/<path:sub>", views.SubjectView.as_view(), name="subject"),
+    path("check", views.CheckView.as_view(), name="check"),
+    path("permissions", views.PermissionsView.as_view(), name="permissions"),
 ]

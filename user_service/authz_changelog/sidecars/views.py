@@ -2,109 +2,167 @@
 
 from __future__ import annotations
 
-import json
-from http import HTTPStatus
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Min
-from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser, JSONParser
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
 
 from authz_changelog.clock import rfc3339
 from authz_changelog.marks.watched import Watched
 from authz_changelog.models import Entity, Revision
 from authz_changelog.revisions import digest, messages
-from authz_changelog.sidecars import grants, parameters, snapshot
-from authz_changelog.sidecars.calls import Present, bring_up_to_date, present, sidecar_call
-from authz_changelog.sidecars.parameters import BIGGEST
-from authz_changelog.sidecars.problems import Problem
+from authz_changelog.revisions.present import Present, bring_up_to_date, present
+from authz_changelog.sidecars import grants, problems, snapshot
+from authz_changelog.sidecars.authentication import ServiceTokenAuthentication
+from authz_changelog.sidecars.parameters import (
+    CHANGES_LIMIT,
+    ChangesQuery,
+    DigestQuery,
+    Question,
+    SnapshotQuery,
+)
 
 NDJSON = "application/x-ndjson"
-CHANGES_LIMIT = 1000
-BUCKETS_LIMIT = 65536
 BODY_SIZE = 4 * 1024 * 1024
 """Characters after which `changes` ends early; the caller asks again from there."""
 
 
-@sidecar_call("GET")
-def head(request: HttpRequest) -> HttpResponse:
-    with present() as state:
-        return _json({**_position(state), "oldest": _oldest(), "now": rfc3339(state.now)})
+class OneForm(BaseContentNegotiation):
+    """Each call has one form of answer, whatever the caller accepts."""
+
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser:
+        return next(iter(parsers))
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type
 
 
-@sidecar_call("GET")
-def changes(request: HttpRequest) -> HttpResponse:
+# A run of the sequencer needs transactions of its own, never the request's.
+@method_decorator((transaction.non_atomic_requests, never_cache), name="dispatch")
+class SidecarView(APIView):
+    """What the calls have in common, independent of the project's settings for its own API."""
+
+    http_method_names = ("get", "post")
+    authentication_classes = (ServiceTokenAuthentication,)
+    permission_classes = ()
+    throttle_classes = ()
+    parser_classes = (JSONParser,)
+    renderer_classes = (JSONRenderer,)
+    content_negotiation_class = OneForm
+    schema = None
+
+    def get_exception_handler(self) -> Callable[..., Response | None]:
+        return problems.answer
+
+
+def _given(form: type[Serializer[Any]], data: Any) -> dict[str, Any]:
+    """The parameters of a call; raises `ValidationError`."""
+    parameters = form(data=data)
+    parameters.is_valid(raise_exception=True)
+    validated: dict[str, Any] = parameters.validated_data
+    return validated
+
+
+class HeadView(SidecarView):
+    def get(self, request: Request) -> Response:
+        with present() as state:
+            return Response({**_position(state), "oldest": _oldest(), "now": rfc3339(state.now)})
+
+
+class ChangesView(SidecarView):
     """The revisions after `after`, in order; 410 when they cannot be told from there."""
-    epoch = parameters.epoch(request.GET)
-    after = parameters.integer(request.GET, "after", 0, BIGGEST)
-    limit = parameters.integer(request.GET, "limit", 1, BIGGEST, default=CHANGES_LIMIT)
-    at = parameters.instant(request.GET)
-    with present() as state:
-        if state.head.epoch != epoch:
-            raise _gone(state, f"the epoch is {state.head.epoch}")
-        if after > state.head.revision:
-            raise _gone(state, f"the head is {state.head.revision}")
-        if after + 1 < _oldest():
-            raise _gone(state, f"the log begins at {_oldest()}")
-        if at is not None and not Revision.objects.filter(pk=after, at=at).exists():
-            raise _gone(state, f"revision {after} is not of {rfc3339(at)}")
-        body = _changes(state, after, min(limit, CHANGES_LIMIT))
-    response = HttpResponse(body, content_type=NDJSON)
-    response.headers["Authz-Head"] = str(state.head.revision)
-    response.headers["Authz-Now"] = rfc3339(state.now)
-    return response
+
+    def get(self, request: Request) -> HttpResponse:
+        query = _given(ChangesQuery, request.query_params.dict())
+        with present() as state:
+            _refuse_other_history(state, query)
+            body = _changes(state, query["after"], min(query["limit"], CHANGES_LIMIT))
+        headers = {"Authz-Head": str(state.head.revision), "Authz-Now": rfc3339(state.now)}
+        return HttpResponse(body, content_type=NDJSON, headers=headers)
 
 
-@sidecar_call("GET")
-def whole_state(request: HttpRequest) -> StreamingHttpResponse:
-    """The snapshot, or one bucket of it."""
-    buckets = parameters.integer(request.GET, "buckets", 1, BUCKETS_LIMIT, default=1)
-    bucket = parameters.integer(request.GET, "bucket", 0, buckets - 1, default=None if buckets > 1 else 0)
-    bring_up_to_date()
-    return StreamingHttpResponse(snapshot.lines(buckets, bucket), content_type=NDJSON)
+class SnapshotView(SidecarView):
+    """The whole state, or one bucket of it."""
+
+    def get(self, request: Request) -> StreamingHttpResponse:
+        query = _given(SnapshotQuery, request.query_params.dict())
+        bring_up_to_date()
+        return StreamingHttpResponse(snapshot.lines(**query), content_type=NDJSON)
 
 
-@sidecar_call("GET")
-def digests(request: HttpRequest) -> HttpResponse:
+class DigestView(SidecarView):
     """What `digest.py` specifies, for each bucket in order."""
-    count = parameters.integer(request.GET, "buckets", 1, BUCKETS_LIMIT)
-    with present() as state:
-        return _json({**_position(state), "buckets": [bucket.json() for bucket in digest.buckets(count)]})
+
+    def get(self, request: Request) -> Response:
+        query = _given(DigestQuery, request.query_params.dict())
+        with present() as state:
+            buckets = [bucket.json() for bucket in digest.buckets(query["buckets"])]
+            return Response({**_position(state), "buckets": buckets})
 
 
-@sidecar_call("GET")
-def subject(request: HttpRequest, sub: str) -> HttpResponse:
-    with present() as state:
-        held = grants.of(sub)
-        position = {**_position(state), "at": rfc3339(state.head.newest.at)}
-    if held is None:
-        detail = "There is no such user."
-        raise Problem(HTTPStatus.NOT_FOUND, "unknown_subject", detail, sub=sub, **position)
-    body = {
-        **position,
-        "sub": sub,
-        "active": held.state["active"],
-        "superuser": held.state["superuser"],
-        "permissions": sorted(held.permissions),
-        "token_generation": held.state["token_generation"],
-        "entities": [_entity(entity) for entity in held.entities],
-    }
-    return _json(body)
+class SubjectView(SidecarView):
+    def get(self, request: Request, sub: str) -> Response:
+        with present() as state:
+            held = grants.of(sub)
+            position = {**_position(state), "at": rfc3339(state.head.newest.at)}
+        if held is None:
+            raise problems.UnknownSubject(sub=sub, **position)
+        body = {
+            **position,
+            "sub": sub,
+            "active": held.state["active"],
+            "superuser": held.state["superuser"],
+            "permissions": sorted(held.permissions),
+            "token_generation": held.state["token_generation"],
+            "entities": [_entity(entity) for entity in held.entities],
+        }
+        return Response(body)
 
 
-@sidecar_call("POST")
-def check(request: HttpRequest) -> HttpResponse:
+class CheckView(SidecarView):
     """Request-based validation."""
-    sub, permission, token_generation = parameters.question(request)
-    with present() as state:
-        allowed, reason = grants.decide(grants.of(sub), permission, token_generation)
-    return _json({"allowed": allowed, "reason": reason, **_position(state)})
+
+    def post(self, request: Request) -> Response:
+        question = _given(Question, request.data)
+        with present() as state:
+            held = grants.of(question["sub"])
+            allowed, reason = grants.decide(held, question["permission"], question["token_generation"])
+        return Response({"allowed": allowed, "reason": reason, **_position(state)})
 
 
-@sidecar_call("GET")
-def permissions(request: HttpRequest) -> HttpResponse:
+class PermissionsView(SidecarView):
     """The labels that exist."""
-    rows = Watched().permission._base_manager.values_list("content_type__app_label", "codename").distinct()
-    return _json({"permissions": sorted({f"{app_label}.{codename}" for app_label, codename in rows})})
+
+    def get(self, request: Request) -> Response:
+        permissions = Watched().permission._base_manager
+        rows = permissions.values_list("content_type__app_label", "codename").distinct()
+        return Response({"permissions": sorted({f"{app_label}.{codename}" for app_label, codename in rows})})
+
+
+def _refuse_other_history(state: Present, query: dict[str, Any]) -> None:
+    after, at = query["after"], query["at"]
+    if state.head.epoch != query["epoch"]:
+        raise _gone(state, f"the epoch is {state.head.epoch}")
+    if after > state.head.revision:
+        raise _gone(state, f"the head is {state.head.revision}")
+    if after + 1 < _oldest():
+        raise _gone(state, f"the log begins at {_oldest()}")
+    if at is not None and not Revision.objects.filter(pk=after, at=at).exists():
+        raise _gone(state, f"revision {after} is not of {rfc3339(at)}")
 
 
 def _changes(state: Present, after: int, limit: int) -> str:
@@ -120,22 +178,23 @@ def _changes(state: Present, after: int, limit: int) -> str:
 
 
 def _entity(entity: Entity) -> dict[str, Any]:
-    state = json.loads(entity.state)
-    return {"kind": entity.kind, "key": entity.key, "revision": entity.revision, "state": state}
+    return {
+        "kind": entity.kind,
+        "key": entity.key,
+        "revision": entity.revision,
+        "state": entity.parsed_state,
+    }
 
 
 def _oldest() -> int:
-    return Revision.objects.aggregate(oldest=Min("revision"))["oldest"]
+    oldest: int = Revision.objects.aggregate(oldest=Min("revision"))["oldest"]
+    return oldest
 
 
 def _position(state: Present) -> dict[str, Any]:
     return {"epoch": str(state.head.epoch), "revision": state.head.revision}
 
 
-def _gone(state: Present, detail: str) -> Problem:
-    detail = f"The log cannot go on from there: {detail}. Take a snapshot."
-    return Problem(HTTPStatus.GONE, "history_gone", detail, **_position(state), oldest=_oldest())
-
-
-def _json(body: dict[str, Any]) -> JsonResponse:
-    return JsonResponse(body, json_dumps_params={"ensure_ascii": False, "separators": (",", ":")})
+def _gone(state: Present, reason: str) -> problems.HistoryGone:
+    detail = f"The log cannot go on from there: {reason}. Take a snapshot."
+    return problems.HistoryGone(detail, **_position(state), oldest=_oldest())
