@@ -84,7 +84,9 @@ def attempt(request: HttpRequest, username: str) -> Iterator[None]:
 
 def parse_rate(text: str) -> tuple[int, int] | None:
     """Attempts and seconds, as Django REST framework writes rates; nothing: no limit."""
-    return SimpleRateThrottle.parse_rate(None, text) if text else None
+    # It is a method that uses nothing of its instance.
+    requests, seconds = SimpleRateThrottle.parse_rate(None, text or None)  # type: ignore[arg-type]
+    return None if requests is None or seconds is None else (requests, seconds)
 
 
 def account_of(username: str) -> str:
