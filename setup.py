@@ -18,7 +18,6 @@ COMPILED = (
     "core/errors.py",
     "core/fields.py",
     "core/headers.py",
-    "config/limits.py",
     "core/policy.py",
     "core/phases.py",
     "core/proofs.py",

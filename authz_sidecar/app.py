@@ -21,7 +21,8 @@ from authz_sidecar.authn.tokens import TokenAuthenticator
 from authz_sidecar.authz.cached import CachedAuthorizer
 from authz_sidecar.authz.labels import warn_of_unknown
 from authz_sidecar.authz.per_request import RequestAuthorizer
-from authz_sidecar.config.settings import Address, ReplicaSettings, Settings
+from authz_sidecar.config.addresses import Address
+from authz_sidecar.config.table import ReplicaSettings, Settings
 from authz_sidecar.core.errors import ConfigurationError, Problem
 from authz_sidecar.core.policy import Policy
 from authz_sidecar.core.ports import Authorizer, Clock, ReplicaStatus
@@ -31,7 +32,7 @@ from authz_sidecar.observe.freshness import FreshnessCollector
 from authz_sidecar.observe.hooks import ReplicaHooks, RequestHooks
 from authz_sidecar.observe.metrics import Metrics
 from authz_sidecar.pipeline import Pipeline
-from authz_sidecar.proxy.pool import UpstreamAddress, UpstreamPool
+from authz_sidecar.proxy.pool import UpstreamPool
 from authz_sidecar.proxy.server import ProxyServer
 from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.redis_store import RedisStore
@@ -97,7 +98,7 @@ class Sidecar:
             enforced=self.settings.mode == "enforce",
         )
         runner = await self.proxy_runner(pipeline)
-        await self._listen(runner, "AUTHZ_LISTEN", self.settings.listen, self.settings.tls)
+        await self._listen(runner, "AUTHZ_LISTEN", self.settings.listen, self.settings.tls.context())
 
     async def _user_service_session(self) -> ClientSession:
         return await self.stack.enter_async_context(
@@ -176,10 +177,9 @@ class Sidecar:
     async def proxy_runner(self, pipeline: Pipeline) -> web.ServerRunner:
         """The byte path, ready to listen."""
         limits = self.settings.limits
-        address = UpstreamAddress.parse(self.settings.upstream)
         server = ProxyServer(
             pipeline,
-            UpstreamPool(address, limits, self.clock, self.settings.upstream_tls),
+            UpstreamPool(self.settings.upstream, limits, self.clock, self.settings.upstream_tls),
             self.start_request_hooks(),
             self.clock,
             limits,

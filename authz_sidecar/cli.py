@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from authz_sidecar import __version__, app, pipeline
-from authz_sidecar.config import policy_file, settings
-from authz_sidecar.config.settings import Settings
+from authz_sidecar.config import policy_file, reading
+from authz_sidecar.config.table import TABLE, Settings
 from authz_sidecar.core.errors import ConfigurationError, Problem
 from authz_sidecar.core.policy import Policy
 from authz_sidecar.verify import command as verification
@@ -56,7 +56,7 @@ def _version() -> str:
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    for setting in settings.TABLE:
+    for setting in TABLE:
         default = (
             "required" if setting.required else f"default {setting.default}" if setting.default else "unset"
         )
@@ -121,7 +121,7 @@ def _configuration(flags: Mapping[str, str]) -> tuple[Settings, Policy]:
     loaded: Settings | None = None
     policy: Policy | None = None
     try:
-        loaded = settings.load(flags, os.environ)
+        loaded = reading.load(flags, os.environ)
     except ConfigurationError as error:
         problems += error.problems
     path = flags.get("AUTHZ_POLICY") or os.environ.get("AUTHZ_POLICY")

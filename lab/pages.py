@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 
 from authz_sidecar.answers import TABLE
+from authz_sidecar.config.setting import Setting
+from authz_sidecar.config.table import TABLE as SETTINGS
 from authz_sidecar.core.verdicts import FORWARDED, Code, FaultCode
 from authz_sidecar.observe.decision_log import DECISION_FIELDS, FAILURE_FIELDS
 from lab import ROOT
@@ -74,9 +76,29 @@ What the byte path ends by itself.
 """
 
 
+def settings() -> str:
+    """docs/settings.md"""
+    return f"""# Settings
+
+{MADE}
+
+Every setting is an environment variable and a flag of `authz-sidecar run` and `authz-sidecar check`; a
+flag wins. An empty variable is the same as none, except where the table says what empty means. All
+mistakes are reported at once, and the exit code is then 2. What they do together:
+[operations.md](operations.md).
+
+The tokens and the URLs of Redis and RabbitMQ may also come from a file, as Docker and Kubernetes give
+secrets: `AUTHZ_SERVICE_TOKEN_FILE=/run/secrets/token`. Prefer that, or the variable, to the flag: other
+users of the machine can read flags.
+
+{_table(("variable", "flag", "meaning", "default"), map(_setting, SETTINGS))}
+"""
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "docs/codes.md": codes,
     "docs/decision-log.md": decision_log,
+    "docs/settings.md": settings,
 }
 
 
@@ -86,6 +108,11 @@ def _refusals(listed: Iterable[str]) -> str:
         for code, row in ((code, TABLE[code]) for code in listed)
     )
     return _table(("code", "status", "when", "what to do", "again?"), rows)
+
+
+def _setting(setting: Setting) -> tuple[str, ...]:
+    default = "required" if setting.required else f"`{setting.default}`" if setting.default else "unset"
+    return f"`{setting.variable}`", f"`{setting.flag}`", setting.help, default
 
 
 def _fields(fields: Mapping[str, str]) -> Iterable[tuple[str, ...]]:

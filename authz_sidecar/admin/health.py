@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from authz_sidecar.config.addresses import UpstreamAddress
 from authz_sidecar.core.ports import ReplicaStatus
 
 Check = Callable[[], Awaitable[str | None]]
@@ -35,16 +35,14 @@ class Health:
         )
 
 
-def reachable(url: str) -> Check:
-    """Whether something accepts connections at the origin `url`, or at `unix:/path`."""
-    parts = urlsplit(url)
+def reachable(upstream: UpstreamAddress) -> Check:
+    """Whether something accepts connections there."""
 
     async def connect() -> None:
-        if parts.scheme == "unix":
-            _, writer = await asyncio.open_unix_connection(parts.path)
+        if upstream.path is not None:
+            _, writer = await asyncio.open_unix_connection(upstream.path)
         else:
-            port = parts.port or (443 if parts.scheme == "https" else 80)
-            _, writer = await asyncio.open_connection(parts.hostname, port)
+            _, writer = await asyncio.open_connection(upstream.host, upstream.port)
         writer.close()
 
     async def check() -> str | None:

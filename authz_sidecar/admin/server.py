@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from authz_sidecar.admin.health import Health
-from authz_sidecar.config.settings import AdminSettings
+from authz_sidecar.config.table import AdminSettings
 
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 """What an orchestrator and a scraper need; it tells nothing about users."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from authz_sidecar.config.settings import JwtSettings
+from authz_sidecar.config.table import JwtSettings
 from authz_sidecar.core.documents import MAX_INTEGER, MAX_TEXT
 from authz_sidecar.core.entities import RevisionToken
 from authz_sidecar.core.errors import Refused

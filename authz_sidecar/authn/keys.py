@@ -10,7 +10,7 @@ import math
 from aiohttp import ClientError, ClientSession
 
 from authz_sidecar.authn.key_set import EMPTY, Key, KeySet
-from authz_sidecar.config.settings import JwtSettings
+from authz_sidecar.config.table import JwtSettings
 from authz_sidecar.core.errors import MalformedMessage, Unavailable
 from authz_sidecar.core.ports import Clock
 from authz_sidecar.core.verdicts import Code, Verdict

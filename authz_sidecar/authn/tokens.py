@@ -14,7 +14,7 @@ from jwt.algorithms import get_default_algorithms
 
 from authz_sidecar.authn import claims
 from authz_sidecar.authn.key_set import Key
-from authz_sidecar.config.settings import JwtSettings
+from authz_sidecar.config.table import JwtSettings
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.ports import Pending
 from authz_sidecar.core.verdicts import Code, Identity, Verdict

@@ -2,33 +2,69 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from authz_sidecar.config.parsers import count, seconds
+from authz_sidecar.config.setting import group, setting
+
+MIB = 1024 * 1024
+TIMEOUT = seconds(0.1, 86400)
 
 
-@dataclass(frozen=True, slots=True)
+@group
 class ProxyLimits:
     """Sizes in bytes, times in seconds. A time bounds silence, not the length of a transfer."""
 
-    head_bytes: int = 64 * 1024
-    head_fields: int = 256
-    target_bytes: int = 16 * 1024
-    body_bytes: int | None = None
-    """`None`: any size; bodies are never held, so this protects the upstream, not the sidecar."""
+    target_bytes: int = setting(
+        "AUTHZ_MAX_TARGET_BYTES", count(256, MIB), "longest request target, else 414", default="16384"
+    )
+    head_bytes: int = setting(
+        "AUTHZ_MAX_HEAD_BYTES", count(1024, MIB), "largest request head, else 431", default="65536"
+    )
+    head_fields: int = setting(
+        "AUTHZ_MAX_HEAD_FIELDS", count(8, 10_000), "most header fields, else 431", default="256"
+    )
+    body_bytes: int | None = setting(
+        "AUTHZ_MAX_BODY_BYTES",
+        count(0, 10**15),
+        "largest request body, else 413 (unset: any; bodies pass through and are never held)",
+        default=None,
+    )
+    connections: int = setting(
+        "AUTHZ_MAX_CONNECTIONS", count(1), "most connections of clients, else 503", default="20000"
+    )
+    upstream_connections: int = setting(
+        "AUTHZ_MAX_UPSTREAM_CONNECTIONS", count(1), "most connections to the service", default="1000"
+    )
+    head_seconds: float = setting(
+        "AUTHZ_HEAD_TIMEOUT", TIMEOUT, "seconds a request's head may take, else 408", default="10"
+    )
+    body_seconds: float = setting(
+        "AUTHZ_BODY_TIMEOUT", TIMEOUT, "seconds of silence in a request's body, else 408", default="60"
+    )
+    idle_seconds: float = setting(
+        "AUTHZ_IDLE_TIMEOUT", TIMEOUT, "seconds a client may be idle between two requests", default="75"
+    )
+    connect_seconds: float = setting(
+        "AUTHZ_CONNECT_TIMEOUT",
+        TIMEOUT,
+        "seconds to reach the service, queueing included, else 504",
+        default="5",
+    )
+    response_seconds: float = setting(
+        "AUTHZ_RESPONSE_TIMEOUT", TIMEOUT, "seconds of silence of the service, else 504", default="60"
+    )
+    upstream_idle_seconds: float = setting(
+        "AUTHZ_UPSTREAM_IDLE_TIMEOUT", TIMEOUT, "seconds a connection to it is kept unused", default="30"
+    )
+    drain_seconds: float = setting(
+        "AUTHZ_DRAIN_TIMEOUT",
+        TIMEOUT,
+        "seconds that requests may take to end after a stop signal",
+        default="20",
+    )
+
     high_water_bytes: int = 64 * 1024
     """What may wait in one direction of one connection before its source is paused."""
-    connections: int = 20_000
-    upstream_connections: int = 1_000
-
-    head_seconds: float = 10.0
-    """From the first byte of a request's head to its last."""
-    body_seconds: float = 60.0
-    idle_seconds: float = 75.0
     write_seconds: float = 60.0
     """A client that reads nothing for so long while bytes wait for it is cut off."""
     linger_seconds: float = 2.0
     """How long a client that still sends may take to read an early answer."""
-    connect_seconds: float = 5.0
-    response_seconds: float = 60.0
-    upstream_idle_seconds: float = 30.0
-    drain_seconds: float = 20.0
-    """How long requests under way may take to end after a stop signal."""

@@ -14,10 +14,20 @@ def client(authorities: Path | None = None) -> ssl.SSLContext:
     return _modern(ssl.create_default_context(cafile=authorities))
 
 
-def server() -> ssl.SSLContext:
-    """For HTTP/1.1; its certificate is yet to be loaded."""
+def server(certificate: Path, key: Path) -> ssl.SSLContext:
+    """For HTTP/1.1, with this certificate chain and its private key. Raises ValueError with the mend."""
+
+    def no_passphrase() -> str:
+        raise ValueError("must not be encrypted: nobody is there to give the passphrase")
+
     context = _modern(ssl.create_default_context(ssl.Purpose.CLIENT_AUTH))
     context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(certificate, key, no_passphrase)
+    except ssl.SSLError as error:
+        raise ValueError(
+            "must be the PEM private key of the certificate in AUTHZ_TLS_CERT, which must be PEM, too"
+        ) from error
     return context
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from typing import Final, NamedTuple
-from urllib.parse import urlsplit
+from typing import Final
 
+from authz_sidecar.config.addresses import UpstreamAddress
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.config.tls import client as client_context
 from authz_sidecar.core.errors import UpstreamTimeout, UpstreamUnreachable
@@ -18,30 +18,6 @@ from authz_sidecar.proxy.upstream import UpstreamConnection
 
 FRESH_SECONDS: Final = 1.0
 """A request that must not be sent twice avoids connections that have been idle for longer."""
-
-
-class UpstreamAddress(NamedTuple):
-    """Where the protected service listens: host and port, or the path of a Unix socket."""
-
-    host: str
-    port: int
-    path: str | None = None
-    tls: bool = False
-
-    @classmethod
-    def parse(cls, url: str) -> UpstreamAddress:
-        """From `http://host[:port]`, `https://host[:port]` or `unix:/path`; settings check it."""
-        parts = urlsplit(url)
-        if parts.scheme == "unix":
-            return cls("localhost", 0, path=parts.path)
-        tls = parts.scheme == "https"
-        return cls(parts.hostname or "", parts.port or (443 if tls else 80), tls=tls)
-
-    @property
-    def authority(self) -> bytes:
-        """The Host of a request that came without one."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host.encode("ascii") + (b":%d" % self.port if self.port else b"")
 
 
 class UpstreamPool:
@@ -55,7 +31,7 @@ class UpstreamPool:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.address = address
-        self.authority = address.authority
+        self.authority = address.authority.encode("ascii")
         self.outbox = Outbox()
         self._limits = limits
         self._tls = (tls or client_context()) if address.tls else None

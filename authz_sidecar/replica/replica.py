@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
-from authz_sidecar.config.settings import ReplicaSettings
+from authz_sidecar.config.table import ReplicaSettings
 from authz_sidecar.core.entities import Change, EntityKey
 from authz_sidecar.core.errors import HistoryGone, MalformedMessage, StoreUnavailable, Unavailable
 from authz_sidecar.core.phases import Phase

@@ -9,7 +9,7 @@ import uvloop
 from aiohttp import web
 
 from authz_sidecar import app
-from authz_sidecar.config import policy_file, settings
+from authz_sidecar.config import policy_file, reading
 from authz_sidecar.observe import logs
 from authz_sidecar.pipeline import Pipeline
 from lab.oracle.plain import Proxy, Upstream, client_session
@@ -20,13 +20,15 @@ class PlainSidecar(app.Sidecar):
 
     async def proxy_runner(self, pipeline: Pipeline) -> web.ServerRunner:
         session = await self.stack.enter_async_context(client_session())
-        upstream = Upstream(self.settings.upstream, session, self.settings.trusts)
+        address = self.settings.upstream
+        url = f"http{'s' if address.tls else ''}://{address.authority}"
+        upstream = Upstream(url, session, self.settings.trusts)
         proxy = Proxy(pipeline, upstream, self.start_request_hooks(), self.clock)
         return web.ServerRunner(proxy.server(), shutdown_timeout=1)
 
 
 def main() -> int:
-    loaded = settings.load({}, os.environ)
+    loaded = reading.load({}, os.environ)
     logs.configure(loaded.log_level)
     uvloop.run(app.serve(PlainSidecar, loaded, policy_file.load(loaded.policy_path)))
     return 0

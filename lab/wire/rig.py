@@ -10,8 +10,9 @@ from typing import cast
 
 from aiohttp import web
 
+from authz_sidecar.config.addresses import UpstreamAddress
 from authz_sidecar.config.limits import ProxyLimits
-from authz_sidecar.proxy.pool import UpstreamAddress, UpstreamPool
+from authz_sidecar.proxy.pool import UpstreamPool
 from authz_sidecar.proxy.server import ProxyServer
 from lab.wire.decisions import Clock, Observer, Permissions, pipeline
 from lab.wire.peers import Client, Peer, Upstream

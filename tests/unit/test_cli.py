@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from authz_sidecar import __version__, cli
-from authz_sidecar.config import settings
+from authz_sidecar.config.table import TABLE
 
 ROOT = Path(__file__).parents[2]
 GOOD_POLICY = """
@@ -26,7 +26,7 @@ rules:
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for setting in settings.TABLE:
+    for setting in TABLE:
         monkeypatch.delenv(setting.variable, raising=False)
 
 
@@ -71,7 +71,7 @@ def test_mistakes_in_settings_and_policy_are_reported_together(
 def test_without_any_settings_every_required_one_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run"]) == 2
     named = {line.split(": ")[1] for line in capsys.readouterr().err.splitlines()}
-    assert named == {setting.variable for setting in settings.TABLE if setting.required}
+    assert named == {setting.variable for setting in TABLE if setting.required}
 
 
 def test_a_missing_policy_is_an_error(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,7 +99,7 @@ def test_help_names_every_setting(command: str, capsys: pytest.CaptureFixture[st
         cli.main([command, "--help"])
     assert caught.value.code == 0
     shown = capsys.readouterr().out
-    assert not [s.flag for s in settings.TABLE if s.flag not in shown or s.variable not in shown]
+    assert not [s.flag for s in TABLE if s.flag not in shown or s.variable not in shown]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from aiohttp.test_utils import TestServer
 
 from authz_sidecar.admin.health import Health
 from authz_sidecar.admin.server import AdminSources, application
-from authz_sidecar.config.settings import Address, AdminSettings
+from authz_sidecar.config.addresses import Address
+from authz_sidecar.config.table import AdminSettings
 
 Get = Callable[..., Awaitable[tuple[int, str]]]
 problems: dict[str, str | None] = {}
@@ -50,9 +51,9 @@ async def admin() -> AsyncIterator[Callable[[AdminSettings], Awaitable[Get]]]:
             await server.close()
 
 
-LOOPBACK = AdminSettings(Address("127.0.0.1", 0), None)
-PUBLIC = AdminSettings(Address("0.0.0.0", 0), "s3cret")  # noqa: S104 (nothing listens there: the test picks loopback)
-PUBLIC_WITHOUT_TOKEN = AdminSettings(Address("0.0.0.0", 0), None)  # noqa: S104 (as above)
+LOOPBACK = AdminSettings(listen=Address("127.0.0.1", 0), token=None)
+PUBLIC = AdminSettings(listen=Address("0.0.0.0", 0), token="s3cret")  # noqa: S104 (nothing listens there: the test picks loopback)
+PUBLIC_WITHOUT_TOKEN = AdminSettings(listen=Address("0.0.0.0", 0), token=None)  # noqa: S104 (as above)
 
 
 @pytest.mark.parametrize(

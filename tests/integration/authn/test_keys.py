@@ -15,7 +15,7 @@ from jwt.algorithms import OKPAlgorithm
 
 from authz_sidecar.authn import keys as module
 from authz_sidecar.authn.keys import KeyRefresher
-from authz_sidecar.config.settings import JwtSettings
+from authz_sidecar.config.table import JwtSettings
 from authz_sidecar.core.verdicts import Code, Verdict
 
 DEADLINE = 10.0

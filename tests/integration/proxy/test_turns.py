@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from authz_sidecar.config.addresses import UpstreamAddress
 from authz_sidecar.core.entities import EntityKey
-from authz_sidecar.proxy.pool import UpstreamAddress
 from lab.wire import Client, Peer, Rig, running
 from lab.wire.certificates import self_signed
 from lab.wire.peers import wait_for

@@ -20,7 +20,7 @@ from aiohttp.test_utils import TestServer
 from redis.asyncio import Redis as Client
 
 from authz_sidecar.authz.cached import CachedAuthorizer
-from authz_sidecar.config.settings import ReplicaSettings
+from authz_sidecar.config.table import ReplicaSettings
 from authz_sidecar.core.digest import Digests
 from authz_sidecar.core.documents import encode_state
 from authz_sidecar.core.entities import (

@@ -18,7 +18,7 @@ from jwt.algorithms import HMACAlgorithm
 from authz_sidecar.authn import tokens
 from authz_sidecar.authn.key_set import Key, KeySet
 from authz_sidecar.authn.tokens import TokenAuthenticator
-from authz_sidecar.config.settings import JwtSettings
+from authz_sidecar.config.table import JwtSettings
 from authz_sidecar.core.entities import RevisionToken
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.verdicts import Code, Identity, Verdict

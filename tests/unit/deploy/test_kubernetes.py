@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from authz_sidecar.admin.server import OPEN_PATHS
-from authz_sidecar.config import policy_file, settings
+from authz_sidecar.config import policy_file, reading
+from authz_sidecar.config.addresses import UpstreamAddress
+from authz_sidecar.config.table import TABLE
 
 ROOT = Path(__file__).parents[3]
 UPSTREAM_PORT = 8000
@@ -49,13 +51,13 @@ def environment(container: Object) -> dict[str, str]:
 
 def test_every_variable_is_a_setting_with_a_value_it_accepts(sidecar: Object) -> None:
     variables = environment(sidecar)
-    assert set(variables) <= {setting.variable for setting in settings.TABLE}
-    loaded = settings.load({}, variables)
-    assert loaded.upstream == f"http://127.0.0.1:{UPSTREAM_PORT}"
+    assert set(variables) <= {setting.variable for setting in TABLE}
+    loaded = reading.load({}, variables)
+    assert loaded.upstream == UpstreamAddress("127.0.0.1", UPSTREAM_PORT)
 
 
 def test_secrets_are_named_and_never_shown(pod: Object) -> None:
-    secret = {setting.variable for setting in settings.TABLE if setting.secret}
+    secret = {setting.variable for setting in TABLE if setting.secret}
     secret |= {"DATABASE_URL", "DJANGO_SECRET_KEY"}
     for container in (*pod["initContainers"], *pod["containers"]):
         for variable in container["env"]:
@@ -63,7 +65,7 @@ def test_secrets_are_named_and_never_shown(pod: Object) -> None:
 
 
 def test_probes_ask_paths_that_exist_on_the_admin_port(sidecar: Object) -> None:
-    admin = settings.load({}, environment(sidecar)).admin.listen.port
+    admin = reading.load({}, environment(sidecar)).admin.listen.port
     ports = {port["name"]: port["containerPort"] for port in sidecar["ports"]}
     probes = {name: sidecar[name]["httpGet"] for name in ("livenessProbe", "readinessProbe")}
     assert [probe["path"] for probe in probes.values()] == ["/livez", "/readyz"]
@@ -76,7 +78,7 @@ def test_the_only_way_in_is_the_sidecars_port(
     objects: dict[str, Object], containers: dict[str, Object]
 ) -> None:
     sidecar = containers["authz-sidecar"]
-    listen = settings.load({}, environment(sidecar)).listen.port
+    listen = reading.load({}, environment(sidecar)).listen.port
     ports = {port["name"]: port["containerPort"] for port in sidecar["ports"]}
     assert [ports[port["targetPort"]] for port in objects["Service"]["spec"]["ports"]] == [listen]
     rules = objects["NetworkPolicy"]["spec"]["ingress"]
@@ -101,7 +103,7 @@ def test_the_service_outlives_the_sidecars_drain(pod: Object, containers: dict[s
     def sleep(name: str) -> float:
         return float(containers[name]["lifecycle"]["preStop"]["exec"]["command"][1])
 
-    drain = settings.load({}, environment(containers["authz-sidecar"])).limits.drain_seconds
+    drain = reading.load({}, environment(containers["authz-sidecar"])).limits.drain_seconds
     assert sleep("student-service") >= sleep("authz-sidecar") + drain
     assert pod["terminationGracePeriodSeconds"] > sleep("student-service")
 

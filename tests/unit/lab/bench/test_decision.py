@@ -22,7 +22,8 @@ from authz_sidecar.app import SystemClock
 from authz_sidecar.authn.key_set import Key, KeySet
 from authz_sidecar.authn.tokens import TokenAuthenticator
 from authz_sidecar.authz.cached import CachedAuthorizer
-from authz_sidecar.config import policy_file, settings
+from authz_sidecar.config import policy_file, reading
+from authz_sidecar.config.table import Settings
 from authz_sidecar.core import fields
 from authz_sidecar.core.entities import Entity, EntityKey, Position, UserState
 from authz_sidecar.core.proofs import Proofs
@@ -153,7 +154,7 @@ def _head(token: str) -> RequestHead:
     return RequestHead("POST", b"/students/", fields.of_request(received), "127.0.0.1")
 
 
-def _settings() -> settings.Settings:
+def _settings() -> Settings:
     required = {
         "AUTHZ_UPSTREAM": "http://127.0.0.1:1",
         "AUTHZ_USER_SERVICE": "http://127.0.0.1:1",
@@ -162,4 +163,4 @@ def _settings() -> settings.Settings:
         "AUTHZ_JWT_ISSUER": ISSUER,
         "AUTHZ_JWT_AUDIENCE": AUDIENCE,
     }
-    return settings.load({}, required)
+    return reading.load({}, required)

@@ -1,0 +1,113 @@
+"""Settings are read from flags and environment, with every mistake reported at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from authz_sidecar.config import tls
+from authz_sidecar.config.addresses import Address, UpstreamAddress
+from authz_sidecar.config.setting import Setting, Values, fill
+from authz_sidecar.config.table import TABLE, Settings
+from authz_sidecar.core.errors import ConfigurationError, Problem
+
+
+def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
+    """Settings from flags (keyed by variable name) and environment; a flag wins.
+
+    Raises ConfigurationError with every problem found.
+    """
+    problems: list[Problem] = []
+    values = {each.variable: _value(each, flags, environ, problems) for each in TABLE}
+    problems += _contradictions(values)
+    problems += _tls_problems(values, {problem.place for problem in problems})
+    if problems:
+        raise ConfigurationError(problems)
+    for each in TABLE:
+        if values[each.variable] is None and each.default_from is not None:
+            values[each.variable] = each.default_from(values)
+    return fill(Settings, values)
+
+
+def _value(
+    setting: Setting, flags: Mapping[str, str], environ: Mapping[str, str], problems: list[Problem]
+) -> object:
+    """The parsed value of one setting, or `None` and perhaps a problem."""
+    text = None
+    try:
+        text = _given(setting, flags, environ)
+        if text is None or (text == "" and not setting.empty_counts):
+            if setting.required:
+                raise ValueError(f"is required: {setting.help} (or {setting.flag})")
+            text = setting.default
+        return None if text is None else setting.parse(text)
+    except ValueError as error:
+        place = setting.flag if setting.variable in flags else setting.variable
+        harmless = text and not setting.secret and "@" not in text  # a URL may hold a password by mistake
+        shown = f", not {text!r}" if harmless else ""
+        problems.append(Problem(place, f"{error}{shown}"))
+        return None
+
+
+def _given(setting: Setting, flags: Mapping[str, str], environ: Mapping[str, str]) -> str | None:
+    """What the user wrote, from the flag, the variable, or the file of a secret."""
+    if setting.variable in flags:
+        return flags[setting.variable]
+    text = environ.get(setting.variable)
+    path = environ.get(f"{setting.variable}_FILE") if setting.secret else None
+    if not path:
+        return text
+    if text:
+        raise ValueError(f"is set together with {setting.variable}_FILE: keep one of them")
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"cannot be read from the file that {setting.variable}_FILE names: {error}"
+        ) from error
+
+
+def _contradictions(values: Values) -> list[Problem]:
+    """Settings that are fine alone and wrong together."""
+    problems = []
+    listen, admin = values["AUTHZ_LISTEN"], values["AUTHZ_ADMIN_LISTEN"]
+    if isinstance(listen, Address) and listen == admin and listen.port:
+        problems.append(Problem("AUTHZ_ADMIN_LISTEN", "must be another port than AUTHZ_LISTEN"))
+    interval, bound = values["AUTHZ_FEED_INTERVAL"], values["AUTHZ_MAX_STALENESS"]
+    if isinstance(interval, float) and isinstance(bound, float) and interval >= bound:
+        problems.append(Problem("AUTHZ_FEED_INTERVAL", "must be shorter than AUTHZ_MAX_STALENESS"))
+    if values["AUTHZ_PROXY_PROTOCOL"]:
+        problems += _proxy_protocol_contradictions(values)
+    target, head = values["AUTHZ_MAX_TARGET_BYTES"], values["AUTHZ_MAX_HEAD_BYTES"]
+    if isinstance(target, int) and isinstance(head, int) and target >= head:
+        problems.append(Problem("AUTHZ_MAX_TARGET_BYTES", "must be less than AUTHZ_MAX_HEAD_BYTES"))
+    upstream = values["AUTHZ_UPSTREAM"]
+    if values["AUTHZ_UPSTREAM_CA"] and isinstance(upstream, UpstreamAddress) and not upstream.tls:
+        problems.append(Problem("AUTHZ_UPSTREAM_CA", "must not be set unless AUTHZ_UPSTREAM is https://"))
+    return problems
+
+
+def _proxy_protocol_contradictions(values: Values) -> list[Problem]:
+    place, problems = "AUTHZ_PROXY_PROTOCOL", []
+    if values["AUTHZ_TRUSTED_PROXIES"] == ():
+        problems.append(Problem(place, "needs AUTHZ_TRUSTED_PROXIES: who else may name the client?"))
+    if values["AUTHZ_TLS_CERT"] or values["AUTHZ_TLS_KEY"]:
+        message = "cannot go with AUTHZ_TLS_CERT: its header comes before TLS; let the proxy end TLS"
+        problems.append(Problem(place, message))
+    return problems
+
+
+def _tls_problems(values: Values, known: set[str]) -> list[Problem]:
+    """Certificate and key make sense only together. `known`: places that have a problem already."""
+    certificate, key = values["AUTHZ_TLS_CERT"], values["AUTHZ_TLS_KEY"]
+    if certificate is None or key is None:
+        return [
+            Problem(f"AUTHZ_TLS_{this}", "is required, too")
+            for this, other in (("CERT", key), ("KEY", certificate))
+            if other is not None and not known & {f"AUTHZ_TLS_{this}", f"--tls-{this.lower()}"}
+        ]
+    try:
+        tls.server(certificate, key)
+    except ValueError as error:
+        return [Problem("AUTHZ_TLS_KEY", str(error))]
+    return []

@@ -1,0 +1,248 @@
+"""The table of settings: each is written once, and with it the field that it fills."""
+
+from __future__ import annotations
+
+import ssl
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal
+
+from authz_sidecar.config import addresses, parsers, tls
+from authz_sidecar.config.addresses import Address, Network, UpstreamAddress
+from authz_sidecar.config.limits import ProxyLimits
+from authz_sidecar.config.setting import group, setting, settings_of
+
+
+@group
+class ServerTls:
+    """What the proxied port proves itself with. Both or neither: without, clients speak plain HTTP."""
+
+    certificate: Path | None = setting(
+        "AUTHZ_TLS_CERT",
+        parsers.readable_file,
+        "certificate chain (PEM file): clients must speak TLS",
+        default=None,
+    )
+    key: Path | None = setting(
+        "AUTHZ_TLS_KEY", parsers.readable_file, "its private key (PEM file, not encrypted)", default=None
+    )
+
+    def context(self) -> ssl.SSLContext | None:
+        """Reads the files. Raises ValueError when they do not fit; settings were loaded only if they did."""
+        if self.certificate is None or self.key is None:
+            return None
+        return tls.server(self.certificate, self.key)
+
+
+@group
+class AdminSettings:
+    """The admin port. Without a token, another address than loopback serves only health and metrics."""
+
+    listen: Address = setting(
+        "AUTHZ_ADMIN_LISTEN",
+        addresses.address,
+        "address and port of the admin pages",
+        default="127.0.0.1:9901",
+    )
+    token: str | None = setting(
+        "AUTHZ_ADMIN_TOKEN",
+        parsers.credential,
+        "credential for the admin port off loopback (unset: only health and metrics are served there)",
+        default=None,
+        secret=True,
+    )
+
+
+@group
+class UserServiceSettings:
+    """The source of truth: base URL without a final slash, credential, seconds one call may take."""
+
+    url: str = setting("AUTHZ_USER_SERVICE", addresses.base_url, "base URL of the User service")
+    token: str = setting("AUTHZ_SERVICE_TOKEN", parsers.credential, "credential for /authz/v1/*", secret=True)
+    timeout: float = setting(
+        "AUTHZ_USER_SERVICE_TIMEOUT",
+        parsers.seconds(0.1, 60),
+        "seconds one call to it may take",
+        default="2",
+    )
+
+
+@group
+class JwtSettings:
+    """What an access token must be, and whose keys sign it. Times in seconds."""
+
+    issuer: str = setting("AUTHZ_JWT_ISSUER", parsers.printable, "required `iss` of access tokens")
+    audience: str = setting("AUTHZ_JWT_AUDIENCE", parsers.printable, "required `aud` of access tokens")
+    algorithms: frozenset[str] = setting(
+        "AUTHZ_JWT_ALGORITHMS",
+        parsers.algorithms,
+        "accepted signature algorithms",
+        default="RS256,ES256,EdDSA",
+    )
+    type: str = setting(
+        "AUTHZ_JWT_TYPE",
+        parsers.printable,
+        "required `typ` (empty: any)",
+        default="at+jwt",
+        empty_counts=True,
+    )
+    leeway: float = setting(
+        "AUTHZ_JWT_LEEWAY", parsers.seconds(0, 300), "seconds that clocks may differ", default="5"
+    )
+    revision_claims: bool = setting(
+        "AUTHZ_JWT_REVISION_CLAIMS",
+        parsers.boolean,
+        "require and obey `authz_gen` and `authz_rev`; `false` for tokens of another identity provider",
+        default="true",
+    )
+    header: str = setting(
+        "AUTHZ_TOKEN_HEADER",
+        parsers.token_header,
+        "header that carries the access token",
+        default="Authorization",
+    )
+    """In lower case."""
+    jwks_url: str = setting(
+        "AUTHZ_JWKS_URL",
+        addresses.any_url,
+        "signing keys (unset: /.well-known/jwks.json of the User service)",
+        default_from=lambda values: f"{values['AUTHZ_USER_SERVICE']}/.well-known/jwks.json",
+    )
+    jwks_max_age: float = setting(
+        "AUTHZ_JWKS_MAX_AGE",
+        parsers.seconds(60, 604800),
+        "seconds the last good key set is used while it cannot be refreshed",
+        default="3600",
+    )
+
+
+_REDIS = addresses.scheme(
+    "redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"
+)
+
+
+@group
+class ReplicaSettings:
+    """The copy of the permissions and how it is kept fresh. Times in seconds."""
+
+    redis_url: str | None = setting(
+        "AUTHZ_REDIS_URL",
+        _REDIS,
+        "Redis that keeps the copy (unset: in memory)",
+        default=None,
+        secret=True,
+    )
+    redis_prefix: str = setting(
+        "AUTHZ_REDIS_PREFIX",
+        parsers.prefix,
+        "prefix of the keys in Redis; one per protected service",
+        default="authz",
+    )
+    amqp_url: str | None = setting(
+        "AUTHZ_AMQP_URL",
+        addresses.scheme("amqp", "amqps"),
+        "RabbitMQ that announces changes (unset: poll the feed)",
+        default=None,
+        secret=True,
+    )
+    feed_interval: float = setting(
+        "AUTHZ_FEED_INTERVAL",
+        parsers.seconds(0.01, 3600),
+        "seconds between feed polls when there is no broker",
+        default="0.5",
+    )
+    max_staleness: float = setting(
+        "AUTHZ_MAX_STALENESS",
+        parsers.seconds(0.1, 86400),
+        "seconds without proof of freshness before mutating requests get 503",
+        default="30",
+    )
+    # A user with more groups than fit could never be decided on.
+    near_cache_size: int = setting(
+        "AUTHZ_NEAR_CACHE_SIZE", parsers.count(1_000), "entities kept in the process", default="100000"
+    )
+
+
+@group
+class Settings:
+    """Everything the sidecar can be told."""
+
+    listen: Address = setting(
+        "AUTHZ_LISTEN",
+        addresses.address,
+        "address and port of the proxied service",
+        default="127.0.0.1:8080",
+    )
+    tls: ServerTls
+    admin: AdminSettings
+    upstream: UpstreamAddress = setting(
+        "AUTHZ_UPSTREAM",
+        UpstreamAddress.parse,
+        "the protected service, like http://127.0.0.1:8001 or unix:/run/service.sock",
+    )
+    upstream_tls: ssl.SSLContext | None = setting(
+        "AUTHZ_UPSTREAM_CA",
+        parsers.authorities,
+        "authorities (PEM file) that an https upstream's certificate must come from (unset: the system's)",
+        default=None,
+    )
+    user_service: UserServiceSettings
+    policy_path: Path = setting("AUTHZ_POLICY", Path, "policy file")
+    mode: Literal["enforce", "shadow"] = setting(
+        "AUTHZ_MODE",
+        parsers.choice("enforce", "shadow"),
+        "`enforce`, or `shadow`: decide and log, never refuse",
+        default="enforce",
+    )
+    validation: Literal["cached", "request"] = setting(
+        "AUTHZ_VALIDATION",
+        parsers.choice("cached", "request"),
+        "`cached`: decide from the local copy; `request`: ask the User service each time",
+        default="cached",
+    )
+    jwt: JwtSettings
+    replica: ReplicaSettings
+    trusted_proxies: tuple[Network, ...] = setting(
+        "AUTHZ_TRUSTED_PROXIES",
+        addresses.networks,
+        "peers whose forwarding headers are believed, like 10.0.0.0/8",
+        default="",
+    )
+    proxy_protocol: bool = setting(
+        "AUTHZ_PROXY_PROTOCOL",
+        parsers.switch(off="off", on="required"),
+        "`required`: only trusted proxies may connect, and must name the client (PROXY protocol, v1 or v2)",
+        default="off",
+    )
+    """Every connection begins with a PROXY header."""
+    cors_origins: frozenset[str] = setting(
+        "AUTHZ_CORS_ORIGINS",
+        addresses.origins,
+        "browser origins that may read refusals (or `*`)",
+        default="",
+    )
+    decision_log_sample: float = setting(
+        "AUTHZ_DECISION_LOG_SAMPLE",
+        parsers.fraction,
+        "share of the allowed requests that the decision log keeps, 0 to 1; refusals are always kept",
+        default="1",
+    )
+    log_level: str = setting(
+        "AUTHZ_LOG_LEVEL",
+        parsers.choice("debug", "info", "warning", "error"),
+        "least severity that is logged",
+        default="info",
+    )
+    limits: ProxyLimits
+
+    def trusts(self, peer: str) -> bool:
+        """Whether the forwarding headers of this peer address are believed."""
+        if not self.trusted_proxies or not addresses.is_ip(peer):
+            return False
+        address = ip_address(peer)
+        plain = getattr(address, "ipv4_mapped", None) or address
+        return any(plain in network for network in self.trusted_proxies)
+
+
+TABLE = tuple(settings_of(Settings))
+"""All settings, in the order of the documentation."""
