@@ -10,6 +10,7 @@ from contextlib import suppress
 from threading import Thread
 from typing import Any, Literal, NamedTuple, TypeVar
 
+from lab import DEADLINE
 from lab.stack.accepting import let_begin
 from lab.stack.process import free_port
 
@@ -189,7 +190,7 @@ class Network:
         self._loop.close()
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=DEADLINE)
 
 
 async def _make(name: str, port: int) -> Link:

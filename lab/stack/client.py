@@ -11,6 +11,7 @@ from http.client import HTTPConnection, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
+from lab import DEADLINE
 from lab.stack.process import StackError
 
 KEPT_SECONDS = 60.0
@@ -52,7 +53,7 @@ class Client:
         parts = urlsplit(url)
         kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._base = parts.path.rstrip("/")
-        self._connection = kind(parts.netloc, timeout=30)
+        self._connection = kind(parts.netloc, timeout=DEADLINE)
 
     def send(
         self,

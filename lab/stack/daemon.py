@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import ClassVar, Self
 
+from lab import DEADLINE
 from lab.stack.process import Process, free_port, wait_for
 from lab.stack.signals import undisturbed
 
@@ -19,7 +20,7 @@ class Daemon:
     """
 
     name: ClassVar[str]
-    start_seconds: ClassVar[float] = 60
+    start_seconds: ClassVar[float] = DEADLINE
     stop_seconds: ClassVar[float] = 10
 
     def __init__(self) -> None:

@@ -13,10 +13,8 @@ from typing import Self
 
 import h11
 
+from lab import DEADLINE
 from lab.stack.accepting import let_begin
-
-DEADLINE = 10.0
-"""Seconds after which a test has failed rather than waits."""
 
 
 class Peer:

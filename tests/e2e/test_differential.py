@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import pytest
 
-from lab import ROOT
+from lab import DEADLINE, ROOT
 from lab.oracle.differences import told, told_by_oracle
 from lab.stack.client import People
 from lab.stack.process import Process, wait_for
@@ -284,5 +284,6 @@ async def test_the_same_refusal(
 async def test_nothing_that_was_refused_has_reached_a_service(ways: Ways) -> None:
     for service in ways.services[1:]:
         await ask(service.port, head("GET /students/777777/"))
-        wait_for(lambda service=service: service.requests()["GET", "/students/777777/"], 10, "the access log")
+        last = "GET", "/students/777777/"
+        wait_for(lambda service=service, last=last: service.requests()[last], DEADLINE, "the access log")
         assert not service.requests()["PATCH", "/students/6/"]

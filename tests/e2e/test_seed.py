@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
+from lab import DEADLINE
 from lab.stack.client import Answer, People, call
 from lab.stack.system import Stack
 
 ADD = "students.add_student"
-DEADLINE_SECONDS = 20.0
 
 _numbers = iter(range(1_000_000))
 
@@ -32,7 +32,7 @@ def new_student() -> dict[str, str]:
 
 def eventually(attempt: Callable[[], Answer], status: int) -> Answer:
     """The first answer with this status; the changes take effect within moments."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + DEADLINE
     while (answer := attempt()).status != status:
         assert time.monotonic() < deadline, answer
     return answer
@@ -160,7 +160,7 @@ def test_redis_holds_the_replica(system: Stack, people: People) -> None:
     env = system.sidecar.env
     with redis.Redis.from_url(env["AUTHZ_REDIS_URL"], decode_responses=True) as client:
         prefix = f"{{{env['AUTHZ_REDIS_PREFIX']}}}:v1"
-        deadline = time.monotonic() + DEADLINE_SECONDS
+        deadline = time.monotonic() + DEADLINE
         while True:
             generation = client.get(f"{prefix}:current")
             copy = client.hgetall(f"{prefix}:gen:{generation}")
@@ -178,7 +178,7 @@ def test_changes_come_from_the_broker(system: Stack, people: People) -> None:
     assert status["dependencies"] == {"user_service": True, "store": True, "broker": True}
     user = people.new_user("whitfield")
     revision = int(people.grant(user, ADD).headers["authz-revision"].split(".")[1])
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + DEADLINE
     while call(f"{system.sidecar.admin_url}/status").json()["replica"]["applied"] < revision:
         assert time.monotonic() < deadline
     metrics = call(f"{system.sidecar.admin_url}/metrics").body.decode()
@@ -229,7 +229,7 @@ def test_a_revocation_ends_an_upload_that_is_under_way(system: Stack, people: Pe
         f"POST /students/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
         "Content-Type: application/json\r\nContent-Length: 9\r\n\r\n"
     )
-    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=30) as connection:
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=DEADLINE) as connection:
         connection.sendall(head.encode() + b"{")
         people.revoke(user, ADD)
         answer = b""

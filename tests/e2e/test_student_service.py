@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from lab import DEADLINE
 from lab.stack.client import People
 from lab.stack.services import Sidecar, StudentService
 from lab.stack.system import Stack
@@ -42,7 +43,7 @@ class Client:
         sent = {"Connection": "close", **(headers or {})}
         if method not in ("GET", "HEAD", "OPTIONS"):
             sent["Authorization"] = f"Bearer {self.people.pass_of('admin')}"
-        connection = HTTPConnection(self.address, timeout=30)
+        connection = HTTPConnection(self.address, timeout=DEADLINE)
         connection.request(method, path, body, sent)
         return connection.getresponse()
 

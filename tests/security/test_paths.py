@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from lab import DEADLINE
 from lab.stack.process import wait_for
 from lab.wire.front import Front, statuses
 
@@ -170,7 +171,7 @@ async def test_what_is_decided_is_what_is_served(front: Front, line: bytes, user
     assert len(statuses(await front.ask(request))) == 1
     (arrived,) = await front.arrived()
     assert f"{arrived.method} {arrived.target}".encode() == line
-    assert wait_for(lambda: decided(front, identity), 10, "the decision log") == [rule]
+    assert wait_for(lambda: decided(front, identity), DEADLINE, "the decision log") == [rule]
 
 
 def decided(front: Front, identity: str) -> list[str]:

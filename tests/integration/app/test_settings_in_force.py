@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
+from lab import DEADLINE
 from lab.stack.process import Process, free_port, wait_for
 from lab.wire.certificates import self_signed
 from lab.wire.peers import Client, Peer, Upstream
@@ -38,7 +39,7 @@ class Program:
         os.kill(self.process.pid, number)
 
     def admin(self, path: str) -> str:
-        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=DEADLINE)
         try:
             connection.request("GET", path)
             return connection.getresponse().read().decode()
@@ -81,7 +82,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
         process = Process(argv, env={**os.environ, **env}, log_path=tmp_path / "log")
         running.append(process)
         process.start()
-        wait_for(lambda: "AUTHZ_LISTEN is" in process.log_path.read_text(), 30, "the sidecar", process)
+        wait_for(lambda: "AUTHZ_LISTEN is" in process.log_path.read_text(), DEADLINE, "the sidecar", process)
         return Program(process, port, admin_port)
 
     yield start
@@ -155,7 +156,7 @@ async def test_limits_the_proxy_protocol_and_what_is_told_of_failures(start: Cal
     assert upstream.received == received
     await upstream.stop()
     wanted = [(0, "proxy_header_malformed"), (413, "body_too_large"), (414, "target_too_long")]
-    wait_for(lambda: len(program.failures()) == len(wanted), 10, "the log")
+    wait_for(lambda: len(program.failures()) == len(wanted), DEADLINE, "the log")
     assert [(each["status"], each["code"]) for each in program.failures()] == wanted
     metrics = program.admin("/metrics").splitlines()
     for status, code in wanted:
@@ -168,7 +169,7 @@ async def test_a_head_that_does_not_end_in_time(start: Callable[..., Program]) -
     """By a program of its own: who is slow on a busy machine would trip so short a limit elsewhere."""
     program = start("http://127.0.0.1:1", HEAD_TIMEOUT=0.1)
     assert b"HTTP/1.1 408 " in await ask(program.port, b"GET")
-    wait_for(program.failures, 10, "the log")
+    wait_for(program.failures, DEADLINE, "the log")
     assert program.failures() == [{"status": 408, "code": "request_timeout"}]
     assert 'authz_failures_total{code="request_timeout"} 1.0' in program.admin("/metrics").splitlines()
 

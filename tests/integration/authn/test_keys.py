@@ -17,8 +17,7 @@ from authz_sidecar.authn import keys as module
 from authz_sidecar.authn.keys import KeyRefresher
 from authz_sidecar.config.table import JwtSettings
 from authz_sidecar.core.verdicts import Code, Verdict
-
-DEADLINE = 10.0
+from lab import DEADLINE
 
 
 def jwks(*kids: str) -> bytes:

@@ -26,6 +26,7 @@ from authz_changelog.revisions import states
 from authz_changelog.revisions.reconcile import reconcile
 from authz_changelog.revisions.sequencer import sequence
 from authz_changelog.revisions.states import Key
+from lab import DEADLINE
 
 STEPS = 7
 CELLS = 5
@@ -183,7 +184,7 @@ def test_no_revision_shows_a_state_that_was_never_committed(cells: None) -> None
     writers = WRITERS[connection.vendor]
     with ThreadPoolExecutor(writers) as threads:
         assert list(threads.map(write, range(writers))) == [TRANSACTIONS] * writers
-    sequence(within=30)
+    sequence(within=DEADLINE)
 
     cell_users = {
         str(pk) for pk in User.objects.filter(username__startswith="cell").values_list("pk", flat=True)

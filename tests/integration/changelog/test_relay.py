@@ -18,12 +18,12 @@ from authz_changelog.models import Cursor, Revision
 from authz_changelog.publishing import broker, relay
 from authz_changelog.revisions.epochs import new_epoch
 from authz_changelog.revisions.sequencer import sequence
+from lab import DEADLINE
 from lab.stack.process import Process, free_port, wait_for
 from lab.stack.servers import RabbitMQ
 
 EXCHANGE = "authz.changes"
 MANAGE = Path(__file__).parents[3] / "user_service" / "manage.py"
-SECONDS = 30
 
 StartRelay = Callable[[], AbstractContextManager[Process]]
 
@@ -40,7 +40,7 @@ class Listener:
             channel.queue_bind(queue, EXCHANGE)
 
     def until(self, condition: Callable[[list[dict]], object], what: str) -> list[dict]:
-        wait_for(lambda: self._read() or condition(self.messages), SECONDS, what)
+        wait_for(lambda: self._read() or condition(self.messages), DEADLINE, what)
         return self.messages
 
     def until_revision(self, revision: int) -> list[int]:
@@ -156,7 +156,7 @@ def test_a_broker_that_was_down_is_told_everything(
         listener.until_revision(create(1))
         rabbitmq.stop()
         last = create(3)
-        wait_for(lambda: "Interrupted" in relay.log_path.read_text(), SECONDS, "the relay notices")
+        wait_for(lambda: "Interrupted" in relay.log_path.read_text(), DEADLINE, "the relay notices")
         rabbitmq.start()
         published = listener.until_revision(last)
         relay.stop()

@@ -18,6 +18,7 @@ from authz_changelog.revisions.errors import SequencingFailed
 from authz_changelog.revisions.reconcile import reconcile
 from authz_changelog.revisions.sequencer import sequence
 from authz_changelog.revisions.transactions import sequencing
+from lab import DEADLINE
 
 State = dict[str, object] | None
 only_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
@@ -39,8 +40,8 @@ def quietly(write: Callable[[], object]) -> None:
 def elsewhere() -> Iterator[Callable[..., object]]:
     """Another thread, with a connection of its own, that does one thing after the other."""
     with ThreadPoolExecutor(max_workers=1) as thread:
-        yield lambda act, *args: thread.submit(act, *args).result(timeout=30)
-        thread.submit(lambda: connections["default"].close()).result(timeout=30)
+        yield lambda act, *args: thread.submit(act, *args).result(timeout=DEADLINE)
+        thread.submit(lambda: connections["default"].close()).result(timeout=DEADLINE)
 
 
 def permission(codename: str) -> Permission:
@@ -151,7 +152,7 @@ def test_an_import_does_not_delay_a_revocation(database: str) -> None:
     head = Head.objects.get().revision
     assert sequencer.run() is False
     assert entities_of(head + 1).keys() >= {f"user {ann.pk}", f"group {staff.pk}"}
-    sequencer.sequence(within=60)
+    sequencer.sequence(within=DEADLINE)
     assert reconcile() == []
 
 
@@ -185,7 +186,7 @@ def test_whoever_wrote_little_need_not_wait_for_an_import(database: str) -> None
     quietly(lambda: User.objects.bulk_create(User(username=f"u{n}") for n in range(2500)))
     before = sequencer.last_mark()
     quietly(lambda: User.objects.create(username="ann"))
-    head = sequencer.sequence_since(before, within=5)
+    head = sequencer.sequence_since(before, within=DEADLINE)
     assert f"user {User.objects.get(username='ann').pk}" in entities_of(head.revision)
     assert Mark.objects.exists()
 
@@ -196,7 +197,7 @@ def test_marks_made_from_now_on_are_told_by_their_numbers(database: str) -> None
         before = sequencer.last_mark()
         quietly(lambda name=name: User.objects.create(username=name))
         assert [mark.pk for mark in Mark.objects.all()] == [before + 1]
-        assert sequencer.sequence_since(before, within=5).revision == Head.objects.get().revision
+        assert sequencer.sequence_since(before, within=DEADLINE).revision == Head.objects.get().revision
         assert not Mark.objects.exists()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import ROOT
+from lab import DEADLINE, ROOT
 
 ENTRY_POINTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if os.access(path, os.X_OK))
 TOOLS = ("sh", "sed", "dirname", "cat")
@@ -45,7 +45,7 @@ def _run(clone: Path, argv: Sequence[str], **env: str) -> subprocess.CompletedPr
         env={"PATH": str(clone / "tools"), **env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE,
         check=False,
     )
 

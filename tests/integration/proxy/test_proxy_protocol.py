@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import DEADLINE
 from lab.stack.binaries import require
 from lab.stack.process import Process, free_port, wait_for
 from lab.wire import Client, Rig, running
@@ -105,9 +106,9 @@ global
     maxconn 16
 defaults
     mode http
-    timeout connect 5s
-    timeout client 5s
-    timeout server 5s
+    timeout connect 60s
+    timeout client 60s
+    timeout server 60s
 frontend in
     bind 127.0.0.1:{port}
     default_backend sidecar
@@ -124,7 +125,7 @@ def haproxy(directory: Path, sidecar: int, option: str) -> Iterator[int]:
     process = Process([require("haproxy"), "-db", "-f", config], log_path=directory / "log")
     process.start()
     try:
-        wait_for(lambda: _listens(port), 10, "HAProxy", process)
+        wait_for(lambda: _listens(port), DEADLINE, "HAProxy", process)
         yield port
     finally:
         process.stop()

@@ -40,10 +40,10 @@ from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.replica import Replica
 from authz_sidecar.replica.store import Store
 from authz_sidecar.source import UserServiceClient
+from lab import DEADLINE
 from lab.stack.servers import Redis
 
 TOKEN = "the-service-token"
-DEADLINE = 30.0
 MAX_STALENESS = 30.0
 SETTINGS = ReplicaSettings(
     redis_url=None,

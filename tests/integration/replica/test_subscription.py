@@ -13,9 +13,8 @@ from aiormq.exceptions import AMQPError
 
 from authz_sidecar.replica import subscription as subscription_module
 from authz_sidecar.replica.subscription import EXCHANGE, Subscription, open_queue
+from lab import DEADLINE
 from lab.stack.servers import RabbitMQ
-
-DEADLINE = 60.0
 
 
 @dataclass

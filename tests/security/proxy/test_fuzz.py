@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core.policy import SAFE_METHODS
+from lab import DEADLINE
 from lab.wire import Peer, Rig, running
 from lab.wire.parsers import Request, by_h11, read_alike
 from lab.wire.peers import wait_for
@@ -121,7 +122,7 @@ def said(requests: Iterable[Request]) -> Counter[tuple[str, str, bytes]]:
 async def arrivals(pieces: list[bytes]) -> list[Request]:
     """The whole requests that reached the upstream, without their fields. Nobody here holds a permission."""
     failures = watch()
-    async with running(LIMITS, answer=EMPTY) as rig, asyncio.timeout(10):
+    async with running(LIMITS, answer=EMPTY) as rig, asyncio.timeout(DEADLINE):
         client = await rig.client()
         await client.send(FIRST)
         await client.contains(EMPTY)  # now there is a connection to the upstream, and nothing waits for one
@@ -205,7 +206,7 @@ def test_any_answer_ends_the_exchange_and_is_nobody_elses(
 
 async def answer_with(method: bytes, pieces: list[bytes]) -> None:
     failures = watch()
-    async with running() as rig, asyncio.timeout(10), asyncio.TaskGroup() as reading:
+    async with running() as rig, asyncio.timeout(DEADLINE), asyncio.TaskGroup() as reading:
         first, second = await rig.client(), await rig.client()
         await first.send(method + b" /first HTTP/1.1\r\nHost: x\r\n\r\n")
         peer = await rig.upstream.accept()

@@ -9,6 +9,7 @@ from threading import Thread
 
 import pytest
 
+from lab import DEADLINE
 from lab.campaign.link import DIRECTIONS, Network
 from lab.stack.process import wait_for
 
@@ -50,7 +51,7 @@ def network(echo: int) -> Iterator[Network]:
 @contextmanager
 def connected(network: Network) -> Iterator[socket.socket]:
     port = network.links["link"].port
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as connection:
         connection.sendall(b"hello")
         assert connection.recv(5) == b"hello"
         yield connection
@@ -76,7 +77,7 @@ def test_what_a_silent_link_held_back_comes_late(network: Network, directions: t
         connection.settimeout(0.2)
         with pytest.raises(TimeoutError):
             connection.recv(8)
-        connection.settimeout(10)
+        connection.settimeout(DEADLINE)
         network.restore("link")
         assert connection.recv(8) == b"anybody?"
 
@@ -98,7 +99,7 @@ def test_a_redirected_link_leads_elsewhere(network: Network) -> None:
         with pytest.raises(ConnectionResetError):
             connection.recv(1)
         port = network.links["link"].port
-        with socket.create_connection(("127.0.0.1", port), timeout=10):
+        with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE):
             accepted, _ = other.accept()
             accepted.close()
 
@@ -107,7 +108,7 @@ def test_the_end_of_one_side_reaches_the_other(network: Network) -> None:
     with connected(network) as connection:
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(1) == b""
-    wait_for(lambda: not network.links["link"].connections, 5, "the link to forget the connection")
+    wait_for(lambda: not network.links["link"].connections, DEADLINE, "the link to forget the connection")
 
 
 def test_closing_ends_a_connection_that_leads_nowhere_yet() -> None:
@@ -115,7 +116,10 @@ def test_closing_ends_a_connection_that_leads_nowhere_yet() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         port = network.add("link", full.getsockname()[1])
         occupied, here = full.getsockname(), ("127.0.0.1", port)  # with room for one
-        with socket.create_connection(occupied), socket.create_connection(here, timeout=10) as connection:
+        with (
+            socket.create_connection(occupied),
+            socket.create_connection(here, DEADLINE) as connection,
+        ):
             network.close()
             with pytest.raises(ConnectionResetError):
                 connection.recv(1)

@@ -73,7 +73,7 @@ class Warm:
     questions: Iterator[Question]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def warm() -> Warm:
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     key = Key("bench", frozenset({"RS256"}), (), private.public_key())

@@ -12,7 +12,7 @@ from types import FrameType
 import pytest
 
 import lab.stack.process
-from lab import ROOT
+from lab import DEADLINE, ROOT
 from lab.stack.process import Process, StackError, free_port, run, wait_for
 from lab.stack.signals import undisturbed
 
@@ -48,7 +48,7 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
 
 
 def printed(process: Process) -> str:
-    return wait_for(process.log_tail, 20, "output", process)
+    return wait_for(process.log_tail, DEADLINE, "output", process)
 
 
 def state(pid: int) -> str:
@@ -69,7 +69,7 @@ def test_ending_ends_children_in_other_groups_too(launch: Launch, end: Callable[
     child = int(printed(parent))
     end(parent)
     assert not parent.alive
-    wait_for(lambda: gone(child), 20, "the end of the child")
+    wait_for(lambda: gone(child), DEADLINE, "the end of the child")
 
 
 def test_stop_is_not_stopped_by_a_program_that_ignores_it(launch: Launch) -> None:
@@ -83,9 +83,9 @@ def test_a_suspended_process_can_be_resumed_and_stopped(launch: Launch) -> None:
     parent = launch(PARENT)
     child = int(printed(parent))
     parent.suspend()
-    wait_for(lambda: state(parent.pid) == state(child) == "T", 20, "both frozen")
+    wait_for(lambda: state(parent.pid) == state(child) == "T", DEADLINE, "both frozen")
     parent.resume()
-    wait_for(lambda: state(child) == "S", 20, "the child awake")
+    wait_for(lambda: state(child) == "S", DEADLINE, "the child awake")
     parent.suspend()
     parent.stop()
     assert not parent.alive
@@ -103,7 +103,7 @@ def test_a_process_can_be_started_again_but_not_twice(launch: Launch) -> None:
 def test_waiting_for_a_process_that_ended_shows_its_last_words(launch: Launch) -> None:
     process = launch("raise SystemExit('no such database')")
     with pytest.raises(StackError, match=r"(?s)start of it: .*ended with exit code 1.*no such database"):
-        wait_for(lambda: False, 20, "start of it", process)
+        wait_for(lambda: False, DEADLINE, "start of it", process)
 
 
 def test_waiting_names_what_did_not_happen_and_the_last_problem() -> None:
@@ -116,7 +116,7 @@ def test_waiting_names_what_did_not_happen_and_the_last_problem() -> None:
 
 def test_wait_for_hands_on_the_first_true_result() -> None:
     results = iter([None, 0, "third"])
-    assert wait_for(lambda: next(results), 20, "a result") == "third"
+    assert wait_for(lambda: next(results), DEADLINE, "a result") == "third"
 
 
 COMMANDS = [
@@ -130,10 +130,10 @@ COMMANDS = [
 def test_a_short_command_is_done_or_says_why_not(code: str, message: str | None) -> None:
     argv = [sys.executable, "-c", code]
     if message is None:
-        assert run(argv, "the command", env={}, deadline=20) == "done\n"
+        assert run(argv, "the command", env={}, deadline=DEADLINE) == "done\n"
         return
     with pytest.raises(StackError, match=message):
-        run(argv, "the command", env={}, deadline=1 if "600" in code else 20)
+        run(argv, "the command", env={}, deadline=1 if "600" in code else DEADLINE)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -155,14 +155,14 @@ def test_a_signal_waits_until_a_started_child_is_known(number: signal.Signals) -
 
 
 def a_short_command(_log_path: Path) -> None:
-    run(["true"], "the command", env={}, deadline=20)
+    run(["true"], "the command", env={}, deadline=DEADLINE)
 
 
 def a_long_program(log_path: Path) -> Process:
     process = Process(["sleep", "600"], log_path=log_path)
     try:
         process.start()
-        wait_for(lambda: process.alive, 20, "its start", process)
+        wait_for(lambda: process.alive, DEADLINE, "its start", process)
     finally:
         process.stop()
         assert not process.alive
@@ -245,4 +245,4 @@ def test_nothing_outlives_an_owner_that_is_asked_to_end(tmp_path: Path, number: 
         child = int(owner.stdout.readline())
         owner.send_signal(number)
         owner.wait(20)
-    wait_for(lambda: gone(child), 20, "the end of the child")
+    wait_for(lambda: gone(child), DEADLINE, "the end of the child")
