@@ -329,6 +329,18 @@ def test_no_answer_may_be_stored(sidecar: Client, call: str) -> None:
     assert "no-store" in sidecar.get(f"{API}/{call}").headers["Cache-Control"]
 
 
+@only_sqlite
+def test_a_project_may_wrap_its_requests_in_transactions_and_have_settings_of_its_own(
+    head: Head, sidecar: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    headers = {"Accept": "text/html"}
+    question = json.dumps({"sub": "1", "permission": None})
+    assert sidecar.get(f"{API}/head", headers=headers).json()["revision"] == head.revision
+    answer = sidecar.post(f"{API}/check", question, content_type="text/plain", headers=headers)
+    assert answer.json()["reason"] == "granted"
+
+
 def test_a_database_that_fails_is_unavailable_never_a_wrong_answer(ann: User, sidecar: Client) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {Entity._meta.db_table} RENAME TO lost")

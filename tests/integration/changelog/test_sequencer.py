@@ -205,12 +205,12 @@ def test_marks_made_from_now_on_are_told_by_their_numbers(database: str) -> None
 def test_only_one_takes_an_import_in(database: str) -> None:
     """Others would not know the whole sooner, only make small changes wait."""
     quietly(lambda: User.objects.bulk_create(User(username=f"u{n}") for n in range(2500)))
-    sequencer.refuse_while_others_do_it()
+    sequencer.refuse_while_busy()
     sequencer.run()
     with pytest.raises(SequencingFailed, match="by another"):
-        sequencer.refuse_while_others_do_it()
+        sequencer.refuse_while_busy()
     sequence()
-    sequencer.refuse_while_others_do_it()
+    sequencer.refuse_while_busy()
 
 
 @only_postgresql

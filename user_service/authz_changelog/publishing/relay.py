@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
 BATCH = 100
-PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
+RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds between attempts to reach the broker and the database; the last one is repeated."""
 
 
@@ -47,7 +47,7 @@ def run(to: pika.URLParameters, stopping: Event) -> None:
                     failures = 0
         except (*broker.FAILURES, DatabaseError, SequencingFailed) as error:
             connection.close()
-            pause = PAUSES[min(failures, len(PAUSES) - 1)]
+            pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
             failures += 1
             logger.warning("Interrupted, trying again in %g s: %r", pause, error)
             stopping.wait(pause)

@@ -22,7 +22,7 @@ class Present(NamedTuple):
 
 def bring_up_to_date() -> None:
     """While a lot is pending sidecars must neither occupy every thread nor be in the way of small changes."""
-    sequencer.refuse_while_others_do_it()
+    sequencer.refuse_while_busy()
     sequencer.sequence(within=1)
 
 

@@ -21,7 +21,7 @@ def revision_token(since: int | None = None) -> str | None:
     try:
         if since is not None:
             return sequencer.sequence_since(since, within=1).token
-        sequencer.refuse_while_others_do_it()
+        sequencer.refuse_while_busy()
         return sequencer.sequence(within=1).token
     except (DatabaseError, SequencingFailed) as error:
         logger.warning("The change log is behind, it will catch up: %s", error)

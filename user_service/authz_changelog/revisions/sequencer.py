@@ -37,7 +37,7 @@ SMALL = 250
 """Marks of small transactions that one run takes before any larger one."""
 LARGEST = LIMIT + SMALL
 """Entities in one revision."""
-AT_WORK = timedelta(seconds=0.5)
+BUSY = timedelta(seconds=0.5)
 """Whoever sequences a lot makes a revision more often than this."""
 LARGEST_SIZE = 2_000_000
 """Characters of their states: brokers and sidecars have a limit for one message."""
@@ -81,12 +81,12 @@ def last_mark() -> int:
         return int(cursor.fetchone()[0])
 
 
-def refuse_while_others_do_it() -> None:
+def refuse_while_busy() -> None:
     """Raise `SequencingFailed` while another is at work on more than one run takes.
 
     Whoever needs the whole log then would not get it sooner by taking part, only make small changes wait.
     """
-    if Mark.objects.all()[LIMIT:].exists() and Head.objects.get().newest.at > clock.now() - AT_WORK:
+    if Mark.objects.all()[LIMIT:].exists() and Head.objects.get().newest.at > clock.now() - BUSY:
         raise SequencingFailed("a lot is pending, and being sequenced by another")
 
 

@@ -11,7 +11,7 @@ from rest_framework import status
 from rest_framework.exceptions import APIException, ParseError, ValidationError
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
-from rest_framework.views import exception_handler
+from rest_framework.views import exception_handler as framework_handler
 
 from authz_changelog.revisions.errors import SequencingFailed
 
@@ -45,14 +45,14 @@ class Unavailable(Refusal):
     """Seconds, for `Retry-After`."""
 
 
-def answer(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Django REST framework's exception handler for these views."""
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """What an exception becomes in an answer of these views."""
     if isinstance(error, DatabaseError | SequencingFailed):
         logger.warning("%s cannot be answered now: %s", context["request"].path, error)
         error = Unavailable()
     elif isinstance(error, RecursionError):
         error = ParseError("nested too deeply")
-    response = exception_handler(error, context)
+    response = framework_handler(error, context)
     if response is not None and isinstance(error, APIException):
         response.data = _problem(error)
         response.content_type = "application/problem+json"

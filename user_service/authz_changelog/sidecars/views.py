@@ -38,7 +38,7 @@ BODY_SIZE = 4 * 1024 * 1024
 """Characters after which `changes` ends early; the caller asks again from there."""
 
 
-class OneForm(BaseContentNegotiation):
+class IgnoreClientContentNegotiation(BaseContentNegotiation):
     """Each call has one form of answer, whatever the caller accepts."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser:
@@ -62,14 +62,14 @@ class SidecarView(APIView):
     throttle_classes = ()
     parser_classes = (JSONParser,)
     renderer_classes = (JSONRenderer,)
-    content_negotiation_class = OneForm
+    content_negotiation_class = IgnoreClientContentNegotiation
     schema = None
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
-        return problems.answer
+        return problems.exception_handler
 
 
-def _given(form: type[Serializer[Any]], data: Any) -> dict[str, Any]:
+def _validated(form: type[Serializer[Any]], data: Any) -> dict[str, Any]:
     """The parameters of a call; raises `ValidationError`."""
     parameters = form(data=data)
     parameters.is_valid(raise_exception=True)
@@ -87,7 +87,7 @@ class ChangesView(SidecarView):
     """The revisions after `after`, in order; 410 when they cannot be told from there."""
 
     def get(self, request: Request) -> HttpResponse:
-        query = _given(ChangesQuery, request.query_params.dict())
+        query = _validated(ChangesQuery, request.query_params.dict())
         with present() as state:
             _refuse_other_history(state, query)
             body = _changes(state, query["after"], min(query["limit"], CHANGES_LIMIT))
@@ -99,7 +99,7 @@ class SnapshotView(SidecarView):
     """The whole state, or one bucket of it."""
 
     def get(self, request: Request) -> StreamingHttpResponse:
-        query = _given(SnapshotQuery, request.query_params.dict())
+        query = _validated(SnapshotQuery, request.query_params.dict())
         bring_up_to_date()
         return StreamingHttpResponse(snapshot.lines(**query), content_type=NDJSON)
 
@@ -108,7 +108,7 @@ class DigestView(SidecarView):
     """What `digest.py` specifies, for each bucket in order."""
 
     def get(self, request: Request) -> Response:
-        query = _given(DigestQuery, request.query_params.dict())
+        query = _validated(DigestQuery, request.query_params.dict())
         with present() as state:
             buckets = [bucket.json() for bucket in digest.buckets(query["buckets"])]
             return Response({**_position(state), "buckets": buckets})
@@ -137,7 +137,7 @@ class CheckView(SidecarView):
     """Request-based validation."""
 
     def post(self, request: Request) -> Response:
-        question = _given(Question, request.data)
+        question = _validated(Question, request.data)
         with present() as state:
             held = grants.of(question["sub"])
             allowed, reason = grants.decide(held, question["permission"], question["token_generation"])
