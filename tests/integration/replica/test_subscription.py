@@ -74,6 +74,13 @@ async def publish(url: str, *bodies: bytes) -> None:
             await channel.basic_publish(body, exchange=EXCHANGE)
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence ends no subscription here: a busy machine may be silent for seconds, and what is published
+    until the subscription is back is lost, as it should be."""
+    monkeypatch.setattr(subscription_module, "HEARTBEAT", 60)
+
+
 @pytest.fixture(scope="module")
 def sidecar_url(rabbitmq: RabbitMQ) -> str:
     """A broker user with the permissions of a sidecar."""
