@@ -13,6 +13,7 @@ from authz_sidecar.config.setting import Setting
 from authz_sidecar.config.table import TABLE as SETTINGS
 from authz_sidecar.core.verdicts import FORWARDED, Code, FaultCode
 from authz_sidecar.observe.decision_log import DECISION_FIELDS, FAILURE_FIELDS
+from authz_sidecar.observe.families import FAMILIES, Family
 from lab import ROOT
 
 MADE = "<!-- Made by `python -m lab.pages`; change what it is made from. -->"
@@ -95,9 +96,28 @@ users of the machine can read flags.
 """
 
 
+def metrics() -> str:
+    """docs/metrics.md"""
+    return f"""# Metrics
+
+{MADE}
+
+`GET /metrics` on the admin port, in Prometheus' text format. Times are in seconds. A histogram `x` comes as
+`x_bucket`, `x_sum` and `x_count`. Those of the replica (revisions, staleness, phase, dependencies) are there
+while `AUTHZ_VALIDATION` is `cached`.
+
+{_table(("metric", "type", "labels", "meaning"), map(_metric, FAMILIES))}
+
+Buckets of the histograms:
+
+{_table(("metric", "upper bounds"), map(_buckets, (each for each in FAMILIES if each.buckets)))}
+"""
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "docs/codes.md": codes,
     "docs/decision-log.md": decision_log,
+    "docs/metrics.md": metrics,
     "docs/settings.md": settings,
 }
 
@@ -113,6 +133,15 @@ def _refusals(listed: Iterable[str]) -> str:
 def _setting(setting: Setting) -> tuple[str, ...]:
     default = "required" if setting.required else f"`{setting.default}`" if setting.default else "unset"
     return f"`{setting.variable}`", f"`{setting.flag}`", setting.help, default
+
+
+def _metric(family: Family) -> tuple[str, ...]:
+    name = f"{family.name}_total" if family.type == "counter" else family.name
+    return f"`{name}`", family.type, ", ".join(f"`{label}`" for label in family.labels), family.meaning
+
+
+def _buckets(family: Family) -> tuple[str, ...]:
+    return f"`{family.name}`", ", ".join(f"{bound:g}" for bound in family.buckets)
 
 
 def _fields(fields: Mapping[str, str]) -> Iterable[tuple[str, ...]]:

@@ -11,6 +11,8 @@ from prometheus_client.registry import Collector
 
 from authz_sidecar.core.phases import Phase
 from authz_sidecar.core.ports import ReplicaStatus
+from authz_sidecar.observe import families
+from authz_sidecar.observe.families import Family
 
 
 class FreshnessCollector(Collector):
@@ -22,31 +24,20 @@ class FreshnessCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         status = self._status()
         applied, head, staleness = status.applied, status.head, status.staleness
-        yield _gauge(
-            "applied_revision", "The newest revision decided by.", applied.revision if applied else 0
-        )
-        yield _gauge("head_revision", "The newest revision known of at the User service.", head or 0)
-        yield _gauge(
-            "staleness_seconds",
-            "Age of the newest valid proof of freshness.",
-            math.inf if staleness is None else staleness,
-        )
-        yield _gauge("near_cache_entries", "Entities held in this process.", status.near_cache_entries)
-        yield _labelled(
-            "phase",
-            "1 for the phase the replica is in.",
-            "phase",
-            {phase.value: phase is status.phase for phase in Phase},
-        )
-        yield _labelled("dependency_up", "1 while a dependency answers.", "name", status.dependencies)
+        yield _gauge(families.APPLIED_REVISION, applied.revision if applied else 0)
+        yield _gauge(families.HEAD_REVISION, head or 0)
+        yield _gauge(families.STALENESS_SECONDS, math.inf if staleness is None else staleness)
+        yield _gauge(families.NEAR_CACHE_ENTRIES, status.near_cache_entries)
+        yield _labelled(families.PHASE, {phase.value: phase is status.phase for phase in Phase})
+        yield _labelled(families.DEPENDENCY_UP, status.dependencies)
 
 
-def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"authz_{name}", documentation, value=value)
+def _gauge(family: Family, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(family.name, family.meaning, value=value)
 
 
-def _labelled(name: str, documentation: str, label: str, values: Mapping[Any, bool]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(f"authz_{name}", documentation, labels=[label])
+def _labelled(family: Family, values: Mapping[Any, bool]) -> GaugeMetricFamily:
+    made = GaugeMetricFamily(family.name, family.meaning, labels=family.labels)
     for key, value in values.items():
-        family.add_metric([str(key)], float(value))
-    return family
+        made.add_metric([str(key)], float(value))
+    return made

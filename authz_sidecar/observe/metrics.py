@@ -1,19 +1,17 @@
-"""Prometheus metrics (names and units: prometheus.io/docs/practices/naming)."""
+"""What is counted for Prometheus; `observe.families` says what each metric means."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from authz_sidecar.core.verdicts import Decision, Failure
+from authz_sidecar.observe import families
+from authz_sidecar.observe.families import Family
 from authz_sidecar.observe.tallies import Distribution, Tally
 
-FAST_SECONDS = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0)
-"""From a decision out of the near cache to one that waits for a dependency."""
-SLOW_SECONDS = (1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-"""From a change enforced at once to one that waited out an outage; and whole requests."""
 _CLASSES = tuple(f"{hundreds}xx" for hundreds in range(10))
 
 
@@ -22,50 +20,27 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._request_metrics()
-        self._replica_metrics()
-
-    def _request_metrics(self) -> None:
-        self._decisions = Tally("authz_decisions", "Decisions by stable code.", ["code", "enforced"])
-        self._decision_seconds = Distribution(
-            "authz_decision_seconds", "From a request's head to its decision, waiting included.", FAST_SECONDS
-        )
-        self._failures = Tally("authz_failures", "Requests ended by the byte path itself, by code.", ["code"])
-        self._responses = Tally("authz_responses", "Responses by status class.", ["class"])
-        self._response_seconds = Distribution(
-            "authz_response_seconds", "From a request's head to the end of its response.", SLOW_SECONDS
-        )
+        self._decisions = Tally(families.DECISIONS)
+        self._decision_seconds = Distribution(families.DECISION_SECONDS)
+        self._failures = Tally(families.FAILURES)
+        self._responses = Tally(families.RESPONSES)
+        self._response_seconds = Distribution(families.RESPONSE_SECONDS)
         tallies = (self._decisions, self._failures, self._responses)
         for each in (*tallies, self._decision_seconds, self._response_seconds):
             self.registry.register(each)
-        self._calls = Counter(
-            "authz_user_service_calls",
-            "Calls made to the User service, by endpoint and status class.",
-            ["endpoint", "class"],
-            registry=self.registry,
-        )
+        self._calls = self._counter(families.USER_SERVICE_CALLS)
+        self.propagation = Distribution(families.PROPAGATION_SECONDS)
+        self.registry.register(self.propagation)
+        self.duplicates = self._counter(families.DUPLICATES)
+        self.gaps = self._counter(families.GAPS)
+        self.rejected = self._counter(families.MESSAGES_REJECTED)
+        self.foreign_epochs = self._counter(families.FOREIGN_EPOCHS)
+        self.drift = self._counter(families.DRIFT)
+        self.resyncs = self._counter(families.RESYNCS)
+        self.losses = self._counter(families.DEPENDENCY_LOSSES)
 
-    def _replica_metrics(self) -> None:
-        self.propagation = Histogram(
-            "authz_propagation_seconds",
-            "From a change marked in the User service to its enforcement here.",
-            buckets=SLOW_SECONDS,
-            registry=self.registry,
-        )
-        self.duplicates = self._counter("duplicates", "Revisions received that were already applied.")
-        self.gaps = self._counter("gaps", "Gaps noticed in the revisions.")
-        self.rejected = self._counter("messages_rejected", "Messages that broke the contract.")
-        self.foreign_epochs = self._counter("foreign_epochs", "Messages of another history, ignored.")
-        self.drift = self._counter("drift", "Entities found different from the User service's.")
-        self.resyncs = Counter(
-            "authz_resyncs", "Snapshots loaded, by cause.", ["cause"], registry=self.registry
-        )
-        self.losses = Counter(
-            "authz_dependency_losses", "Times a dependency was lost.", ["name"], registry=self.registry
-        )
-
-    def _counter(self, name: str, documentation: str) -> Counter:
-        return Counter(f"authz_{name}", documentation, registry=self.registry)
+    def _counter(self, family: Family) -> Counter:
+        return Counter(family.name, family.meaning, family.labels, registry=self.registry)
 
     def decided(self, decision: Decision, seconds: float) -> None:
         self._decisions.counts[decision.verdict.code, "true" if decision.enforced else "false"] += 1
@@ -84,8 +59,8 @@ class Metrics:
 
     def watch_decision_log(self, dropped: Callable[[], int]) -> None:
         """Export how many lines the decision log has lost."""
-        gauge = Gauge("authz_decision_log_dropped", "Decision log lines lost.", registry=self.registry)
-        gauge.set_function(dropped)
+        family = families.DECISION_LOG_DROPPED
+        Gauge(family.name, family.meaning, registry=self.registry).set_function(dropped)
 
     def exposition(self) -> tuple[bytes, str]:
         """All metrics in the text format, and its content type."""

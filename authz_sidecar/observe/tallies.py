@@ -8,36 +8,37 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from authz_sidecar.observe.families import Family
+
 
 class Tally(Collector):
     """A counter; each different tuple of label values is counted by itself."""
 
-    def __init__(self, name: str, documentation: str, labels: Sequence[str]) -> None:
+    def __init__(self, family: Family) -> None:
         self.counts: Counter[tuple[str, ...]] = Counter()
-        self._description = name, documentation
-        self._labels = labels
+        self._family = family
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        family = CounterMetricFamily(*self._description, labels=self._labels)
+        family = CounterMetricFamily(self._family.name, self._family.meaning, labels=self._family.labels)
         for values, count in self.counts.items():
             family.add_metric(values, count)
         yield family
 
 
 class Distribution(Collector):
-    """A histogram. `bounds` are the buckets' upper bounds, ascending, without infinity."""
+    """A histogram."""
 
-    def __init__(self, name: str, documentation: str, bounds: Sequence[float]) -> None:
-        self._description = name, documentation
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
+    def __init__(self, family: Family) -> None:
+        self._family = family
+        self._bounds = family.buckets
+        self._counts = [0] * (len(family.buckets) + 1)
         self._sum = 0.0
 
     def observe(self, value: float) -> None:
@@ -47,4 +48,6 @@ class Distribution(Collector):
     def collect(self) -> Iterator[HistogramMetricFamily]:
         bounds = [*map(floatToGoString, self._bounds), "+Inf"]
         buckets = list(zip(bounds, accumulate(map(float, self._counts)), strict=True))
-        yield HistogramMetricFamily(*self._description, buckets=buckets, sum_value=self._sum)
+        yield HistogramMetricFamily(
+            self._family.name, self._family.meaning, buckets=buckets, sum_value=self._sum
+        )

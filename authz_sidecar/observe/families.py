@@ -1,0 +1,70 @@
+"""The metrics that the sidecar exports, each written once: name, type, labels, meaning.
+
+Names and units: prometheus.io/docs/practices/naming. docs/metrics.md is made from these.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+FAST_SECONDS = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0)
+"""From a decision out of the near cache to one that waits for a dependency."""
+SLOW_SECONDS = (1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""From a change enforced at once to one that waited out an outage; and whole requests."""
+
+
+class Family(NamedTuple):
+    """One metric. `name` is without the suffixes that its type brings (`_total`, `_bucket`, …)."""
+
+    name: str
+    type: Literal["counter", "gauge", "histogram"]
+    meaning: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    """Upper bounds of a histogram's buckets, ascending, without infinity."""
+
+
+DECISIONS = Family("authz_decisions", "counter", "Decisions by stable code.", ("code", "enforced"))
+DECISION_SECONDS = Family(
+    "authz_decision_seconds",
+    "histogram",
+    "From a request's head to its decision, waiting included.",
+    buckets=FAST_SECONDS,
+)
+FAILURES = Family("authz_failures", "counter", "Requests ended by the byte path itself, by code.", ("code",))
+RESPONSES = Family("authz_responses", "counter", "Responses by status class.", ("class",))
+RESPONSE_SECONDS = Family(
+    "authz_response_seconds",
+    "histogram",
+    "From a request's head to the end of its response.",
+    buckets=SLOW_SECONDS,
+)
+DECISION_LOG_DROPPED = Family("authz_decision_log_dropped", "gauge", "Decision log lines lost.")
+USER_SERVICE_CALLS = Family(
+    "authz_user_service_calls",
+    "counter",
+    "Calls made to the User service, by endpoint and status class.",
+    ("endpoint", "class"),
+)
+APPLIED_REVISION = Family("authz_applied_revision", "gauge", "The newest revision decided by.")
+HEAD_REVISION = Family("authz_head_revision", "gauge", "The newest revision known of at the User service.")
+STALENESS_SECONDS = Family("authz_staleness_seconds", "gauge", "Age of the newest valid proof of freshness.")
+PROPAGATION_SECONDS = Family(
+    "authz_propagation_seconds",
+    "histogram",
+    "From a change marked in the User service to its enforcement here.",
+    buckets=SLOW_SECONDS,
+)
+PHASE = Family("authz_phase", "gauge", "1 for the phase the replica is in.", ("phase",))
+NEAR_CACHE_ENTRIES = Family("authz_near_cache_entries", "gauge", "Entities held in this process.")
+DEPENDENCY_UP = Family("authz_dependency_up", "gauge", "1 while a dependency answers.", ("name",))
+DEPENDENCY_LOSSES = Family("authz_dependency_losses", "counter", "Times a dependency was lost.", ("name",))
+DUPLICATES = Family("authz_duplicates", "counter", "Revisions received that were already applied.")
+GAPS = Family("authz_gaps", "counter", "Gaps noticed in the revisions.")
+RESYNCS = Family("authz_resyncs", "counter", "Snapshots loaded, by cause.", ("cause",))
+MESSAGES_REJECTED = Family("authz_messages_rejected", "counter", "Messages that broke the contract.")
+FOREIGN_EPOCHS = Family("authz_foreign_epochs", "counter", "Messages of another history, ignored.")
+DRIFT = Family("authz_drift", "counter", "Entities found different from the User service's.")
+
+FAMILIES = tuple(value for value in globals().values() if isinstance(value, Family))
+"""All of them, in this order."""

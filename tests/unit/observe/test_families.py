@@ -1,0 +1,58 @@
+"""What is exported is what is written down, and the other way round."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from authz_sidecar.core.phases import Phase
+from authz_sidecar.core.ports import ReplicaStatus
+from authz_sidecar.core.verdicts import Code, Decision, Failure, Verdict
+from authz_sidecar.observe.families import FAMILIES, Family
+from authz_sidecar.observe.freshness import FreshnessCollector
+from authz_sidecar.observe.hooks import ReplicaHooks
+from authz_sidecar.observe.metrics import Metrics
+
+STATUS = ReplicaStatus(
+    phase=Phase.LIVE,
+    was_live=True,
+    applied=None,
+    head=None,
+    staleness=None,
+    fresh=False,
+    store=None,
+    source="feed",
+    dependencies={"store": True},
+)
+
+
+@pytest.fixture(scope="module")
+def exported() -> dict[str, tuple[str, str, set[str]]]:
+    """Type, meaning and labels of every metric, once everything that has labels was counted."""
+    metrics = Metrics()
+    metrics.registry.register(FreshnessCollector(lambda: STATUS))
+    metrics.watch_decision_log(lambda: 0)
+    metrics.decided(Decision("r", "GET", "/", Verdict(Code.SAFE_METHOD), 0), 0.1)
+    metrics.failed(Failure("r", 400, "request_malformed", "::1"))
+    metrics.answered(200, 0.1)
+    metrics.called("head", 200)
+    hooks = ReplicaHooks(metrics)
+    hooks.resync("start")
+    hooks.dependency("store", up=False)
+    found = text_string_to_metric_families(metrics.exposition()[0].decode())
+    return {
+        each.name: (each.type, each.documentation, {label for one in each.samples for label in one.labels})
+        for each in found
+        if not each.name.endswith("_created")
+    }
+
+
+def test_nothing_else_is_exported(exported: dict[str, object]) -> None:
+    assert set(exported) == {family.name for family in FAMILIES}
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_a_metric_is_as_written(family: Family, exported: dict[str, tuple[str, str, set[str]]]) -> None:
+    kind, meaning, labels = exported[family.name]
+    assert (kind, meaning) == (family.type, family.meaning)
+    assert labels - {"le"} == set(family.labels)
