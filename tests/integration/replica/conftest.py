@@ -35,6 +35,7 @@ from authz_sidecar.core.entities import (
 from authz_sidecar.core.phases import Phase
 from authz_sidecar.core.ports import Pending, SilentObserver
 from authz_sidecar.core.verdicts import Code, Identity, Question, Requirement, Verdict
+from authz_sidecar.replica import waiting
 from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.replica import Replica
@@ -355,10 +356,21 @@ async def start(
         yield begin
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take longer than a client should have to wait."""
+    monkeypatch.setattr(waiting, "FILL_TIMEOUT", DEADLINE)
+
+
 @pytest.fixture
-def redis_store(redis_server: Redis) -> Callable[[], RedisStore]:
-    prefix = uuid4().hex
-    return lambda: RedisStore(redis_server.url, prefix)
+def redis_prefix() -> str:
+    """Of the keys of one test: other sidecars may keep their copies in the same Redis."""
+    return uuid4().hex
+
+
+@pytest.fixture
+def redis_store(redis_server: Redis, redis_prefix: str) -> Callable[[], RedisStore]:
+    return lambda: RedisStore(redis_server.url, redis_prefix)
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -55,8 +55,10 @@ class TestRedisTrouble:
             redis_server.resume()
         await sidecar.until(lambda: sidecar.store_at_head)
 
-    async def test_failed_over_to_a_copy_that_lags(self, sidecar: Any, client: Client, service: Any) -> None:
-        (key,) = await client.keys("*:gen:*")
+    async def test_failed_over_to_a_copy_that_lags(
+        self, sidecar: Any, client: Client, service: Any, redis_prefix: str
+    ) -> None:
+        (key,) = await client.keys(f"*{redis_prefix}*:gen:*")
         lagging = await client.dump(key)
         service.group("staff")
         await sidecar.until(lambda: sidecar.store_at_head)
@@ -67,9 +69,11 @@ class TestRedisTrouble:
         assert b"@revision" in await client.hkeys(key)
         assert int(await client.hget(key, "@revision")) == service.head
 
-    async def test_emptied_but_for_its_position(self, sidecar: Any, client: Client, service: Any) -> None:
+    async def test_emptied_but_for_its_position(
+        self, sidecar: Any, client: Client, service: Any, redis_prefix: str
+    ) -> None:
         """What no eviction does: absence is confirmed with the User service before it is believed."""
-        (key,) = await client.keys("*:gen:*")
+        (key,) = await client.keys(f"*{redis_prefix}*:gen:*")
         await client.hdel(key, "u:bob", "g:staff")
         assert (await sidecar.decide("bob", ADD)).code is Code.GRANTED
         assert service.calls["subjects"] == 1
@@ -94,6 +98,7 @@ class TestDrift:
         self,
         start: Start,
         redis_store: Callable[[], RedisStore],
+        redis_prefix: str,
         user_service: UserServiceClient,
         client: Client,
     ) -> None:
@@ -101,7 +106,7 @@ class TestDrift:
         store = redis_store()
         sidecar = await start(store)
         await sidecar.decide("alice", CHANGE)
-        (key,) = await client.keys("*:gen:*")
+        (key,) = await client.keys(f"*{redis_prefix}*:gen:*")
         genuine = await client.hgetall(key)
         await client.hset(key, "u:alice", genuine[b"u:alice"].replace(b'"active":true', b'"active":false'))
         await client.hset(key, "u:mallory", genuine[b"u:alice"])
