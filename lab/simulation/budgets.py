@@ -1,0 +1,43 @@
+"""What a sidecar may cost those it depends on, also while one of them stays broken."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable
+
+from lab.simulation.http import Request
+
+MINUTE = 60.0
+CALLS = 1_500
+"""Calls of one sidecar to the User service in a minute: pulls on demand are 0.1 s apart, the rest is for misses."""
+SNAPSHOTS = 12
+"""Whole snapshots of one sidecar in a minute, whatever happens to its store and its history."""
+TASKS = 400
+
+
+class Budgets:
+    """`say` is told of every excess."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._calls: dict[tuple[str, str], deque[float]] = defaultdict(deque)
+        self.most_snapshots = 0
+        self.most_calls = 0
+
+    def called(self, who: str, request: Request, now: float) -> None:
+        self.most_calls = max(self.most_calls, self._count(who, "calls", now, CALLS))
+        if request.path.endswith("/snapshot") and request.query.get("buckets") == "1":
+            self.most_snapshots = max(self.most_snapshots, self._count(who, "snapshots", now, SNAPSHOTS))
+
+    def tasks(self, who: str, count: int) -> None:
+        if count > TASKS:
+            self._say(f"{who} has {count} tasks")
+
+    def _count(self, who: str, what: str, now: float, bound: int) -> int:
+        window = self._calls[who, what]
+        window.append(now)
+        while window[0] < now - MINUTE:
+            window.popleft()
+        if len(window) == bound + 1:
+            self._say(f"{who} made {len(window)} {what} within a minute")
+        return len(window)

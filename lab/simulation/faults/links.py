@@ -1,0 +1,83 @@
+"""Links between one sidecar and one dependency, or all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from lab.simulation.faults.kind import Kind, Strike
+from lab.simulation.links import Link
+from lab.simulation.sidecar import DEPENDENCIES, Sidecar
+from lab.simulation.world import World
+
+
+def _pick(world: World, random: Random) -> tuple[Sidecar, str, Link]:
+    sidecar = random.choice(world.sidecars)
+    name = random.choice(DEPENDENCIES)
+    return sidecar, name, sidecar.links[name]
+
+
+def _cut(world: World, random: Random) -> Strike:
+    sidecar, name, link = _pick(world, random)
+    link.cut()
+    return Strike(f"{sidecar.name}, {name}", ((sidecar.name, name),), lambda: link.heal(lost=True))
+
+
+def _delayed(world: World, random: Random) -> Strike:
+    sidecar, name, link = _pick(world, random)
+    link.extra = 0.05, random.uniform(0.1, 1.5)
+    detail = f"{sidecar.name}, {name}: up to {link.extra[1]:.1f} s"
+    return Strike(detail, ((sidecar.name, name),), lambda: link.heal(lost=False))
+
+
+def _half_open(world: World, random: Random) -> Strike:
+    sidecar, name, link = _pick(world, random)
+    outwards, lost = random.random() < 0.5, random.random() < 0.5
+    link.block((outwards, not outwards))
+    detail = f"{sidecar.name}, {name}: nothing {'goes out' if outwards else 'comes in'}"
+    return Strike(detail, ((sidecar.name, name),), lambda: link.heal(lost=lost))
+
+
+def _black_hole(world: World, random: Random) -> Strike:
+    sidecar, name, link = _pick(world, random)
+    lost = random.random() < 0.5
+    link.block((True, True))
+    return Strike(f"{sidecar.name}, {name}", ((sidecar.name, name),), lambda: link.heal(lost=lost))
+
+
+def _isolate(sidecar: Sidecar, names: Sequence[str]) -> Strike:
+    links = [sidecar.links[name] for name in names]
+    for link in links:
+        link.cut()
+
+    def heal() -> None:
+        for link in links:
+            link.heal(lost=True)
+
+    return Strike(f"{sidecar.name}: {', '.join(names)}", tuple((sidecar.name, name) for name in names), heal)
+
+
+def _cut_off(world: World, random: Random) -> Strike:
+    """Of all news; the store it still has."""
+    return _isolate(random.choice(world.sidecars), ("user_service", "broker"))
+
+
+def _isolated(world: World, random: Random) -> Strike:
+    return _isolate(random.choice(world.sidecars), DEPENDENCIES)
+
+
+def _reset(world: World, random: Random) -> Strike:
+    sidecar, name, link = _pick(world, random)
+    link.reset()
+    return Strike(f"{sidecar.name}, {name}", ((sidecar.name, name),))
+
+
+KINDS = (
+    Kind("cut a link", _cut, (0.5, 12.0)),
+    Kind("delay a link", _delayed, (1.0, 12.0)),
+    Kind("half-open a link", _half_open, (0.5, 12.0)),
+    Kind("black-hole a link", _black_hole, (0.5, 12.0)),
+    Kind("cut a sidecar off from news", _cut_off, (0.5, 12.0)),
+    Kind("isolate a sidecar", _isolated, (0.5, 12.0)),
+    Kind("reset a link", _reset, (0.0, 0.1)),
+)

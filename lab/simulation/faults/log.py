@@ -1,0 +1,90 @@
+"""The database and its log: restored, pruned, flooded, set to another time."""
+
+from __future__ import annotations
+
+from random import Random
+
+from lab.simulation.faults.kind import BROKER, SERVICE, Kind, Strike, setting
+from lab.simulation.world import World
+
+
+def _restored(world: World, random: Random) -> Strike:
+    """A backup is taken now and restored at the end, with what was written meanwhile lost."""
+    backup = world.database.backup()
+
+    def restore() -> None:
+        lost = world.database.head.revision - backup.log[-1].revision
+        world.database.restore(backup, world.scheduler.now)
+        world.shake(SERVICE)
+        world.tell(f"restored: {lost} revisions are lost")
+        for _ in range(random.choice((0, 0, 1, 3, lost, lost + 3))):
+            world.administrators.commit()
+            world.service.sequence()
+
+    return Strike("", (), restore)
+
+
+def _restored_in_new_epoch(world: World, _random: Random) -> Strike:
+    backup = world.database.backup()
+
+    def restore() -> None:
+        world.database.restore(backup, world.scheduler.now)
+        world.database.new_epoch(world.scheduler.now)
+        world.shake(SERVICE)
+        world.tell(f"restored, in a new epoch: {world.database.head.name}")
+
+    return Strike("", (), restore)
+
+
+def _pruned(world: World, random: Random) -> Strike:
+    keep = random.choice((1, 2, 10))
+    world.database.prune(keep)
+    world.shake(SERVICE)
+    return Strike(f"{keep} revisions are kept", (SERVICE,))
+
+
+def _cannot_sequence(world: World, _random: Random) -> Strike:
+    return setting(world.service, "cannot_sequence", True, False, SERVICE)  # noqa: FBT003 (values of an attribute)
+
+
+def _flooded(world: World, random: Random) -> Strike:
+    count = random.randint(10, 120)
+    for _ in range(count):
+        world.administrators.commit()
+        world.service.sequence()
+    return Strike(f"{count} revisions at once", ())
+
+
+def _bulk(world: World, _random: Random) -> Strike:
+    world.administrators.bulk()
+    return Strike("everybody in one transaction", ())
+
+
+def _clock_stepped(world: World, random: Random) -> Strike:
+    seconds = random.choice((-1, 1)) * random.uniform(0.5, 90.0)
+    world.service_clock.step(seconds)
+    world.judge.clock_slack += abs(seconds)
+
+    def back() -> None:
+        world.service_clock.step(-seconds)
+        world.scheduler.after(60.0, lambda: world.judge.slacken(-abs(seconds)))
+
+    return Strike(f"by {seconds:+.1f} s", (SERVICE, BROKER), back)
+
+
+def _clock_drifts(world: World, random: Random) -> Strike:
+    rate = random.choice((0.99, 0.999, 1.001, 1.01))
+    world.service_clock.run_at(rate)
+    return Strike(f"rate {rate}", (), lambda: world.service_clock.run_at(1.0))
+
+
+KINDS = (
+    Kind("restore a backup", _restored, (0.5, 12.0)),
+    Kind("restore, new epoch", _restored_in_new_epoch, (0.5, 12.0)),
+    Kind("prune the log", _pruned, (0.0, 0.1)),
+    Kind("fail to sequence", _cannot_sequence, (0.5, 8.0)),
+    Kind("flood the log", _flooded, (0.0, 0.1)),
+    Kind("change everybody", _bulk, (0.0, 0.1)),
+    Kind("set the service's clock", _clock_stepped, (1.0, 10.0)),
+    Kind("let the service's clock drift", _clock_drifts, (5.0, 30.0)),
+)

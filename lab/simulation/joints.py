@@ -1,0 +1,183 @@
+"""The only place where the simulation touches the product: it builds one sidecar's parts and joins them to the
+world's edges. Everything between the edges is the code that runs in production.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest import mock
+from uuid import UUID
+
+import aiohttp
+
+from authz_sidecar.admin import health
+from authz_sidecar.authn.keys import KeyRefresher
+from authz_sidecar.authn.tokens import TokenAuthenticator
+from authz_sidecar.authz.cached import CachedAuthorizer
+from authz_sidecar.config.settings import JwtSettings, ReplicaSettings
+from authz_sidecar.core import fields, policy
+from authz_sidecar.core.entities import Entity, EntityKey, Kind
+from authz_sidecar.core.ports import Clock, ReplicaObserver, ReplicaStatus
+from authz_sidecar.core.verdicts import Decision, Requirement, RequestHead
+from authz_sidecar.pipeline import Pipeline
+from authz_sidecar.replica import drift, subscription
+from authz_sidecar.replica.replica import Replica
+from authz_sidecar.replica.store import Store
+from authz_sidecar.source import UserServiceClient
+from lab.simulation.keys import AUDIENCE, ISSUER
+from lab.simulation.plan import Setup
+
+PERMISSIONS = ("s.add", "s.change", "s.delete")
+RULES = {
+    ("POST", "/students/"): Requirement("any", ("s.add",)),
+    ("PUT", "/students/{id}/"): Requirement("any", ("s.change",)),
+    ("DELETE", "/students/{id}/"): Requirement("all", ("s.change", "s.delete")),
+    ("PATCH", "/students/{id}/"): Requirement("any", ("s.add", "s.delete")),
+    ("POST", "/me/"): Requirement("authenticated"),
+    ("POST", "/hooks/"): Requirement("anyone"),
+}
+USER_SERVICE = "http://users.test"
+
+JWT = JwtSettings(
+    issuer=ISSUER,
+    audience=AUDIENCE,
+    algorithms=frozenset({"EdDSA"}),
+    type="at+jwt",
+    header="authorization",
+    leeway=5.0,
+    revision_claims=True,
+    jwks_url=f"{USER_SERVICE}/.well-known/jwks.json",
+    jwks_max_age=3600.0,
+)
+
+Connect = Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """What one sidecar has of the world."""
+
+    clock: Clock
+    session: Any
+    store: Store
+    observer: ReplicaObserver
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What one sidecar consists of."""
+
+    keys: KeyRefresher
+    replica: Replica
+    pipeline: Pipeline
+    status: Callable[[], ReplicaStatus]
+    fresh: health.Check
+    """What `/readyz?fresh` asks."""
+
+
+def build(setup: Setup, edges: Edges, *, with_broker: bool) -> Parts:
+    """One sidecar, as `app.py` puts it together; called inside its event loop."""
+    session = cast(aiohttp.ClientSession, edges.session)
+    settings = ReplicaSettings(
+        redis_url=None,
+        redis_prefix="",
+        amqp_url="amqp://broker.test" if with_broker else None,
+        feed_interval=setup.feed_interval,
+        max_staleness=setup.max_staleness,
+        near_cache_size=setup.near_cache_size,
+    )
+    keys = KeyRefresher(session, JWT, edges.clock)
+    source = UserServiceClient(session, USER_SERVICE, "token", edges.clock)
+    replica = Replica(settings, source, edges.store, edges.clock, edges.observer)
+    authorizer = CachedAuthorizer(replica, source, setup.max_staleness)
+    pipeline = Pipeline(POLICY, TokenAuthenticator(JWT, keys), authorizer, edges.clock)
+
+    def status() -> ReplicaStatus:
+        return replica.status(edges.clock.monotonic())
+
+    return Parts(keys, replica, pipeline, status, health.fresh(status))
+
+
+def held(parts: Parts) -> dict[EntityKey, Entity]:
+    """What this process decides by now."""
+    near = parts.replica.near
+    kinds: tuple[Kind, ...] = ("user", "group")
+    keys = [EntityKey(kind, str(number)) for kind in kinds for number in range(1, 100)]
+    return {key: entity for key in keys if (entity := near.entity(key)) is not None}
+
+
+async def start(parts: Parts) -> None:
+    await parts.keys.start()
+    await parts.replica.start()
+
+
+def request(method: str, path: str, token: bytes | None, min_revision: str | None) -> RequestHead:
+    """A request as it comes out of the parser."""
+    received = [(b"Host", b"students.test")]
+    if token is not None:
+        received.append((b"Authorization", b"Bearer " + token))
+    if min_revision is not None:
+        received.append((b"Authz-Min-Revision", min_revision.encode()))
+    return RequestHead(method, path.encode(), fields.of_request(received), "192.0.2.1")
+
+
+async def decide(parts: Parts, head: RequestHead, request_id: str) -> Decision:
+    return await parts.pipeline.decide(head, request_id)
+
+
+@contextmanager
+def world(setup: Setup, connect: Connect) -> Iterator[None]:
+    """While it lasts the product's modules find the world's broker, and its intervals are the plan's."""
+    names = count(1)
+    aiormq = SimpleNamespace(connect=lambda _url: connect())
+    with (
+        mock.patch.object(subscription, "aiormq", aiormq),
+        mock.patch.object(subscription, "uuid4", lambda: UUID(int=next(names))),
+        mock.patch.object(drift, "INTERVAL", setup.drift_interval),
+        mock.patch.object(drift, "BUCKETS", setup.drift_buckets),
+    ):
+        yield
+
+
+@contextmanager
+def logs(failed: Callable[[str], object]) -> Iterator[None]:
+    """Without the product's log lines, which cost more than what they tell of; only what it logs of exceptions that it
+    did not expect is handed on."""
+    logger = logging.getLogger("authz_sidecar")
+    handler = _Unexpected(failed)
+    level, propagate = logger.level, logger.propagate
+    logger.setLevel(logging.ERROR)
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+class _Unexpected(logging.Handler):
+    def __init__(self, failed: Callable[[str], object]) -> None:
+        super().__init__()
+        self._failed = failed
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info:
+            self._failed(f"{record.getMessage()}: {record.exc_info[1]!r}")
+
+
+def _policy() -> policy.Policy:
+    return policy.compile(
+        policy.RuleSource("simulation", (method,), path, requirement)
+        for (method, path), requirement in RULES.items()
+    )
+
+
+POLICY = _policy()

@@ -1,0 +1,230 @@
+"""Judges what the sidecars do against the truth, the moment they do it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from authz_sidecar.core.entities import Entity, Position
+from authz_sidecar.core.verdicts import Code, Decision
+from authz_sidecar.verify.checker import right_code
+from lab.simulation.clocks import HostClock
+from lab.simulation.history import Database, EntityId, Node, State
+from lab.simulation.joints import RULES
+
+AT_A_REVISION = frozenset(
+    {
+        Code.SUBJECT_UNKNOWN,
+        Code.SUBJECT_INACTIVE,
+        Code.TOKEN_REVOKED,
+        Code.AUTHENTICATED,
+        Code.SUPERUSER,
+        Code.GRANTED,
+        Code.PERMISSION_DENIED,
+    }
+)
+"""What is decided at a revision, and has to be exactly right there."""
+NOT_KNOWN = frozenset({Code.NOT_READY, Code.STALE, Code.BEHIND, Code.GRANTS_UNKNOWN, Code.KEYS_UNKNOWN})
+TOLERANCE = 0.5
+"""Seconds by which a proof may look younger than it is: the product notices a clock that was set at 0.25 s, and
+clocks of the world run up to 1 % wrong."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request, as its client knows it."""
+
+    number: int
+    sub: str | None
+    rule: tuple[str, str]
+    generation: int | None
+    claimed: str | None
+    minimum: str | None
+    sent: float
+    foreign: bool = False
+    """Whether its `minimum` was made up."""
+
+
+@dataclass(slots=True)
+class Excuses:
+    """For how many seconds what a sidecar needs has been well, in the world's time."""
+
+    source: float
+    """The User service, the way to it, and the sidecar itself."""
+    everything: float
+
+
+class Judge:
+    """Finds out what is wrong; `say` is told, once for each."""
+
+    def __init__(self, database: Database, max_staleness: float, say: Callable[[str], None]) -> None:
+        self.codes: Counter[str] = Counter()
+        self.waited = 0
+        self.oldest = 0.0
+        self.clock_slack = 0.0
+        """By how much the service's clock has been set back lately: heartbeats may look younger by as much."""
+        self._database = database
+        self._max_staleness = max_staleness
+        self._say = say
+
+    def slacken(self, seconds: float) -> None:
+        self.clock_slack += seconds
+
+    def decided(
+        self, who: str, asked: Asked, decision: Decision, clock: HostClock, now: float, excuses: Excuses
+    ) -> None:
+        code, position = decision.verdict.code, decision.verdict.position
+        self.codes[code] += 1
+        if code in AT_A_REVISION:
+            self._judge_right(who, asked, decision, position)
+            self._judge_age(who, asked, position, clock, now)
+            self._judge_minimum(who, asked, position)
+        elif code in NOT_KNOWN:
+            self._judge_refusal(who, asked, decision, excuses)
+        else:
+            self._judge_token(who, asked, decision, excuses)
+
+    def _judge_right(self, who: str, asked: Asked, decision: Decision, position: Position | None) -> None:
+        node = self.node(position)
+        if node is None:
+            self._say(f"{who} decided request {asked.number} at {position}, which never was")
+            return
+        wanted = right_code(_record(asked), _View(node))  # type: ignore[arg-type]  # it only looks up
+        code = decision.verdict.code
+        if code != wanted:
+            at = f"revision {node.revision} of {node.at}"
+            self._say(f"{who} decided request {asked.number} ({asked.sub}): {code} at {at}, right is {wanted}")
+
+    def node(self, position: Position | None) -> Node | None:
+        if position is None:
+            return None
+        return self._database.nodes.get((position.epoch, position.revision, position.at or ""))
+
+    def _judge_age(
+        self, who: str, asked: Asked, position: Position | None, clock: HostClock, now: float
+    ) -> None:
+        node = self.node(position)
+        if node is None or node.replaced is None:
+            return
+        age = (now - node.replaced) * max(1.0, clock.rate)
+        self.oldest = max(self.oldest, age)
+        if age > self._max_staleness * 1.01 + TOLERANCE + self.clock_slack:
+            self._say(f"{who} decided request {asked.number} by permissions {age:.2f} s old")
+
+    def _judge_minimum(self, who: str, asked: Asked, position: Position | None) -> None:
+        for token in (asked.minimum, asked.claimed):
+            if token is None or position is None:
+                continue
+            epoch8, _, revision = token.partition(".")
+            if position.epoch[:8] != epoch8 or position.revision < int(revision):
+                self._say(f"{who} decided request {asked.number} at {position.token}, asked for {token}")
+
+    def _judge_refusal(self, who: str, asked: Asked, decision: Decision, excuses: Excuses) -> None:
+        """What is not known is excused by what is, or lately was, broken."""
+        code = decision.verdict.code
+        source_only = code in (Code.STALE, Code.NOT_READY, Code.KEYS_UNKNOWN)
+        well = excuses.source if source_only else excuses.everything
+        patience = PATIENCE[code]
+        if well > patience:
+            what = "the User service was" if source_only else "everything was"
+            detail = f"{decision.verdict.detail}, although {what} well for {well:.1f} s"
+            self._say(f"{who} refused request {asked.number}: {code}, {detail}")
+
+    def _judge_token(self, who: str, asked: Asked, decision: Decision, excuses: Excuses) -> None:
+        code = decision.verdict.code
+        if code is Code.ANYONE:
+            return
+        if code in (Code.REVISION_BEYOND_HEAD, Code.EPOCH_MISMATCH, Code.TOKEN_EPOCH):
+            self._judge_history(who, asked, code)
+        elif code in (Code.TOKEN_INVALID, Code.TOKEN_EXPIRED):
+            self._judge_token_refused(who, asked, decision, excuses)
+        else:
+            self._say(f"{who} answered request {asked.number} with {code}")
+
+    def _judge_history(self, who: str, asked: Asked, code: Code) -> None:
+        """A revision that exists, and has since it was asked for, must not be called foreign or missing."""
+        token = asked.claimed if code is Code.TOKEN_EPOCH else asked.minimum
+        epoch8, _, revision = (token or ".0").partition(".")
+        head = self._database.head
+        certain = head.epoch.startswith(epoch8) and int(revision) <= head.revision
+        if certain and not asked.foreign and self._undisturbed_since(asked.sent):
+            self._say(f"{who} refused request {asked.number} for {token}: {code}, but the head is {head.name}")
+
+    def _undisturbed_since(self, sent: float) -> bool:
+        return self._database.disturbed < sent - 2 * self._max_staleness - 20.0
+
+    def _judge_token_refused(self, who: str, asked: Asked, decision: Decision, excuses: Excuses) -> None:
+        """Clients renew tokens in time; a key that was rotated away or a clock that was set excuses it."""
+        if excuses.everything > TOKEN_PATIENCE and not asked.foreign:
+            self._say(f"{who} refused request {asked.number}: {decision.verdict.detail}")
+
+
+TOKEN_PATIENCE = 100.0
+"""A token that was made while a clock was wrong is used for a while."""
+PATIENCE: Mapping[Code, float] = {
+    Code.STALE: 15.0,
+    Code.NOT_READY: 15.0,
+    Code.KEYS_UNKNOWN: 12.0,
+    Code.BEHIND: 12.0,
+    Code.GRANTS_UNKNOWN: 12.0,
+}
+"""Seconds after which an outage must be over once what a decision needs is well again."""
+
+
+class _View(Mapping[EntityId, State]):
+    """The states of one node, for the product's own checker."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def get(self, key: EntityId, default: Any = None) -> Any:  # type: ignore[override]  # one form is enough
+        state = self._node.state(key)
+        return default if state is None else state
+
+    def __getitem__(self, key: EntityId) -> State:
+        raise NotImplementedError
+
+    def __iter__(self) -> Any:
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+
+def _record(asked: Asked) -> dict[str, Any]:
+    requirement = RULES[asked.rule]
+    return {
+        "subject": asked.sub,
+        "token_generation": asked.generation,
+        "quantifier": requirement.quantifier,
+        "permissions": requirement.permissions,
+    }
+
+
+def differences(position: Position | None, entities: Mapping[Any, Entity], node: Node) -> list[str]:
+    """In what a copy differs from the truth at `node`; what it lacks is no difference."""
+    if position is None or (position.epoch, position.revision, position.at) != node.name:
+        return [f"stands at {position}, the head is {node.name}"]
+    found = []
+    for key, entity in entities.items():
+        right = node.states().get((key.kind, key.key))
+        if _state(entity) != right:
+            found.append(f"{key.kind} {key.key} is {_state(entity)}, right is {right}")
+    return found
+
+
+def _state(entity: Entity) -> State | None:
+    state: Any = entity.state
+    if state is None:
+        return None
+    if entity.key.kind == "group":
+        return {"permissions": sorted(state.permissions)}
+    return {
+        "active": state.active,
+        "superuser": state.superuser,
+        "permissions": sorted(state.permissions),
+        "groups": sorted(state.groups),
+        "token_generation": state.token_generation,
+    }

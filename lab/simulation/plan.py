@@ -1,0 +1,110 @@
+"""What one seed stands for: sizes, timeouts and rates, and which faults strike when. Nothing else is drawn from it
+directly, so that a fault can be taken out of a plan and the rest still happens as it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+
+def stream(seed: int, purpose: str) -> Random:
+    """A source of randomness of its own for each purpose."""
+    return Random(f"{seed} {purpose}")  # noqa: S311 (it has to be reproducible)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The size of the world. Times in seconds, rates a second."""
+
+    sidecars: int
+    with_broker: tuple[bool, ...]
+    users: int
+    groups: int
+    near_cache_size: int
+    max_staleness: float
+    feed_interval: float
+    drift_interval: float
+    drift_buckets: int
+    changes_limit: int
+    queue_length: int
+    latency: float
+    requests: float
+    """Of all clients, for each sidecar."""
+    writes: float
+    large_writes: float
+    """The share of transactions that change many entities."""
+    lazy_sequencing: float
+    """The share of commits after which nobody sequences at once."""
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault: `seed` is what it draws from, `number` its name in a story."""
+
+    number: int
+    kind: str
+    at: float
+    seconds: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    seed: int
+    setup: Setup
+    faults: tuple[Fault, ...]
+
+
+def draw_setup(seed: int) -> Setup:
+    random = stream(seed, "setup")
+    sidecars = random.choice((1, 2, 2, 3, 3, 4))
+    all_broker = random.random() < 0.6
+    users = random.choice((3, 8, 20, 40))
+    return Setup(
+        sidecars=sidecars,
+        with_broker=tuple(all_broker or random.random() < 0.5 for _ in range(sidecars)),
+        users=users,
+        groups=random.choice((2, 4, 8)),
+        near_cache_size=random.choice((6, 12, 12, 20, 100)),
+        max_staleness=random.choice((3.0, 5.0, 10.0, 30.0)),
+        feed_interval=random.choice((0.2, 0.5, 1.0)),
+        drift_interval=random.choice((5.0, 20.0, 600.0)),
+        drift_buckets=random.choice((1, 4, 16)),
+        changes_limit=random.choice((3, 20, 1000)),
+        queue_length=random.choice((5, 50, 10_000)),
+        latency=random.choice((0.0005, 0.002, 0.02)),
+        requests=random.choice((3.0, 5.0, 8.0)),
+        writes=random.choice((0.2, 1.0, 3.0)),
+        large_writes=random.choice((0.0, 0.05, 0.3)),
+        lazy_sequencing=random.choice((0.0, 0.1, 0.5)),
+        duration=random.choice((60.0, 120.0, 240.0)),
+    )
+
+
+def draw(seed: int, kinds: Mapping[str, tuple[float, float]]) -> Plan:
+    """A plan. `kinds`: every kind of fault, with the seconds it lasts at least and at most."""
+    setup, random = draw_setup(seed), stream(seed, "faults")
+    chosen = random.sample(sorted(kinds), random.randint(1, len(kinds)))
+    calm = random.choice((0.5, 2.0, 6.0))
+    return Plan(seed, setup, tuple(_faults(random, setup.duration, chosen, kinds, calm)))
+
+
+def _faults(
+    random: Random,
+    duration: float,
+    chosen: Sequence[str],
+    kinds: Mapping[str, tuple[float, float]],
+    calm: float,
+) -> list[Fault]:
+    faults: list[Fault] = []
+    at = random.uniform(0.0, 8.0)  # some strike while the sidecars are starting
+    while at < duration:
+        kind = random.choice(chosen)
+        low, high = kinds[kind]
+        # Some stay for long: what is broken must stay cheap.
+        seconds = random.uniform(low, high) * (6.0 if random.random() < 0.05 else 1.0)
+        faults.append(Fault(len(faults) + 1, kind, at, seconds, random.getrandbits(32)))
+        at += random.expovariate(1.0 / calm)
+    return faults

@@ -1,0 +1,136 @@
+"""One seed from beginning to end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from authz_sidecar.core.ports import Phase
+from lab.simulation import joints
+from lab.simulation.faults import CATALOGUE
+from lab.simulation.judge import differences
+from lab.simulation.plan import Fault, Plan, draw
+from lab.simulation.scheduler import Spinning
+from lab.simulation.world import World, finalizer_hooks
+
+QUIET = 3.0
+"""Seconds without writes before the end is judged."""
+RECOVERY = 45.0
+"""Seconds after the last fault in which everything must be well again."""
+
+Tell = Callable[[float, str], None]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of one seed. `digest`: of everything that happened."""
+
+    plan: Plan
+    digest: str
+    violations: list[str]
+    decisions: int
+    waited: int
+    faults: Counter[str]
+    sidecar_seconds: float
+    oldest: float
+    codes: Counter[str] = field(default_factory=Counter)
+
+
+def plan_of(seed: int) -> Plan:
+    return draw(seed, {name: kind.seconds for name, kind in CATALOGUE.items()})
+
+
+def run(plan: Plan, tell: Tell | None = None) -> Outcome:
+    """Everything that happens in one plan's world, until it is over or something is wrong."""
+    state, hooks = random.getstate(), sys.get_asyncgen_hooks()
+    random.seed(plan.seed)  # the product draws its jitter from there
+    gc.collect()
+    gc.disable()
+    try:
+        finalizer_hooks()
+        world = World(plan, tell)
+        with joints.world(plan.setup, world.connect_broker), joints.logs(world.violation):
+            try:
+                _live(world)
+            except Spinning as error:
+                world.violation(str(error))
+            outcome = _outcome(world)
+        with joints.world(plan.setup, world.connect_broker), joints.logs(lambda _: None):
+            world.bury()
+        return outcome
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+        random.setstate(state)
+        gc.enable()
+        asyncio.set_event_loop(None)
+
+
+def _live(world: World) -> None:
+    setup = world.setup
+    world.start()
+    ends = setup.duration
+    for fault in world.plan.faults:
+        world.scheduler.at(fault.at, partial(_strike, world, fault))
+        ends = max(ends, fault.at + fault.seconds)
+    well = ends + RECOVERY + setup.max_staleness + 1.5 * min(setup.drift_interval, 20.0)
+    world.scheduler.at(well - QUIET - setup.max_staleness / 2, world.quieten)
+    world.scheduler.run(well, lambda: bool(world.violations))
+    if not world.violations:
+        _judge_end(world)
+
+
+def _strike(world: World, fault: Fault) -> None:
+    kind = CATALOGUE[fault.kind]
+    strike = kind.strike(world, random.Random(fault.seed))  # noqa: S311 (it has to be reproducible)
+    world.faults[fault.kind] += 1
+    world.tell(f"fault {fault.number}: {fault.kind} ({strike.detail}) for {fault.seconds:.1f} s")
+    world.trouble(*strike.troubles)
+
+    def end() -> None:
+        strike.end()
+        world.relieve(*strike.troubles)
+        world.tell(f"fault {fault.number} is over: {fault.kind}")
+
+    world.scheduler.after(fault.seconds, end)
+
+
+def _judge_end(world: World) -> None:
+    """Everybody is live and equal to the truth, and so is the store."""
+    head = world.database.head
+    for sidecar in world.sidecars:
+        parts = sidecar.parts
+        if parts is None or parts.status().phase is not Phase.LIVE:
+            phase = parts.status().phase if parts else "down"
+            world.violation(f"{sidecar.name} is {phase} {RECOVERY} s after the last fault")
+            continue
+        for difference in differences(parts.replica.position, joints.held(parts), head):
+            world.violation(f"{sidecar.name}, after everything: {difference}")
+        if sidecar.loop is not None:
+            world.budgets.tasks(sidecar.name, len(asyncio.all_tasks(sidecar.loop)))
+    held = world.store.held()
+    if held is None:
+        world.violation("the store is empty, after everything")
+        return
+    for difference in differences(*held, head):
+        world.violation(f"the store, after everything: {difference}")
+
+
+def _outcome(world: World) -> Outcome:
+    judge = world.judge
+    return Outcome(
+        world.plan,
+        world.digest(),
+        world.violations,
+        judge.codes.total(),
+        judge.waited,
+        world.faults,
+        world.scheduler.now * len(world.sidecars),
+        judge.oldest,
+        judge.codes,
+    )

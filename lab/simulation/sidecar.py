@@ -1,0 +1,191 @@
+"""One sidecar's host and its processes, one after another: started, killed, paused, started again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from random import Random
+from typing import Protocol
+
+from authz_sidecar.core.entities import EntityKey, Position
+from authz_sidecar.core.ports import SilentObserver
+from authz_sidecar.core.verdicts import Decision, RequestHead
+from lab.simulation import joints
+from lab.simulation.broker import Broker, BrokerConnection, connect
+from lab.simulation.clocks import HostClock
+from lab.simulation.http import Request, Session
+from lab.simulation.links import Link
+from lab.simulation.plan import Setup
+from lab.simulation.scheduler import ProcessLoop, Scheduler
+from lab.simulation.store import StoreClient, StoreServer
+from lab.simulation.user_service import UserService
+
+DEPENDENCIES = ("user_service", "store", "broker")
+
+
+class Watcher(Protocol):
+    """Hears what a sidecar does."""
+
+    def applied(self, sidecar: Sidecar, position: Position) -> None: ...
+    def moved(self, sidecar: Sidecar, keys: Collection[EntityKey] | None) -> None: ...
+    def called(self, sidecar: Sidecar, request: Request) -> None: ...
+    def resynced(self, sidecar: Sidecar, cause: str) -> None: ...
+    def failed(self, sidecar: Sidecar, error: BaseException) -> None: ...
+
+
+class Sidecar:
+    """`parts` is what runs on it now; `None` while it is down."""
+
+    def __init__(  # noqa: PLR0913 (what one host has around it)
+        self,
+        index: int,
+        setup: Setup,
+        scheduler: Scheduler,
+        random: Random,
+        service: UserService,
+        store: StoreServer,
+        broker: Broker,
+        watcher: Watcher,
+    ) -> None:
+        self.index = index
+        self.name = f"sidecar {index + 1}"
+        self.clock = HostClock(scheduler)
+        self.links = {name: Link(scheduler, random, setup.latency) for name in DEPENDENCIES}
+        self.loop: ProcessLoop | None = None
+        self.parts: joints.Parts | None = None
+        self.steps = 0
+        """Callbacks of all its processes that have ended."""
+        self._position: Position | None = None
+        self._leapt = False
+        self._setup = setup
+        self._scheduler = scheduler
+        self._random = random
+        self._service = service
+        self._store = store
+        self._broker = broker
+        self._watcher = watcher
+        self._dead: list[tuple[ProcessLoop, set[asyncio.Task[object]]]] = []
+
+    @property
+    def with_broker(self) -> bool:
+        return self._setup.with_broker[self.index]
+
+    def start(self) -> None:
+        """A new process, which knows nothing but what it finds."""
+        loop = ProcessLoop(self._scheduler, self.clock, self._random, self.name)
+        loop.owner = self
+        self._position, self._leapt = None, False
+        loop.set_exception_handler(lambda _loop, context: self._failed(context))
+        self.loop = loop
+        loop.call_soon(self._build, loop)
+
+    def _build(self, loop: ProcessLoop) -> None:
+        watcher = self._watcher
+        session = Session(
+            loop, self.links["user_service"], self._service, lambda request: watcher.called(self, request)
+        )
+        edges = joints.Edges(
+            self.clock,
+            session,
+            StoreClient(loop, self._store, self.links["store"], self._random),
+            _Observer(self, watcher),
+        )
+        self.parts = joints.build(self._setup, edges, with_broker=self.with_broker)
+        self.parts.replica.watch(lambda keys: watcher.moved(self, keys))
+        loop.create_task(joints.start(self.parts))
+
+    async def connect_broker(self) -> BrokerConnection:
+        """What the product's subscription calls instead of `aiormq.connect`."""
+        if self.loop is None:
+            raise AssertionError("only a running process connects")
+        return await connect(self.loop, self._broker, self.links["broker"])
+
+    def kill(self) -> None:
+        """As `kill -9` does: nothing of it runs any more, and its connections end."""
+        loop, self.loop, self.parts = self.loop, None, None
+        if loop is None:
+            return
+        loop.pause()
+        self.steps += loop.steps
+        self._dead.append((loop, asyncio.all_tasks(loop)))
+        for link in self.links.values():
+            link.reset()
+
+    def pause(self) -> None:
+        if self.loop is not None:
+            self.loop.pause()
+
+    def resume(self) -> None:
+        if self.loop is not None:
+            self.loop.resume()
+        self._broker_pump()
+
+    def _broker_pump(self) -> None:
+        for queue in tuple(self._broker.queues.values()):
+            self._broker.pump(queue)
+
+    def ask(
+        self, head: RequestHead, request_id: str, answered: Callable[[Decision, bool], None]
+    ) -> None:
+        """A request arrives; `answered` is told the decision and whether it had to wait."""
+        if self.loop is not None and self.parts is not None:
+            self.loop.call_soon(self._decide, self.loop, self.parts, head, request_id, answered)
+
+    def _decide(
+        self,
+        loop: ProcessLoop,
+        parts: joints.Parts,
+        head: RequestHead,
+        request_id: str,
+        answered: Callable[[Decision, bool], None],
+    ) -> None:
+        async def decide() -> None:
+            decision = await joints.decide(parts, head, request_id)
+            answered(decision, loop.rounds > before + 1)
+
+        before = loop.rounds
+        loop.create_task(decide())
+
+    # Where it stands: from one revision to the next, or to a snapshot's
+
+    def moved_to(self, position: Position, violation: Callable[[str], None]) -> None:
+        """It has applied this revision."""
+        before, self._position = self._position, position
+        if before is not None and (before.epoch, before.revision + 1) != (position.epoch, position.revision):
+            if self._leapt:
+                violation(f"{self.name} went from {before.token} to {position.token}")
+            self._leapt = True  # to a snapshot, if it is said before anything else happens
+
+    def stands_at(self, position: Position | None) -> None:
+        """It says that it has moved to another position, or may no longer decide by the one it has."""
+        self._position, self._leapt = position, False
+
+    @property
+    def leaping(self) -> bool:
+        return self._leapt
+
+    def _failed(self, context: dict[str, object]) -> None:
+        error = context.get("exception")
+        if isinstance(error, BaseException):
+            self._watcher.failed(self, error)
+
+    def bury(self) -> None:
+        """After the end: let every task of every process end, unseen."""
+        self.kill()
+        for loop, _ in self._dead:
+            loop.bury()
+        self._dead.clear()
+
+
+class _Observer(SilentObserver):
+    """What the replica tells its hooks."""
+
+    def __init__(self, sidecar: Sidecar, watcher: Watcher) -> None:
+        self._sidecar = sidecar
+        self._watcher = watcher
+
+    def applied(self, position: Position, propagation: float | None) -> None:
+        self._watcher.applied(self._sidecar, position)
+
+    def resync(self, cause: str) -> None:
+        self._watcher.resynced(self._sidecar, cause)

@@ -1,0 +1,229 @@
+"""The whole world of one plan: who is in it, what they do, and who watches them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection
+from hashlib import blake2b
+
+from authz_sidecar.core.entities import EntityKey, Position
+from authz_sidecar.core.verdicts import Code, Decision
+from lab.simulation.broker import Broker
+from lab.simulation.budgets import Budgets
+from lab.simulation.clients import Clients
+from lab.simulation.clocks import HostClock
+from lab.simulation.history import Database, Transaction
+from lab.simulation.http import Request
+from lab.simulation.judge import Asked, Excuses, Judge
+from lab.simulation.keys import Signer
+from lab.simulation.plan import Plan, stream
+from lab.simulation.population import Administrators, Population
+from lab.simulation.relay import Relay
+from lab.simulation.scheduler import ProcessLoop, Scheduler
+from lab.simulation.sidecar import Sidecar
+from lab.simulation.store import StoreServer
+from lab.simulation.user_service import UserService
+
+Trouble = tuple[str, ...]
+"""What a fault troubles: a part, or a link of one sidecar."""
+
+
+class World:
+    """Implements `sidecar.Watcher`. `tell` hears every event, for stories."""
+
+    def __init__(self, plan: Plan, tell: Callable[[float, str], None] | None = None) -> None:
+        seed, setup = plan.seed, plan.setup
+        self.plan = plan
+        self.setup = setup
+        self.violations: list[str] = []
+        self.scheduler = Scheduler(stream(seed, "scheduler"))
+        self.service_clock = HostClock(self.scheduler)
+        self.population = Population(setup, stream(seed, "population"))
+        self.database = Database(self.service_clock, stream(seed, "database"), self.population.first())
+        self.signer = Signer(stream(seed, "keys"))
+        self.service = UserService(
+            self.scheduler,
+            self.service_clock,
+            stream(seed, "service"),
+            self.database,
+            self.signer,
+            setup.changes_limit,
+        )
+        self.broker = Broker(self.scheduler, stream(seed, "broker"), setup.queue_length)
+        self.store = StoreServer(self.scheduler, stream(seed, "store"))
+        self.relay = self.new_relay("relay")
+        self.judge = Judge(self.database, setup.max_staleness, self.violation)
+        self.budgets = Budgets(self.violation)
+        self.sidecars = [self._sidecar(index) for index in range(setup.sidecars)]
+        self.administrators = Administrators(
+            self.database, self.population, stream(seed, "administrators"), setup, lambda: self.scheduler.now
+        )
+        self.clients = Clients(
+            self.database, self.signer, self.population, self.service_clock, stream(seed, "clients"), self.answered
+        )
+        self.faults: Counter[str] = Counter()
+        self._paces = stream(seed, "paces")
+        self._tell = tell
+        self._hash = blake2b(digest_size=16)
+        self._troubles: Counter[Trouble] = Counter()
+        self._well_since: dict[Trouble, float] = defaultdict(float)
+        self._quiet = False
+        self.database.committed.append(self._committed)
+
+    def new_relay(self, name: str) -> Relay:
+        return Relay(self.scheduler, stream(self.plan.seed, name), self.service, self.broker)
+
+    def _sidecar(self, index: int) -> Sidecar:
+        return Sidecar(
+            index,
+            self.setup,
+            self.scheduler,
+            stream(self.plan.seed, f"sidecar {index}"),
+            self.service,
+            self.store,
+            self.broker,
+            self,
+        )
+
+    # What goes on by itself
+
+    def start(self) -> None:
+        for sidecar in self.sidecars:
+            sidecar.start()
+            self._pace(self.setup.requests, lambda sidecar=sidecar: self._ask(sidecar))  # type: ignore[misc]  # mypy cannot type defaults of lambdas
+        self._pace(self.setup.writes, self._write)
+
+    def quieten(self) -> None:
+        """Nobody writes any more."""
+        self._quiet = True
+
+    def _pace(self, rate: float, action: Callable[[], None]) -> None:
+        def again() -> None:
+            action()
+            self._pace(rate, action)
+
+        self.scheduler.after(self._paces.expovariate(rate), again)
+
+    def _ask(self, sidecar: Sidecar) -> None:
+        self.clients.ask(sidecar, self.scheduler.now)
+
+    def _write(self) -> None:
+        if not self._quiet:
+            self.administrators.commit()
+
+    def _committed(self, transaction: Transaction) -> None:
+        self.tell(f"commit {sorted(transaction.states)}")
+        if self._paces.random() >= self.setup.lazy_sequencing:
+            self.scheduler.after(self._paces.uniform(0.001, 0.02), self.service.sequence)
+
+    # What is watched
+
+    def violation(self, what: str) -> None:
+        self.violations.append(f"{self.scheduler.now:.3f} s: {what}")
+        self.tell(f"VIOLATION {what}")
+
+    def tell(self, event: str) -> None:
+        self._hash.update(b"%r %s\n" % (self.scheduler.now, event.encode()))
+        if self._tell is not None:
+            self._tell(self.scheduler.now, event)
+
+    def digest(self) -> str:
+        """Of everything that happened."""
+        return self._hash.hexdigest()
+
+    def answered(self, sidecar: Sidecar, asked: Asked, decision: Decision, waited: bool) -> None:  # noqa: FBT001 (an observer's signature)
+        now, verdict = self.scheduler.now, decision.verdict
+        if sidecar.leaping:
+            self.violation(f"{sidecar.name} decided in the middle of a leap")
+        self.judge.waited += waited
+        position = verdict.position
+        where = position.token if position else "-"
+        self.tell(f"{sidecar.name} request {asked.number} of {asked.sub} {verdict.code} at {where}")
+        self.judge.decided(sidecar.name, asked, decision, sidecar.clock, now, self._excuses(sidecar, now))
+        if decision.status == 401 and asked.sub is not None:
+            self.clients.refused(asked.sub)
+        if sidecar.parts is not None and verdict.code in (Code.STALE, Code.GRANTED) and not waited:
+            fresh = sidecar.parts.status().fresh
+            if fresh is (verdict.code is Code.STALE):
+                self.violation(f"{sidecar.name} says fresh={fresh} and decided {verdict.code}")
+
+    def applied(self, sidecar: Sidecar, position: Position) -> None:
+        self.tell(f"{sidecar.name} applied {position.token}")
+        if self.judge.node(position) is None:
+            self.violation(f"{sidecar.name} applied {position}, which never was")
+        sidecar.moved_to(position, self.violation)
+
+    def moved(self, sidecar: Sidecar, keys: Collection[EntityKey] | None) -> None:
+        if keys is None and sidecar.parts is not None:
+            position = sidecar.parts.replica.position
+            self.tell(f"{sidecar.name} stands at {position.token if position else None}")
+            sidecar.stands_at(position)
+
+    def called(self, sidecar: Sidecar, request: Request) -> None:
+        self.budgets.called(sidecar.name, request, self.scheduler.now)
+
+    def resynced(self, sidecar: Sidecar, cause: str) -> None:
+        self.tell(f"{sidecar.name} resync: {cause}")
+
+    def failed(self, sidecar: Sidecar, error: BaseException) -> None:
+        self.violation(f"{sidecar.name} failed: {error!r}")
+
+    # What is broken
+
+    def trouble(self, *parts: Trouble) -> None:
+        for part in parts:
+            self._troubles[part] += 1
+
+    def relieve(self, *parts: Trouble) -> None:
+        """It is well again, from now on."""
+        for part in parts:
+            self._troubles[part] -= 1
+            self._well_since[part] = self.scheduler.now
+
+    def shake(self, *parts: Trouble) -> None:
+        """Something happened to it that is over at once."""
+        for part in parts:
+            self._well_since[part] = self.scheduler.now
+
+    def _well_for(self, now: float, parts: list[Trouble]) -> float:
+        if any(self._troubles[part] for part in parts):
+            return 0.0
+        return now - max(self._well_since[part] for part in parts)
+
+    def _excuses(self, sidecar: Sidecar, now: float) -> Excuses:
+        name = sidecar.name
+        source: list[Trouble] = [("service",), (name,), (name, "user_service")]
+        rest: list[Trouble] = [("store",), ("broker",), (name, "store"), (name, "broker")]
+        return Excuses(self._well_for(now, source), self._well_for(now, source + rest))
+
+    # The joints to the product's modules
+
+    def connect_broker(self) -> object:
+        loop = asyncio.get_running_loop()
+        if not isinstance(loop, ProcessLoop):
+            raise AssertionError("only processes of the world connect")
+        sidecar: Sidecar = loop.owner
+        return sidecar.connect_broker()
+
+    def bury(self) -> None:
+        for sidecar in self.sidecars:
+            sidecar.bury()
+
+
+def finalizer_hooks() -> None:
+    """Async generators that are dropped are closed by the loop they ran in, as asyncio has it."""
+
+    def first(generator: object) -> None:
+        loops[id(generator)] = asyncio.get_running_loop()
+
+    def finalize(generator: object) -> None:
+        loop = loops.pop(id(generator), None)
+        if isinstance(loop, ProcessLoop) and not loop.is_closed():
+            loop.call_soon(loop.create_task, generator.aclose())  # type: ignore[attr-defined]  # it is an async generator
+
+    loops: dict[int, asyncio.AbstractEventLoop] = {}
+    sys.set_asyncgen_hooks(firstiter=first, finalizer=finalize)
+
+
