@@ -1,8 +1,8 @@
 """The simulator's command line. See docs/simulation.md.
 
-    scripts/simulate --minutes 5          seeds, for as long as that
-    scripts/simulate --seed 7             one seed: what came of it; a failing one is shrunk and told
-    scripts/simulate --seed 7 --trace     everything that happens in it
+scripts/simulate --minutes 5          seeds, for as long as that
+scripts/simulate --seed 7             one seed: what came of it; a failing one is shrunk and told
+scripts/simulate --seed 7 --trace     everything that happens in it
 """
 
 from __future__ import annotations

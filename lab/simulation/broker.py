@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
 
@@ -21,7 +21,7 @@ DEAF_SECONDS = 6.0
 SOCKET = 30
 """Messages on their way to a process that does not read; the rest stay in its queue."""
 
-Receive = Callable[[Any], Awaitable[None]]
+Receive = Callable[[Any], Coroutine[Any, Any, None]]
 
 
 class Queue:
@@ -153,13 +153,17 @@ class BrokerConnection:
             if self.broker.frozen:
                 self.tcp.link.scheduler.after(0.1, answer)
             else:
-                self.tcp.send(IN, lambda: answered.done() or answered.set_result(None))
+                self.tcp.send(IN, lambda: self._answer(answered))
 
         self.tcp.send(OUT, answer)
         await asyncio.wait((answered, self.closing), return_when=asyncio.FIRST_COMPLETED)
         if self.closing.done():
             answered.cancel()
             raise ConnectionClosed(320, "lost")
+
+    def _answer(self, answered: asyncio.Future[None]) -> None:
+        if not answered.done():
+            answered.set_result(None)
 
     async def close(self) -> None:
         self._end()
@@ -243,8 +247,7 @@ class Channel:
     def _hand_over(self, body: bytes) -> None:
         self._on_way -= 1
         if self._connection.tcp.open and self._receive is not None:
-            coroutine = self._receive(_Delivered(body))
-            self._connection.loop.create_task(coroutine)  # type: ignore[arg-type]  # it is a coroutine
+            self._connection.loop.spawn(self._receive(_Delivered(body)))
         for name in self._connection.queues:
             queue = self._connection.broker.queues.get(name)
             if queue is not None:

@@ -9,7 +9,7 @@ from lab.simulation.http import Request
 
 MINUTE = 60.0
 CALLS = 1_500
-"""Calls of one sidecar to the User service in a minute: pulls on demand are 0.1 s apart, the rest is for misses."""
+"""Calls of one sidecar to the User service in a minute: pulls on demand are 0.1 s apart."""
 SNAPSHOTS = 12
 """Whole snapshots of one sidecar in a minute, whatever happens to its store and its history."""
 TASKS = 400

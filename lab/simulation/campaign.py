@@ -6,7 +6,7 @@ import itertools
 import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 
@@ -88,7 +88,7 @@ class Campaign:
         return self.total
 
     def _submit(
-        self, index: int, running: dict[Future[Outcome], tuple[int, bool, int]], left: itertools.count[int]
+        self, index: int, running: dict[Future[Outcome], tuple[int, bool, int]], left: Iterator[int]
     ) -> None:
         for entry in self._again:
             if entry[1] != index or len(self._pools) == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from authz_sidecar.core.verdicts import Decision
@@ -59,13 +60,13 @@ class Clients:
         token = self._token(sub, now)
         rule = random.choice(self._rules)
         minimum, foreign = self._draw_minimum()
-        asked = Asked(
-            self._count, sub, rule, token.generation, token.claimed, minimum, now, foreign
-        )
+        asked = Asked(self._count, sub, rule, token.generation, token.claimed, minimum, now, foreign)
         method, path = rule[0], rule[1].replace("{id}", "7")
         head = joints.request(method, path, token.text, minimum)
         sidecar.ask(
-            head, f"r{asked.number}", lambda decision, waited: self._answered(sidecar, asked, decision, waited)
+            head,
+            f"r{asked.number}",
+            partial(self._answered, sidecar, asked),
         )
 
     def refused(self, sub: str) -> None:

@@ -17,7 +17,10 @@ class Time(Protocol):
 
 
 class HostClock:
-    """Implements `core.ports.Clock`. `rate`: seconds it counts in one true second; `offset`: its wall clock's error."""
+    """Implements `core.ports.Clock`.
+
+    `rate`: seconds it counts in one true second; `offset`: its wall clock's error.
+    """
 
     def __init__(self, world: Time, rate: float = 1.0, offset: float = 0.0) -> None:
         self._world = world

@@ -18,6 +18,7 @@ from lab.simulation.clocks import HostClock
 
 EntityId = tuple[str, str]
 State = dict[str, Any]
+Entities = dict[EntityId, tuple[int, State | None]]
 
 
 def rfc3339(seconds: float) -> str:
@@ -36,7 +37,7 @@ class Node:
     previous_at: str | None
     marked_at: str | None
     changed: tuple[EntityId, ...]
-    entities: dict[EntityId, tuple[int, State | None]]
+    entities: Entities
     """By which revision each was changed last, and to what; `None` for what was deleted."""
     committed: float
     """When the last transaction in it was committed, in the world's time."""
@@ -104,8 +105,10 @@ class Database:
         """When a backup was restored or another epoch begun."""
         self.committed: list[Callable[[Transaction], None]] = []
         """Called after each commit."""
-        entities: dict[EntityId, tuple[int, State | None]] = {key: (0, state) for key, state in states.items()}
-        self.log = [self._add(Node(self._new_epoch(), 0, self._instant(None), None, None, (), entities, 0.0))]
+        entities: dict[EntityId, tuple[int, State | None]] = {
+            key: (0, state) for key, state in states.items()
+        }
+        self.log = [self._add(Node(self._new_epoch(), 0, self._instant(), None, None, (), entities, 0.0))]
 
     @property
     def head(self) -> Node:
@@ -151,7 +154,7 @@ class Database:
         node = Node(
             head.epoch,
             revision,
-            self._instant(head.at),
+            self._instant(),
             head.at,
             marked_at,
             tuple(different),
@@ -178,7 +181,7 @@ class Database:
         head = self.head
         head.replaced = now
         epoch = self._new_epoch()
-        node = Node(epoch, head.revision, self._instant(head.at), None, None, (), head.entities, now)
+        node = Node(epoch, head.revision, self._instant(), None, None, (), head.entities, now)
         self.log = [self._add(node)]
         self.cursor = head.revision
 
@@ -196,7 +199,7 @@ class Database:
         self.nodes[node.name] = node
         return node
 
-    def _instant(self, before: str | None) -> str:
+    def _instant(self) -> str:
         """Now by the service's clock, never twice the same for one revision of one epoch."""
         return rfc3339(self._clock.wall() + self._random.random() * 1e-3)
 

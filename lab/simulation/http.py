@@ -21,7 +21,7 @@ from lab.simulation.scheduler import ProcessLoop
 
 @dataclass(slots=True)
 class Answer:
-    """What a service sends. `pace`: seconds between chunks; `cut`: the connection ends before the last chunk."""
+    """What a service sends. `pace`: seconds between chunks; `cut`: it breaks before the last."""
 
     status: int
     body: list[bytes]
@@ -77,9 +77,9 @@ class Session:
         return self.request("GET", URL(url), allow_redirects=allow_redirects)
 
     @asynccontextmanager
-    async def _exchange(self, asked: Request, timeout: aiohttp.ClientTimeout) -> AsyncIterator[Response]:
+    async def _exchange(self, asked: Request, limits: aiohttp.ClientTimeout) -> AsyncIterator[Response]:
         self._called(asked)
-        response = Response(self._loop, timeout)
+        response = Response(self._loop, limits)
         if self._link.refuses or self._service.refuses():
             await asyncio.sleep(self._link.delay())
             raise aiohttp.ClientOSError(111, "refused")

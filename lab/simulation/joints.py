@@ -1,5 +1,5 @@
-"""The only place where the simulation touches the product: it builds one sidecar's parts and joins them to the
-world's edges. Everything between the edges is the code that runs in production.
+"""The only place where the simulation touches the product: it builds one sidecar's parts and joins them to
+the world's edges. Everything between the edges is the code that runs in production.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from authz_sidecar.authn.tokens import TokenAuthenticator
 from authz_sidecar.authz.cached import CachedAuthorizer
 from authz_sidecar.config.settings import JwtSettings, ReplicaSettings
 from authz_sidecar.core import fields, policy
-from authz_sidecar.core.entities import Entity, EntityKey, Kind
+from authz_sidecar.core.entities import Entity, EntityKey, Kind, Position
 from authz_sidecar.core.ports import Clock, ReplicaObserver, ReplicaStatus
-from authz_sidecar.core.verdicts import Decision, Requirement, RequestHead
-from authz_sidecar.pipeline import Pipeline
+from authz_sidecar.core.verdicts import Decision, RequestHead, Requirement
+from authz_sidecar.pipeline import Pipeline, Undecided
 from authz_sidecar.replica import drift, subscription
 from authz_sidecar.replica.replica import Replica
 from authz_sidecar.replica.store import Store
@@ -95,13 +95,18 @@ def build(setup: Setup, edges: Edges, *, with_broker: bool) -> Parts:
     keys = KeyRefresher(session, JWT, edges.clock)
     source = UserServiceClient(session, USER_SERVICE, "token", edges.clock)
     replica = Replica(settings, source, edges.store, edges.clock, edges.observer)
-    authorizer = CachedAuthorizer(replica, source, setup.max_staleness)
+    authorizer = CachedAuthorizer(replica, setup.max_staleness)
     pipeline = Pipeline(POLICY, TokenAuthenticator(JWT, keys), authorizer, edges.clock)
 
     def status() -> ReplicaStatus:
         return replica.status(edges.clock.monotonic())
 
     return Parts(keys, replica, pipeline, status, health.fresh(status))
+
+
+def position(parts: Parts) -> Position | None:
+    """Where this process stands."""
+    return parts.replica.near.position
 
 
 def held(parts: Parts) -> dict[EntityKey, Entity]:
@@ -127,18 +132,27 @@ def request(method: str, path: str, token: bytes | None, min_revision: str | Non
     return RequestHead(method, path.encode(), fields.of_request(received), "192.0.2.1")
 
 
-async def decide(parts: Parts, head: RequestHead, request_id: str) -> Decision:
-    return await parts.pipeline.decide(head, request_id)
+def decide(parts: Parts, head: RequestHead, request_id: str) -> Decision | Undecided:
+    return parts.pipeline.decide(head, request_id)
+
+
+def reconsider(parts: Parts, decision: Decision) -> Decision | Undecided:
+    """As the byte path does with what is under way when permissions change."""
+    return parts.pipeline.reconsider(decision)
 
 
 @contextmanager
 def world(setup: Setup, connect: Connect) -> Iterator[None]:
     """While it lasts the product's modules find the world's broker, and its intervals are the plan's."""
-    names = count(1)
+    numbers = count(1)
+
+    def names() -> UUID:
+        return UUID(int=next(numbers))
+
     aiormq = SimpleNamespace(connect=lambda _url: connect())
     with (
         mock.patch.object(subscription, "aiormq", aiormq),
-        mock.patch.object(subscription, "uuid4", lambda: UUID(int=next(names))),
+        mock.patch.object(subscription, "uuid4", names),
         mock.patch.object(drift, "INTERVAL", setup.drift_interval),
         mock.patch.object(drift, "BUCKETS", setup.drift_buckets),
     ):
@@ -147,8 +161,10 @@ def world(setup: Setup, connect: Connect) -> Iterator[None]:
 
 @contextmanager
 def logs(failed: Callable[[str], object]) -> Iterator[None]:
-    """Without the product's log lines, which cost more than what they tell of; only what it logs of exceptions that it
-    did not expect is handed on."""
+    """Without the product's log lines, which cost more than they tell.
+
+    Only what it logs of exceptions that it did not expect is handed on.
+    """
     logger = logging.getLogger("authz_sidecar")
     handler = _Unexpected(failed)
     level, propagate = logger.level, logger.propagate

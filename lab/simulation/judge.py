@@ -28,8 +28,8 @@ AT_A_REVISION = frozenset(
 """What is decided at a revision, and has to be exactly right there."""
 NOT_KNOWN = frozenset({Code.NOT_READY, Code.STALE, Code.BEHIND, Code.GRANTS_UNKNOWN, Code.KEYS_UNKNOWN})
 TOLERANCE = 0.5
-"""Seconds by which a proof may look younger than it is: the product notices a clock that was set at 0.25 s, and
-clocks of the world run up to 1 % wrong."""
+"""Seconds by which a proof may look younger than it is: the product notices a clock that was set by more than
+0.25 s, and clocks of the world run up to 1 % wrong."""
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class Judge:
         self.waited = 0
         self.oldest = 0.0
         self.clock_slack = 0.0
-        """By how much the service's clock has been set back lately: heartbeats may look younger by as much."""
+        """By how much the service's clock was set lately: heartbeats may look younger by as much."""
         self._database = database
         self._max_staleness = max_staleness
         self._say = say
@@ -91,11 +91,13 @@ class Judge:
         if node is None:
             self._say(f"{who} decided request {asked.number} at {position}, which never was")
             return
-        wanted = right_code(_record(asked), _View(node))  # type: ignore[arg-type]  # it only looks up
+        wanted = right_code(_record(asked), _View(node))
         code = decision.verdict.code
         if code != wanted:
             at = f"revision {node.revision} of {node.at}"
-            self._say(f"{who} decided request {asked.number} ({asked.sub}): {code} at {at}, right is {wanted}")
+            self._say(
+                f"{who} decided request {asked.number} ({asked.sub}): {code} at {at}, right is {wanted}"
+            )
 
     def node(self, position: Position | None) -> Node | None:
         if position is None:
@@ -150,7 +152,9 @@ class Judge:
         head = self._database.head
         certain = head.epoch.startswith(epoch8) and int(revision) <= head.revision
         if certain and not asked.foreign and self._undisturbed_since(asked.sent):
-            self._say(f"{who} refused request {asked.number} for {token}: {code}, but the head is {head.name}")
+            self._say(
+                f"{who} refused request {asked.number} for {token}: {code}, but the head is {head.name}"
+            )
 
     def _undisturbed_since(self, sent: float) -> bool:
         return self._database.disturbed < sent - 2 * self._max_staleness - 20.0
@@ -179,7 +183,7 @@ class _View(Mapping[EntityId, State]):
     def __init__(self, node: Node) -> None:
         self._node = node
 
-    def get(self, key: EntityId, default: Any = None) -> Any:  # type: ignore[override]  # one form is enough
+    def get(self, key: EntityId, default: Any = None) -> Any:
         state = self._node.state(key)
         return default if state is None else state
 

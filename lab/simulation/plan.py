@@ -1,5 +1,8 @@
-"""What one seed stands for: sizes, timeouts and rates, and which faults strike when. Nothing else is drawn from it
-directly, so that a fault can be taken out of a plan and the rest still happens as it did."""
+"""What one seed stands for: sizes, timeouts and rates, and which faults strike when.
+
+Every part of the world draws from a stream of its own, so that a fault can be taken out of a plan and the
+rest still happens much as it did.
+"""
 
 from __future__ import annotations
 

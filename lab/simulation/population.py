@@ -9,6 +9,7 @@ from lab.simulation.history import Database, EntityId, State
 from lab.simulation.joints import PERMISSIONS
 from lab.simulation.plan import Setup
 
+FIELDS = ("active", "superuser", "permissions", "permissions", "groups", "groups", "generation")
 LARGE = 12
 """Entities in a large transaction, at most."""
 
@@ -47,7 +48,12 @@ class Administrators:
     """Commit transactions."""
 
     def __init__(
-        self, database: Database, population: Population, random: Random, setup: Setup, now: Callable[[], float]
+        self,
+        database: Database,
+        population: Population,
+        random: Random,
+        setup: Setup,
+        now: Callable[[], float],
     ) -> None:
         self._database = database
         self._population = population
@@ -79,7 +85,9 @@ class Administrators:
         if state is None:
             return population.user(random.randint(0, 3))
         fresh = population.user(state["token_generation"])
-        name = random.choice(("active", "superuser", "permissions", "permissions", "groups", "groups", "generation"))
+        name = random.choice(
+            ("active", "superuser", "permissions", "permissions", "groups", "groups", "generation")
+        )
         if name == "generation":
             return state | {"token_generation": state["token_generation"] + 1}
         return state | {name: fresh[name]}

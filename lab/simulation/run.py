@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from authz_sidecar.core.ports import Phase
+from authz_sidecar.core.phases import Phase
 from lab.simulation import joints
 from lab.simulation.faults import CATALOGUE
 from lab.simulation.judge import differences
@@ -109,7 +109,7 @@ def _judge_end(world: World) -> None:
             phase = parts.status().phase if parts else "down"
             world.violation(f"{sidecar.name} is {phase} {RECOVERY} s after the last fault")
             continue
-        for difference in differences(parts.replica.position, joints.held(parts), head):
+        for difference in differences(joints.position(parts), joints.held(parts), head):
             world.violation(f"{sidecar.name}, after everything: {difference}")
         if sidecar.loop is not None:
             world.budgets.tasks(sidecar.name, len(asyncio.all_tasks(sidecar.loop)))

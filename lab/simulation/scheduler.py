@@ -1,10 +1,10 @@
 """Virtual time, and the event loops that live in it.
 
 The world is one heap of things to happen. Each process of the world has an asyncio event loop of its own,
-whose `time()` is the clock of its host. Time stands still while anything is ready to run, then jumps to the next
-thing. Which process runs next, and in which order what is ready in it runs, is drawn from the seed; callbacks
-of one future stay in order, as asyncio promises. A paused process is not run, and what arrives for it waits;
-a killed one is never run again.
+whose `time()` is the clock of its host. Time stands still while anything is ready to run, then jumps to the
+next thing. Which process runs next, and in which order what is ready in it runs, is drawn from the seed;
+callbacks of one future stay in order, as asyncio promises. A paused process is not run, and what arrives
+for it waits; a killed one is never run again.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import asyncio
 import heapq
 import math
 from asyncio import events
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from random import Random
-from typing import Any
+from typing import Any, TypeVarTuple, Unpack
 
 from lab.simulation.clocks import HostClock
+
+Ts = TypeVarTuple("Ts")
 
 CLOSE_ENOUGH = 1e-9
 """Timers this near are due: host time and world time differ by rounding."""
@@ -86,9 +88,11 @@ class ProcessLoop(asyncio.BaseEventLoop):
         self._timers: list[events.TimerHandle] = []
         self._announced = False
         self._stopped = False
+        self._spawned: set[asyncio.Task[Any]] = set()
         self._wake_at = math.inf
         self._instant = -1.0
         self._at_instant = 0
+        self._may_spin = False
         clock.changed.append(self._rearm)
 
     # asyncio's side
@@ -97,7 +101,7 @@ class ProcessLoop(asyncio.BaseEventLoop):
         return self._clock.monotonic()
 
     def call_soon(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> events.Handle:
         handle = events.Handle(callback, args, self, context)
         self._queue.append(handle)
@@ -108,8 +112,18 @@ class ProcessLoop(asyncio.BaseEventLoop):
 
     call_soon_threadsafe = call_soon
 
+    def spawn(self, work: Coroutine[Any, Any, object]) -> None:
+        """Run it as a task of this process."""
+        task = self.create_task(work)
+        self._spawned.add(task)
+        task.add_done_callback(self._spawned.discard)
+
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
     ) -> events.TimerHandle:
         timer = events.TimerHandle(when, callback, args, self, context)
         heapq.heappush(self._timers, timer)
@@ -145,7 +159,7 @@ class ProcessLoop(asyncio.BaseEventLoop):
         events._set_running_loop(self)
         try:
             for handle in handles:
-                if not handle._cancelled:  # type: ignore[attr-defined]  # as BaseEventLoop does
+                if not handle._cancelled:
                     handle._run()
         finally:
             events._set_running_loop(None)
@@ -153,13 +167,14 @@ class ProcessLoop(asyncio.BaseEventLoop):
     def bury(self) -> None:
         """Let everything in a process that is no more end, with no time passing."""
         self.set_exception_handler(lambda _loop, _context: None)
+        self._may_spin = True
         for _ in range(BURIAL_ROUNDS):
             tasks = asyncio.all_tasks(self)
             if not tasks and not self._queue:
                 break
             for task in tasks:
                 task.cancel()
-            self._queue += [timer for timer in self._timers if not timer._cancelled]  # type: ignore[attr-defined]  # as below
+            self._queue += [timer for timer in self._timers if not timer._cancelled]
             self._timers.clear()
             self._stopped = False
             self.run_ready()
@@ -169,10 +184,10 @@ class ProcessLoop(asyncio.BaseEventLoop):
     def _take_due(self) -> None:
         due = self._clock.monotonic() + CLOSE_ENOUGH
         timers = self._timers
-        while timers and (timers[0]._cancelled or timers[0].when() <= due):  # type: ignore[attr-defined]  # as above
+        while timers and (timers[0]._cancelled or timers[0].when() <= due):
             timer = heapq.heappop(timers)
-            timer._scheduled = False  # type: ignore[attr-defined]  # as above
-            if not timer._cancelled:  # type: ignore[attr-defined]  # as above
+            timer._scheduled = False  # type: ignore[attr-defined]  # as BaseEventLoop does
+            if not timer._cancelled:
                 self._queue.append(timer)
         if timers:
             self._arm(timers[0].when())
@@ -183,7 +198,7 @@ class ProcessLoop(asyncio.BaseEventLoop):
         keys: dict[object, float] = {}
         order = []
         for index, handle in enumerate(handles):
-            args = handle._args  # type: ignore[attr-defined]  # what it belongs to is told by nothing else
+            args = handle._args
             group: object = id(args[0]) if args and isinstance(args[0], asyncio.Future) else -1 - index
             order.append((keys.setdefault(group, draw()), index, handle))
         order.sort(key=lambda entry: entry[:2])
@@ -195,7 +210,7 @@ class ProcessLoop(asyncio.BaseEventLoop):
         if self._scheduler.now != self._instant:
             self._instant, self._at_instant = self._scheduler.now, 0
         self._at_instant += handles
-        if self._at_instant > SPINNING:
+        if self._at_instant > SPINNING and not self._may_spin:
             raise Spinning(f"{self.name} runs on and on at {self._instant:.3f} s")
 
     def _arm(self, when: float) -> None:

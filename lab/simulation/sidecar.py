@@ -10,6 +10,7 @@ from typing import Protocol
 from authz_sidecar.core.entities import EntityKey, Position
 from authz_sidecar.core.ports import SilentObserver
 from authz_sidecar.core.verdicts import Decision, RequestHead
+from authz_sidecar.pipeline import Undecided
 from lab.simulation import joints
 from lab.simulation.broker import Broker, BrokerConnection, connect
 from lab.simulation.clocks import HostClock
@@ -36,7 +37,7 @@ class Watcher(Protocol):
 class Sidecar:
     """`parts` is what runs on it now; `None` while it is down."""
 
-    def __init__(  # noqa: PLR0913 (what one host has around it)
+    def __init__(
         self,
         index: int,
         setup: Setup,
@@ -79,6 +80,10 @@ class Sidecar:
         self.loop = loop
         loop.call_soon(self._build, loop)
 
+    def start_again(self) -> None:
+        if self.loop is None:
+            self.start()
+
     def _build(self, loop: ProcessLoop) -> None:
         watcher = self._watcher
         session = Session(
@@ -92,7 +97,7 @@ class Sidecar:
         )
         self.parts = joints.build(self._setup, edges, with_broker=self.with_broker)
         self.parts.replica.watch(lambda keys: watcher.moved(self, keys))
-        loop.create_task(joints.start(self.parts))
+        loop.spawn(joints.start(self.parts))
 
     async def connect_broker(self) -> BrokerConnection:
         """What the product's subscription calls instead of `aiormq.connect`."""
@@ -124,9 +129,7 @@ class Sidecar:
         for queue in tuple(self._broker.queues.values()):
             self._broker.pump(queue)
 
-    def ask(
-        self, head: RequestHead, request_id: str, answered: Callable[[Decision, bool], None]
-    ) -> None:
+    def ask(self, head: RequestHead, request_id: str, answered: Callable[[Decision, bool], None]) -> None:
         """A request arrives; `answered` is told the decision and whether it had to wait."""
         if self.loop is not None and self.parts is not None:
             self.loop.call_soon(self._decide, self.loop, self.parts, head, request_id, answered)
@@ -139,12 +142,21 @@ class Sidecar:
         request_id: str,
         answered: Callable[[Decision, bool], None],
     ) -> None:
-        async def decide() -> None:
-            decision = await joints.decide(parts, head, request_id)
-            answered(decision, loop.rounds > before + 1)
+        found = joints.decide(parts, head, request_id)
+        if isinstance(found, Decision):
+            answered(found, False)
+        else:
+            loop.spawn(_answer(found, lambda decision: answered(decision, True)))
 
-        before = loop.rounds
-        loop.create_task(decide())
+    def reconsider(self, decision: Decision, answered: Callable[[Decision], None]) -> None:
+        """Permissions have changed: `answered` is told what becomes of a request under way."""
+        if self.parts is None or self.loop is None:
+            return
+        found = joints.reconsider(self.parts, decision)
+        if isinstance(found, Decision):
+            answered(found)
+        else:
+            self.loop.spawn(_answer(found, answered))
 
     # Where it stands: from one revision to the next, or to a snapshot's
 
@@ -189,3 +201,7 @@ class _Observer(SilentObserver):
 
     def resync(self, cause: str) -> None:
         self._watcher.resynced(self._sidecar, cause)
+
+
+async def _answer(undecided: Undecided, answered: Callable[[Decision], None]) -> None:
+    answered(await undecided())

@@ -109,10 +109,10 @@ class StoreServer:
         found = self._usable()
         if found is None or found[0] != generation or found[1].position is None:
             return Outcome.NOT_CURRENT
-        held, position = found[1], found[1].position
-        if position.epoch == change.epoch and position.revision >= change.revision:
+        held, position, new = found[1], found[1].position, change.position
+        if position.epoch == new.epoch and position.revision >= new.revision:
             return Outcome.DUPLICATE
-        if position != before or change.revision != before.revision + 1:
+        if position != before or new.revision != before.revision + 1:
             return Outcome.GAP
         self._check_writable()
         held.entities.update((entity.key, entity) for entity in change.entities)
@@ -260,7 +260,12 @@ class StoreClient:
         if fate == "after":
             connection.send(IN, lambda: _fail(answer))
         else:
-            connection.send(IN, lambda: answer.done() or answer.set_result(result))
+            connection.send(IN, lambda: settle(answer, result))
+
+
+def settle(answer: asyncio.Future[T], result: T) -> None:
+    if not answer.done():
+        answer.set_result(result)
 
 
 def _fail(answer: asyncio.Future[Any], reason: str = "Redis: ConnectionError") -> None:

@@ -167,5 +167,3 @@ def digests(entities: dict[EntityId, tuple[int, State | None]], count: int) -> S
 
 def _json(document: object, status: int = 200) -> Answer:
     return Answer(status, [dumps(document)])
-
-

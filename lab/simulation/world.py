@@ -10,6 +10,7 @@ from hashlib import blake2b
 
 from authz_sidecar.core.entities import EntityKey, Position
 from authz_sidecar.core.verdicts import Code, Decision
+from lab.simulation import joints
 from lab.simulation.broker import Broker
 from lab.simulation.budgets import Budgets
 from lab.simulation.clients import Clients
@@ -61,7 +62,12 @@ class World:
             self.database, self.population, stream(seed, "administrators"), setup, lambda: self.scheduler.now
         )
         self.clients = Clients(
-            self.database, self.signer, self.population, self.service_clock, stream(seed, "clients"), self.answered
+            self.database,
+            self.signer,
+            self.population,
+            self.service_clock,
+            stream(seed, "clients"),
+            self.answered,
         )
         self.faults: Counter[str] = Counter()
         self._paces = stream(seed, "paces")
@@ -133,7 +139,7 @@ class World:
         """Of everything that happened."""
         return self._hash.hexdigest()
 
-    def answered(self, sidecar: Sidecar, asked: Asked, decision: Decision, waited: bool) -> None:  # noqa: FBT001 (an observer's signature)
+    def answered(self, sidecar: Sidecar, asked: Asked, decision: Decision, waited: bool) -> None:
         now, verdict = self.scheduler.now, decision.verdict
         if sidecar.leaping:
             self.violation(f"{sidecar.name} decided in the middle of a leap")
@@ -157,7 +163,7 @@ class World:
 
     def moved(self, sidecar: Sidecar, keys: Collection[EntityKey] | None) -> None:
         if keys is None and sidecar.parts is not None:
-            position = sidecar.parts.replica.position
+            position = joints.position(sidecar.parts)
             self.tell(f"{sidecar.name} stands at {position.token if position else None}")
             sidecar.stands_at(position)
 
@@ -225,5 +231,3 @@ def finalizer_hooks() -> None:
 
     loops: dict[int, asyncio.AbstractEventLoop] = {}
     sys.set_asyncgen_hooks(firstiter=first, finalizer=finalize)
-
-

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,6 +14,9 @@ from authz_sidecar.core.errors import StoreUnavailable
 from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.store import Copy, Outcome, Store
+from lab.simulation.plan import stream
+from lab.simulation.scheduler import Scheduler
+from lab.simulation.store import StoreClient, StoreServer
 from lab.stack.servers import Redis, RedisCluster, RedisSentinel
 
 OURS = "3f2a9c1b-0000-4000-8000-000000000001"
@@ -32,11 +36,24 @@ def redis_sentinel(redis_server: Redis) -> Iterator[RedisSentinel]:
         yield server
 
 
-@pytest.fixture(params=["memory", "redis_server", "redis_cluster", "redis_sentinel"])
+class Simulated(StoreClient):
+    """The simulator's store, without its network."""
+
+    def __init__(self) -> None:
+        self._server = StoreServer(Scheduler(stream(1, "scheduler")), stream(1, "store"))
+        self._random = stream(1, "client")
+
+    async def _call(self, work: Callable[[], Any]) -> Any:
+        return work()
+
+
+@pytest.fixture(params=["memory", "simulated", "redis_server", "redis_cluster", "redis_sentinel"])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     made: Store
     if request.param == "memory":
         made = MemoryStore()
+    elif request.param == "simulated":
+        made = Simulated()
     else:
         made = RedisStore(request.getfixturevalue(request.param).url, uuid4().hex)
     yield made

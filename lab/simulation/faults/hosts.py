@@ -11,7 +11,7 @@ from lab.simulation.world import World
 def _killed(world: World, random: Random) -> Strike:
     sidecar = random.choice(world.sidecars)
     sidecar.kill()
-    return Strike(sidecar.name, ((sidecar.name,),), lambda: sidecar.loop or sidecar.start())
+    return Strike(sidecar.name, ((sidecar.name,),), sidecar.start_again)
 
 
 def _all_killed(world: World, _random: Random) -> Strike:
@@ -21,8 +21,7 @@ def _all_killed(world: World, _random: Random) -> Strike:
 
     def start() -> None:
         for sidecar in world.sidecars:
-            if sidecar.loop is None:
-                sidecar.start()
+            sidecar.start_again()
 
     return Strike("all at once", names, start)
 
@@ -44,7 +43,9 @@ def _clock_stepped(world: World, random: Random) -> Strike:
     sidecar = random.choice(world.sidecars)
     seconds = random.choice((-1, 1)) * random.uniform(1.0, 90.0)
     sidecar.clock.step(seconds)
-    return Strike(f"{sidecar.name}, {seconds:+.1f} s", ((sidecar.name,),), lambda: sidecar.clock.step(-seconds))
+    return Strike(
+        f"{sidecar.name}, {seconds:+.1f} s", ((sidecar.name,),), lambda: sidecar.clock.step(-seconds)
+    )
 
 
 KINDS = (

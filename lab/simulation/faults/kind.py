@@ -32,7 +32,9 @@ STORE: Trouble = ("store",)
 BROKER: Trouble = ("broker",)
 
 
-def setting(target: object, name: str, value: object, calm: object, *troubles: Trouble, detail: str = "") -> Strike:
+def setting(
+    target: object, name: str, value: object, calm: object, *troubles: Trouble, detail: str = ""
+) -> Strike:
     """Something has another value meanwhile."""
     setattr(target, name, value)
     return Strike(detail, troubles, lambda: setattr(target, name, calm))

@@ -44,7 +44,7 @@ def _pruned(world: World, random: Random) -> Strike:
 
 
 def _cannot_sequence(world: World, _random: Random) -> Strike:
-    return setting(world.service, "cannot_sequence", True, False, SERVICE)  # noqa: FBT003 (values of an attribute)
+    return setting(world.service, "cannot_sequence", True, False, SERVICE)
 
 
 def _flooded(world: World, random: Random) -> Strike:

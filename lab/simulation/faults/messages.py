@@ -60,7 +60,7 @@ def _exchange_rebuilt(world: World, _random: Random) -> Strike:
 
 def _exchange_missing(world: World, _random: Random) -> Strike:
     world.broker.rebuild_exchange()
-    return setting(world.broker, "exchange", False, True, BROKER)  # noqa: FBT003 (values of an attribute)
+    return setting(world.broker, "exchange", False, True, BROKER)
 
 
 def _cancelled(world: World, _random: Random) -> Strike:
@@ -72,7 +72,7 @@ def _cancelled(world: World, _random: Random) -> Strike:
 
 
 def _relay_stopped(world: World, _random: Random) -> Strike:
-    return setting(world.relay, "stopped", True, False, BROKER)  # noqa: FBT003 (as above)
+    return setting(world.relay, "stopped", True, False, BROKER)
 
 
 def _relay_lags(world: World, random: Random) -> Strike:

@@ -12,7 +12,7 @@ def _killed(world: World, _random: Random) -> Strike:
     world.service.down = True
     for sidecar in world.sidecars:
         sidecar.links["user_service"].reset()
-    return setting(world.service, "down", True, False, SERVICE)  # noqa: FBT003 (values of an attribute)
+    return setting(world.service, "down", True, False, SERVICE)
 
 
 def _frozen(world: World, _random: Random) -> Strike:
@@ -31,7 +31,7 @@ def _garbled(world: World, random: Random) -> Strike:
 
 
 def _keys_sick(world: World, _random: Random) -> Strike:
-    return setting(world.service, "keys_sick", True, False, SERVICE)  # noqa: FBT003 (as above)
+    return setting(world.service, "keys_sick", True, False, SERVICE)
 
 
 def _keys_rotated(world: World, _random: Random) -> Strike:

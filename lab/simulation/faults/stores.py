@@ -24,7 +24,7 @@ def _killed(world: World, random: Random) -> Strike:
 
 
 def _frozen(world: World, _random: Random) -> Strike:
-    return setting(world.store, "frozen", True, False, STORE)  # noqa: FBT003 (values of an attribute)
+    return setting(world.store, "frozen", True, False, STORE)
 
 
 def _slow(world: World, random: Random) -> Strike:
@@ -63,7 +63,7 @@ def _failed_over(world: World, _random: Random) -> Strike:
 
 
 def _read_only(world: World, _random: Random) -> Strike:
-    return setting(world.store, "read_only", True, False, STORE)  # noqa: FBT003 (as above)
+    return setting(world.store, "read_only", True, False, STORE)
 
 
 KINDS = (
