@@ -20,7 +20,7 @@ from authz_sidecar.admin import health
 from authz_sidecar.authn.keys import KeyRefresher
 from authz_sidecar.authn.tokens import TokenAuthenticator
 from authz_sidecar.authz.cached import CachedAuthorizer
-from authz_sidecar.config.settings import JwtSettings, ReplicaSettings
+from authz_sidecar.config.table import JwtSettings, ReplicaSettings
 from authz_sidecar.core import fields, policy
 from authz_sidecar.core.entities import Entity, EntityKey, Kind, Position
 from authz_sidecar.core.ports import Clock, ReplicaObserver, ReplicaStatus
