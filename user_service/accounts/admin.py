@@ -44,6 +44,13 @@ class LabelledPermissions(forms.ModelMultipleChoiceField):
         return f"{obj.label} — {obj.name}"
 
 
+class UpdatesOnly(admin.ModelAdmin):
+    """What was deleted while its form was open does not come back: a change is never an insert."""
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        obj.save(force_update=change)
+
+
 class ReadablePermissions(admin.ModelAdmin):
     """Permissions are chosen by the label that policies use."""
 
@@ -59,7 +66,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(AdministratorsOnly, ReadablePermissions, DjangoUserAdmin):
+class UserAdmin(AdministratorsOnly, UpdatesOnly, ReadablePermissions, DjangoUserAdmin):
     actions = ("sign_out_everywhere",)
 
     @admin.action(description="Sign out everywhere")
@@ -76,7 +83,7 @@ class UserAdmin(AdministratorsOnly, ReadablePermissions, DjangoUserAdmin):
 
 # Django's own class may be called without a request; its base class may not, and nobody does.
 @admin.register(Group)
-class GroupAdmin(AdministratorsOnly, ReadablePermissions, DjangoGroupAdmin):  # type: ignore[misc]
+class GroupAdmin(AdministratorsOnly, UpdatesOnly, ReadablePermissions, DjangoGroupAdmin):  # type: ignore[misc]
     pass
 
 

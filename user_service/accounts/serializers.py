@@ -64,6 +64,9 @@ class GroupSerializer(serializers.ModelSerializer):
         model = Group
         fields = ("id", "name")
 
+    def update(self, instance: Group, validated_data: dict[str, Any]) -> Group:
+        return services.group_update(group=instance, **validated_data)
+
 
 class PermissionSerializer(serializers.ModelSerializer):
     label = serializers.CharField(read_only=True)  # type: ignore[assignment] # a field of the answer, not the serializer's own label

@@ -46,6 +46,15 @@ def sign_out_everywhere(*, user: User) -> None:
 
 
 @transaction.atomic
+def group_update(*, group: Group, **changes: Any) -> Group:
+    """Only ever an update: a group that was deleted meanwhile does not come back under its old id."""
+    for name, value in changes.items():
+        setattr(group, name, value)
+    group.save(update_fields=list(changes))
+    return group
+
+
+@transaction.atomic
 def permissions_replace(*, holder: Holder, permissions: Collection[Permission]) -> None:
     _lock(holder)
     direct_permissions(holder).set(permissions)
