@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 from authz_sidecar.core.errors import UpstreamError, UpstreamTimeout
-from authz_sidecar.core.fields import Fields
+from authz_sidecar.core.fields import FieldList, Fields
 from authz_sidecar.core.policy import MUTATING_METHODS, SAFE_METHODS
 from authz_sidecar.core.verdicts import Code, Decision, FaultCode
 
@@ -282,20 +282,20 @@ def _problem(code: str, detail: str, request_id: str, extra: tuple[tuple[bytes, 
     return Answer(row.status, phrase, headers, body)
 
 
-def cross_origin(origins: frozenset[str], request: Fields) -> tuple[tuple[bytes, bytes], ...]:
+def cross_origin(origins: frozenset[str], request: Fields) -> FieldList:
     """What lets a browser's script from one of `origins` (`*`: any) read an answer (Fetch standard, CORS)."""
     if not origins:
-        return ()
+        return []
     sent = next(iter(request.values(b"origin")), b"")
     vary = (b"Vary", b"Origin")
     if "*" not in origins and sent.decode("latin-1") not in origins:
-        return (vary,)
+        return [vary]
     exposed = b"Retry-After, WWW-Authenticate, X-Request-Id"
-    return (
+    return [
         (b"Access-Control-Allow-Origin", sent or b"*"),
         (b"Access-Control-Expose-Headers", exposed),
         vary,
-    )
+    ]
 
 
 def _challenge(code: Code, detail: str) -> tuple[tuple[bytes, bytes], ...]:

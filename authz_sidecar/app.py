@@ -34,6 +34,7 @@ from authz_sidecar.observe.metrics import Metrics
 from authz_sidecar.pipeline import Pipeline
 from authz_sidecar.proxy.pool import UpstreamPool
 from authz_sidecar.proxy.server import ProxyServer
+from authz_sidecar.proxy.shared import Shared
 from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.replica import Replica
@@ -177,7 +178,7 @@ class Sidecar:
     async def proxy_runner(self, pipeline: Pipeline) -> web.ServerRunner:
         """The byte path, ready to listen."""
         limits = self.settings.limits
-        server = ProxyServer(
+        shared = Shared(
             pipeline,
             UpstreamPool(self.settings.upstream, limits, self.clock, self.settings.upstream_tls),
             self.start_request_hooks(),
@@ -185,8 +186,8 @@ class Sidecar:
             limits,
             self.settings.trusts,
             self.settings.cors_origins,
-            proxy_protocol=self.settings.proxy_protocol,
         )
+        server = ProxyServer(shared, proxy_protocol=self.settings.proxy_protocol)
         if self._replica is not None:
             self._replica.watch(server.reconsider)
         # The runner only calls what `ProxyServer` has, too: it makes protocols and is told to stop.

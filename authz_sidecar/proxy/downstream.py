@@ -1,44 +1,55 @@
-"""One connection from a client."""
+"""One connection from a client. What it can be in the middle of, and why: `states.py`."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from authz_sidecar import answers
 from authz_sidecar.answers import Fault
 from authz_sidecar.core.verdicts import FaultCode
-from authz_sidecar.proxy.connection import Connection
+from authz_sidecar.proxy import framing
+from authz_sidecar.proxy.client import Client
 from authz_sidecar.proxy.deadlines import NEVER
 from authz_sidecar.proxy.exchange import Exchange
 from authz_sidecar.proxy.request_reader import RequestReader
+from authz_sidecar.proxy.shared import Shared
+from authz_sidecar.proxy.states import (
+    CLOSED,
+    CLOSING,
+    HEAD,
+    IDLE,
+    LINGERING,
+    SERVING,
+    TUNNEL,
+    ClientState,
+)
 from authz_sidecar.proxy.tunnel import Tunnel
-
-if TYPE_CHECKING:
-    from authz_sidecar.proxy.server import ProxyServer
+from authz_sidecar.proxy.upstream import UpstreamConnection
 
 REQUEST_TIMEOUT: Final = Fault(FaultCode.REQUEST_TIMEOUT)
+TOO_MANY_CONNECTIONS: Final = Fault(FaultCode.TOO_MANY_CONNECTIONS)
 
 
-class Downstream(Connection):
+class Downstream(Client):
     """Reads requests, runs one exchange at a time, and writes answers in the order of the requests."""
 
-    def __init__(self, server: ProxyServer) -> None:
-        super().__init__(server.outbox)
-        self.peer = ""
-        self.scheme = "http"
-        self.trusted = False
-        self.keep_alive = True
-        self.deadline = NEVER
-        self._server = server
-        self._limits = server.limits
-        self._reader = RequestReader(server.limits)
+    def __init__(self, shared: Shared) -> None:
+        super().__init__(shared.pool.outbox)
+        self._shared = shared
+        self._limits = shared.limits
+        self._reader = RequestReader(shared.limits)
+        self._state: ClientState = HEAD
         self._exchange: Exchange | None = None
+        """The one that is under way in SERVING; in TUNNEL it still waits for its end."""
         self._tunnel: Tunnel | None = None
-        self._in_head = True
         self._upstream_writable = True
+        self._sends_no_more = False
+        """Whether the client has closed its side; it may still wait for answers."""
         self._pumping = False
-        self._lingering = False
-        self._eof = False
+
+    def _enter(self, state: ClientState) -> None:
+        self._state = state
 
     # asyncio calls these
 
@@ -46,26 +57,34 @@ class Downstream(Connection):
         self.opened(transport, self._limits.high_water_bytes)
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else ""
-        self.trusted = self._server.trusts(self.peer)
+        self.trusted = self._shared.trusts(self.peer)
         if transport.get_extra_info("sslcontext") is not None:
             self.scheme = "https"
-        accepted = self._server.connected(self)
-        self.deadline = self._server.deadline(self._limits.head_seconds)
+        accepted = self._shared.connected(self)
+        self.deadline = self._shared.deadline(self._limits.head_seconds)
         if not accepted:
-            self.keep_alive = False
-            self.write(self._server.overload(self.peer))
-            self.close()
+            self._turn_away()
+
+    def _turn_away(self) -> None:
+        """Answer a connection beyond the limit."""
+        request_id, shared = self._shared.new_request_id(), self._shared
+        answer = answers.failure(TOO_MANY_CONNECTIONS, request_id)
+        shared.failed(request_id, answer.status, TOO_MANY_CONNECTIONS.code, self.peer)
+        shared.observer.answered(answer.status, 0.0)
+        self.keep_alive = False
+        self.write(framing.answer_head(answer, [], (b"Connection: close",)) + answer.body)
+        self.close()
 
     def data_received(self, data: bytes) -> None:
         if self._tunnel is not None:
             self._tunnel.client_data(data)
-        elif not self._lingering:  # then what still comes is discarded
+        elif self._state is not LINGERING:
             self._reader.feed(data)
             self._pump()
 
     def eof_received(self) -> bool:
         """A client may stop sending and still wait for its answers; half a request is worth none."""
-        self._eof = True
+        self._sends_no_more = True
         if self._tunnel is not None:
             self._tunnel.client_eof()
             return self.scheme == "http"
@@ -85,7 +104,8 @@ class Downstream(Connection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport, self.deadline = None, NEVER
-        self._server.disconnected(self)
+        self._enter(CLOSED)
+        self._shared.disconnected(self)
         exchange, self._exchange = self._exchange, None
         if self._tunnel is not None:
             self._tunnel.client_lost()
@@ -106,15 +126,17 @@ class Downstream(Connection):
         if self._transport is None or exchange is None:
             return
         if self.keep_alive:
+            self._enter(IDLE)
             self._pump()
         elif not exchange.request.complete or self._reader.unread:
             self._linger()
         else:
             self.close()
 
-    def become_tunnel(self, tunnel: Tunnel) -> None:
-        self._tunnel = tunnel
+    def become_tunnel(self, upstream: UpstreamConnection) -> None:
+        self._enter(TUNNEL)
         self.deadline = NEVER
+        self._tunnel = tunnel = Tunnel(self, upstream)
         tunnel.start(self._reader.take_unread())
         if not self.writable:
             tunnel.client_writable(False)
@@ -123,8 +145,9 @@ class Downstream(Connection):
     def close(self) -> None:
         """Close after what is written has been sent."""
         self.flush()
-        if self._transport is not None:
-            self.deadline = self._server.deadline(self._limits.write_seconds)
+        if self._transport is not None and self._state is not CLOSING:
+            self._enter(CLOSING)
+            self.deadline = self._shared.deadline(self._limits.write_seconds)
             self._transport.close()
 
     # the server calls these
@@ -132,61 +155,61 @@ class Downstream(Connection):
     @property
     def idle(self) -> bool:
         """Whether no request is under way."""
-        return self._exchange is None and self._tunnel is None
+        return self._state is IDLE or self._state is HEAD
 
     def drain(self) -> None:
         """End after the request under way; at once without one."""
         self.keep_alive = False
-        if self.idle and not self._lingering:
+        if self.idle:
             self.close()
 
     def expire(self) -> None:
         """The deadline has passed: say so where someone may still listen."""
-        exchange, transport = self._exchange, self._transport
-        closing = transport is not None and transport.is_closing()
-        if closing or self._lingering or not self.writable or self._tunnel is not None:
+        exchange = self._exchange
+        if not self.writable:
             self._abort()
-        elif exchange is not None:
+        elif self._state is SERVING and exchange is not None:
             exchange.fail(REQUEST_TIMEOUT)
-        elif self._reader.partial:
+        elif self.idle and self._reader.partial:
             self._reader.fail(REQUEST_TIMEOUT)
             self._pump()
-        else:
+        elif self.idle:
             self.close()
+        else:
+            self._abort()
 
     def update(self) -> None:
         """Read exactly while what is read can go somewhere, and wait no longer than allowed."""
         transport, exchange = self._transport, self._exchange
         if self._pumping or transport is None or transport.is_closing():
             return
-        if self._lingering:
-            reading = True
-        elif exchange is not None and not exchange.request.complete:
+        if self._state is LINGERING:
+            self.read(True)
+            return
+        if exchange is not None and not exchange.request.complete:
             reading = exchange.takes_body and self._upstream_writable
         else:
             # One request ahead at most, and none of its body: whoever only sends must not fill memory.
             reading = self._upstream_writable and not self._reader.unread and not self._reader.requests
         if reading is not self.reading:
             self.read(reading)
-        if not self._lingering:
-            self._set_deadline(exchange)
+        self._set_deadline(exchange)
 
     def _set_deadline(self, exchange: Exchange | None) -> None:
         """Silence is limited where it is the client's turn: to send what it began, or to read."""
-        limits = self._limits
+        limits, deadline = self._limits, self._shared.deadline
         if not self.writable:
-            self.deadline = self._server.deadline(limits.write_seconds)
-        elif self._tunnel is not None:
+            self.deadline = deadline(limits.write_seconds)
+        elif self._state is TUNNEL:
             self.deadline = NEVER
         elif exchange is not None:
             waits = self.reading and not exchange.request.complete
-            self.deadline = self._server.deadline(limits.body_seconds) if waits else NEVER
+            self.deadline = deadline(limits.body_seconds) if waits else NEVER
         elif not self._reader.partial:
-            self._in_head = False
-            self.deadline = self._server.deadline(limits.idle_seconds)
-        elif not self._in_head:
-            self._in_head = True
-            self.deadline = self._server.deadline(limits.head_seconds)
+            self.deadline = deadline(limits.idle_seconds)
+        elif self._state is not HEAD:  # all of a head is to be here in time, however often some of it comes
+            self._enter(HEAD)
+            self.deadline = deadline(limits.head_seconds)
 
     def _set_writable(self, writable: bool) -> None:
         self.writable = writable
@@ -218,21 +241,22 @@ class Downstream(Connection):
         if not reader.requests and reader.unread:
             reader.resume()
         if not reader.requests:
-            if self._eof:
+            if self._sends_no_more:
                 self.close()
             return False
         request = reader.requests.popleft()
-        if self._eof and not request.complete:
+        if self._sends_no_more and not request.complete:
             self._abort()
             return False
-        self._exchange = Exchange(self._server, self, request)
+        self._enter(SERVING)
+        self._exchange = Exchange(self._shared, self, request)
         self._exchange.start()
         return True
 
     def _linger(self) -> None:
         """Close in order although the client still sends: it could not read the answer after a reset."""
-        self._lingering = True
-        self.deadline = self._server.deadline(self._limits.linger_seconds)
+        self._enter(LINGERING)
+        self.deadline = self._shared.deadline(self._limits.linger_seconds)
         self.update()
         if self.scheme == "https":
             self.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from authz_sidecar.answers import Fault
+from authz_sidecar.answers import Answer, Fault
 from authz_sidecar.core import fields
 from authz_sidecar.core.fields import FieldList
 from authz_sidecar.core.verdicts import FaultCode
@@ -20,6 +20,7 @@ from authz_sidecar.proxy.messages import (
     NONE,
     IncomingRequest,
     IncomingResponse,
+    Interim,
     Message,
 )
 
@@ -77,6 +78,16 @@ def response_head(status: int, reason: bytes, sent_on: FieldList, hop: tuple[byt
     if status < 200 or status == 204:  # never a body, whatever it says (RFC 9110 §8.6)
         sent_on = fields.without(sent_on, _CONTENT_LENGTH)
     return CRLF.join([b"HTTP/1.1 %d %b" % (status, reason), *map(_LINE, sent_on), *hop, CRLF])
+
+
+def interim_response(interim: Interim, sent_on: FieldList) -> bytes:
+    """All of an informational response."""
+    return response_head(interim.status, interim.reason, sent_on, ())
+
+
+def answer_head(answer: Answer, more: FieldList, hop: tuple[bytes, ...]) -> bytes:
+    """The head of an answer of our own, with `more` fields."""
+    return response_head(answer.status, answer.reason.encode("ascii"), [*answer.headers, *more], hop)
 
 
 def chunk(data: bytes) -> bytes:

@@ -74,8 +74,15 @@ class UpstreamPool:
         except OSError as error:
             raise UpstreamUnreachable("the upstream accepts no connection") from error
 
-    def release(self, connection: UpstreamConnection) -> None:
-        """Take back a connection whose exchange has ended well on both sides; who picks it looks again."""
+    def take_back(self, connection: UpstreamConnection, *, whole: bool) -> None:
+        """Keep a connection whose exchange has ended, if its answer and the `whole` request went over it.
+
+        Who picks it looks again.
+        """
+        response = connection.reader.response
+        if not whole or response is None or not response.complete or not response.keep_alive:
+            connection.close()
+            return
         connection.rest()
         self._idle.append(connection)
         if self._waiting:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
-from authz_sidecar.core.verdicts import Failure, FaultCode
+from authz_sidecar.core.verdicts import FaultCode
 from authz_sidecar.proxy import proxy_protocol
 from authz_sidecar.proxy.downstream import Downstream
-
-if TYPE_CHECKING:
-    from authz_sidecar.proxy.server import ProxyServer
+from authz_sidecar.proxy.shared import Shared
 
 
 class ProxiedDownstream(Downstream):
     """Wants a PROXY header from a trusted peer before the first byte of HTTP, and closes without one."""
 
-    def __init__(self, server: ProxyServer) -> None:
-        super().__init__(server)
+    def __init__(self, shared: Shared) -> None:
+        super().__init__(shared)
         self._header: bytes | None = b""
         """What has come of the header; `None` once it is read."""
 
@@ -41,11 +38,11 @@ class ProxiedDownstream(Downstream):
         rest, self._header = self._header[header.size :], None
         self.peer = header.client or self.peer
         # A proxy that names nobody has not said that its client's forwarding headers are its own.
-        self.trusted = header.client is not None and self._server.trusts(header.client)
+        self.trusted = header.client is not None and self._shared.trusts(header.client)
         if rest:
             super().data_received(rest)
 
     def _refuse(self, code: FaultCode) -> None:
         """Close without an answer: whoever this is, it may not read HTTP."""
-        self._server.observer.failed(Failure(self._server.new_request_id(), 0, code, self.peer))
+        self._shared.failed(self._shared.new_request_id(), 0, code, self.peer)
         self._abort()

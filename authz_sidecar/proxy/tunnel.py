@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from authz_sidecar.core.errors import UpstreamError
-from authz_sidecar.proxy.upstream import UpstreamConnection
+from authz_sidecar.proxy.client import Client
+from authz_sidecar.proxy.upstream import UpstreamConnection, UpstreamUser
 
 
-class Client(Protocol):
-    """The downstream end of a tunnel."""
-
-    def write(self, data: bytes) -> None: ...
-    def write_eof(self) -> None: ...
-    def set_reading(self, reading: bool) -> None: ...
-    def close(self) -> None:
-        """Close after what is written has been sent."""
-
-    def reset(self) -> None: ...
-
-
-class Tunnel:
+class Tunnel(UpstreamUser):
     """Joins a client and an upstream connection after a 101."""
 
     def __init__(self, client: Client, upstream: UpstreamConnection) -> None:
@@ -36,11 +23,6 @@ class Tunnel:
             self._client.write(early)
         if from_client:
             self._upstream.write(from_client)
-
-    def end(self) -> None:
-        """Cut both sides off."""
-        self._upstream.close()
-        self._client.reset()
 
     # from the client
 
@@ -60,9 +42,6 @@ class Tunnel:
 
     # from the upstream
 
-    def upstream_readable(self) -> None:
-        """Only HTTP has messages."""
-
     def upstream_data(self, data: bytes) -> None:
         self._client.write(data)
 
@@ -73,9 +52,6 @@ class Tunnel:
 
     def upstream_failed(self, error: UpstreamError) -> None:
         self._client.close()
-
-    def upstream_unused(self, unsent: bytes) -> None:
-        """A tunnel stands only after an answer."""
 
     def upstream_writable(self, writable: bool) -> None:
         self._client.set_reading(writable)

@@ -13,8 +13,8 @@ from authz_sidecar.proxy.deadlines import NEVER
 from authz_sidecar.proxy.response_reader import ResponseReader
 
 
-class UpstreamUser(Protocol):
-    """Who a connection works for: an exchange, and after a 101 a tunnel."""
+class UpstreamUser:
+    """Who a connection works for: an exchange, and after a 101 a tunnel. What is not for it, it ignores."""
 
     def upstream_readable(self) -> None:
         """The reader has more: interim responses, a head, a piece of body, the end."""
@@ -35,7 +35,7 @@ class UpstreamUser(Protocol):
         """No more bytes after a 101; the other direction may go on."""
 
 
-class Home(Protocol):
+class Pool(Protocol):
     """Where a connection goes between two requests, and what times it."""
 
     outbox: Outbox
@@ -56,12 +56,12 @@ class Home(Protocol):
 class UpstreamConnection(Connection):
     """Carries one request at a time for its `user`; between two it waits in the pool."""
 
-    def __init__(self, home: Home, limits: ProxyLimits) -> None:
-        super().__init__(home.outbox)
+    def __init__(self, pool: Pool, limits: ProxyLimits) -> None:
+        super().__init__(pool.outbox)
         self.reader = ResponseReader(limits)
         self.deadline = NEVER
         self.idle_since = 0.0
-        self._home = home
+        self._pool = pool
         self._limits = limits
         self._user: UpstreamUser | None = None
         self._tunnel = False
@@ -92,8 +92,8 @@ class UpstreamConnection(Connection):
         self._user = None
         if not self.reading:
             self.set_reading(True)
-        self.idle_since = self._home.now()
-        self.deadline = self._home.deadline(self._limits.upstream_idle_seconds)
+        self.idle_since = self._pool.now()
+        self.deadline = self._pool.deadline(self._limits.upstream_idle_seconds)
 
     def become_tunnel(self, user: UpstreamUser) -> bytes:
         """Carry raw bytes from now on; returns those already here."""
@@ -110,7 +110,7 @@ class UpstreamConnection(Connection):
         """Limit the upstream's silence when it is its turn: to answer, or to take what waits for it."""
         its_turn = self.reading and (self._request_sent or not self.writable)
         if its_turn and not self._tunnel:
-            self.deadline = self._home.deadline(self._limits.response_seconds)
+            self.deadline = self._pool.deadline(self._limits.response_seconds)
         else:
             self.deadline = NEVER
 
@@ -142,8 +142,8 @@ class UpstreamConnection(Connection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.opened(transport, self._limits.high_water_bytes)
-        self.deadline = self._home.deadline(self._limits.connect_seconds)  # until someone uses it
-        self._home.made(self)
+        self.deadline = self._pool.deadline(self._limits.connect_seconds)  # until someone uses it
+        self._pool.made(self)
 
     def data_received(self, data: bytes) -> None:
         user = self._user
@@ -193,7 +193,7 @@ class UpstreamConnection(Connection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         user, self._user, self._transport, self.deadline = self._user, None, None, NEVER
-        self._home.lost(self)
+        self._pool.lost(self)
         if user is not None and not self._used:
             self._give_back(user)
         elif user is not None:

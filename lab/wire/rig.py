@@ -14,6 +14,7 @@ from authz_sidecar.config.addresses import UpstreamAddress
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.proxy.pool import UpstreamPool
 from authz_sidecar.proxy.server import ProxyServer
+from authz_sidecar.proxy.shared import Shared
 from lab.wire.decisions import Clock, Observer, Permissions, pipeline
 from lab.wire.peers import Client, Peer, Upstream
 
@@ -24,6 +25,7 @@ class Rig:
 
     upstream: Upstream
     server: ProxyServer
+    shared: Shared
     runner: web.ServerRunner
     permissions: Permissions
     observer: Observer
@@ -38,7 +40,7 @@ class Rig:
 
     def paused(self) -> bool:
         """Whether the proxy has stopped reading from someone."""
-        ends = [*self.server.connections, *self.server.pool.connections]
+        ends = [*self.server.connections, *self.shared.pool.connections]
         return not all(end.reading for end in ends)
 
     async def client(self) -> Client:
@@ -87,19 +89,12 @@ async def running(
     )
     permissions, observer, clock = Permissions(), Observer(), Clock()
     pool = UpstreamPool(UpstreamAddress.parse(url), limits, clock, upstream_tls[1] if upstream_tls else None)
-    server = ProxyServer(
-        pipeline(permissions, enforced=enforced),
-        pool,
-        observer,
-        clock,
-        limits,
-        trusts,
-        proxy_protocol=proxy_protocol,
-    )
+    shared = Shared(pipeline(permissions, enforced=enforced), pool, observer, clock, limits, trusts)
+    server = ProxyServer(shared, proxy_protocol=proxy_protocol)
     runner = web.ServerRunner(cast(web.Server, server), shutdown_timeout=1)  # as app.py does
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls[0] if tls else None).start()
-    rig = Rig(upstream, server, runner, permissions, observer, clock, tls[1] if tls else None)
+    rig = Rig(upstream, server, shared, runner, permissions, observer, clock, tls[1] if tls else None)
     try:
         yield rig
     finally:

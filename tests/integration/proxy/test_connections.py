@@ -362,7 +362,7 @@ async def test_a_first_connection_has_as_long_as_the_next() -> None:
         await rig.client()
         await wait_for(lambda: len(rig.server.connections) == 1)
         (connection,) = rig.server.connections
-        assert connection.deadline >= rig.server.clock.monotonic() + 29
+        assert connection.deadline >= rig.shared.clock.monotonic() + 29
 
 
 async def test_an_upstream_that_hangs_up_at_once_is_502(rig: Rig) -> None:

@@ -173,10 +173,10 @@ async def test_what_has_ended_is_forgotten(rig: Rig) -> None:
     await client.send(POST % 0)
     peer = await rig.upstream.accept()
     await peer.contains(b"\r\n\r\n")
-    assert len(rig.server.governed) == 1
+    assert len(rig.shared.revocable) == 1
     await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     await client.contains(b"200 OK")
-    assert not rig.server.governed
+    assert not rig.shared.revocable
 
 
 async def test_shadow_mode_cuts_nothing() -> None:

@@ -29,6 +29,14 @@ async def test_an_unfinished_head_is_408(begun: bytes) -> None:
         assert (await client.rest()).startswith(b"HTTP/1.1 408 ")
 
 
+async def test_an_unfinished_head_that_came_with_the_request_before_it_is_408() -> None:
+    async with running(ProxyLimits(head_seconds=0.1), answer=EMPTY) as rig:
+        client = await rig.client()
+        await client.send(GET + b"GET / HTTP/1.1\r\nHost: x\r\n")
+        answers = await client.rest()
+        assert answers.startswith(EMPTY + b"HTTP/1.1 408 ")
+
+
 async def test_dripping_a_head_does_not_extend_its_time() -> None:
     async with running() as rig:
         client = await rig.client()

@@ -69,11 +69,11 @@ async def test_what_is_revoked_before_it_was_sent_is_not_sent(rig: Rig) -> None:
         socket.create_server(("127.0.0.1", 0), backlog=0) as full,
         socket.create_connection(full.getsockname()),
     ):
-        rig.server.pool.address = UpstreamAddress(*full.getsockname())
+        rig.shared.pool.address = UpstreamAddress(*full.getsockname())
         with client.raw_socket() as sending, first.raw_socket() as ending:
             sending.send(DELETE)
             ending.shutdown(socket.SHUT_WR)
-        await wait_for(lambda: rig.server.governed and not rig.server.pool.connections)
+        await wait_for(lambda: rig.shared.revocable and not rig.shared.pool.connections)
         rig.permissions.grants["alice"].clear()
         rig.server.reconsider([EntityKey("user", "alice")])
         assert (await client.contains(b"\r\n\r\n")).startswith(b"HTTP/1.1 403 ")
@@ -110,7 +110,7 @@ async def test_who_reads_nothing_is_noticed_though_the_next_request_has_no_conne
                 if not connection.writable:
                     await peer.send(endless)
                     flood = asyncio.create_task(peer.send(bytes(64 * 1024 * 1024)))
-                    await wait_for(lambda: not all(end.reading for end in rig.server.pool.connections))
+                    await wait_for(lambda: not all(end.reading for end in rig.shared.pool.connections))
                     flood.cancel()
                     return
                 await peer.send(answer)

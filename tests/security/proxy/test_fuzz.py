@@ -220,7 +220,7 @@ async def answer_with(method: bytes, pieces: list[bytes]) -> None:
         peer.close()
         await first.closed()
         assert len(rig.observer.answers) == 2
-        assert not rig.server.governed
+        assert not rig.shared.revocable
     assert not failures
 
 

@@ -1,0 +1,92 @@
+"""What the connections of one port share."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine
+from itertools import count
+from typing import Protocol
+
+from authz_sidecar.config.limits import ProxyLimits
+from authz_sidecar.core.ports import Clock, RequestObserver
+from authz_sidecar.core.verdicts import Failure, FaultCode
+from authz_sidecar.pipeline import Pipeline
+from authz_sidecar.proxy.client import Client
+from authz_sidecar.proxy.deadlines import Sweep
+from authz_sidecar.proxy.pool import UpstreamPool
+
+
+class Revocable(Protocol):
+    """A request that is on its way to the service and back by virtue of a permission."""
+
+    @property
+    def subject(self) -> str | None:
+        """Whose permission it is."""
+
+    def reconsider(self) -> None:
+        """Decide again, and end it if it is no longer permitted."""
+
+
+class Shared:
+    """The parts that requests are served with, and who is being served."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        pool: UpstreamPool,
+        observer: RequestObserver,
+        clock: Clock,
+        limits: ProxyLimits,
+        trusts: Callable[[str], bool],
+        cors_origins: frozenset[str] = frozenset(),
+    ) -> None:
+        self.pipeline = pipeline
+        self.pool = pool
+        self.observer = observer
+        self.clock = clock
+        self.limits = limits
+        self.trusts = trusts
+        """Whether a peer's forwarding headers are believed."""
+        self.cors_origins = cors_origins
+        self.clients: set[Client] = set()
+        self.revocable: set[Revocable] = set()
+        self.draining = False
+        """Whether no further connection is taken."""
+        self.empty = asyncio.Event()
+        """Set when the last client has gone."""
+        self._sweep = Sweep(self.clients, clock)
+        self.deadline = self._sweep.deadline
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._id_prefix = secrets.token_hex(8)
+        self._ids = count(1)
+
+    def connected(self, client: Client) -> bool:
+        """Note a connection; false when there are too many."""
+        self.clients.add(client)
+        self.empty.clear()
+        self._sweep.start()
+        return not self.draining and len(self.clients) <= self.limits.connections
+
+    def disconnected(self, client: Client) -> None:
+        self.clients.discard(client)
+        if not self.clients:
+            self.empty.set()
+
+    def new_request_id(self) -> str:
+        return f"{self._id_prefix}{next(self._ids):08x}"
+
+    def failed(self, request_id: str, status: int, code: FaultCode, peer: str) -> None:
+        """Tell the observer of a request that is ended without a decision, or in spite of one."""
+        self.observer.failed(Failure(request_id, status, code, peer))
+
+    def spawn(self, waiting: Coroutine[None, None, None]) -> None:
+        """Run in the background; a failure is logged by the loop."""
+        task = asyncio.get_running_loop().create_task(waiting)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def stop(self) -> None:
+        """Time nothing any more, and drop the connections to the service."""
+        self._sweep.stop()
+        self.pool.close()
