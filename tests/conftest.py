@@ -6,10 +6,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from lab.stack.client import People
 from lab.stack.servers import PostgreSQL, RabbitMQ, Redis
 from lab.stack.system import Stack
+
+# A busy machine may need seconds for an example.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_configure() -> None:

@@ -133,7 +133,7 @@ REBIRTH = [
 
 
 @example(history=REBIRTH)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(history=st.lists(transactions, max_size=8))
 def test_the_log_equals_the_tables_after_any_history(database: str, history: list) -> None:
     begin, head = logged(), sequence().revision

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import h11
 from gunicorn.http.errors import ExpectationFailed
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from authz_sidecar.config.limits import ProxyLimits
@@ -90,7 +90,7 @@ NEARLY_REQUESTS = st.builds(
 NO_REQUESTS = st.lists(st.sampled_from(PIECES) | st.binary(max_size=8), min_size=1, max_size=30).map(b"".join)
 STREAM = NEARLY_REQUESTS | NO_REQUESTS
 CUTS = st.lists(st.floats(0, 1), max_size=8)
-fuzz = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+fuzz = settings(max_examples=150)
 
 
 def cut(stream: bytes, places: list[float]) -> list[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from authz_sidecar.proxy.proxy_protocol import MAX_V1_BYTES, MAX_V2_BYTES, BadHeader, Header, parse
@@ -87,7 +87,6 @@ ADDRESSES = st.one_of(
 PORTS = st.integers(0, 65535)
 
 
-@settings(deadline=None)
 @given(ADDRESSES, PORTS, PORTS, st.binary(max_size=40), st.booleans())
 def test_every_client_is_found_in_every_split(
     addresses: tuple[tuple[bytes, int], IPv4Address | IPv6Address, IPv4Address | IPv6Address],
@@ -110,7 +109,6 @@ def test_every_client_is_found_in_every_split(
         assert parse(data[:size]) == wanted
 
 
-@settings(deadline=None)
 @given(
     st.binary(max_size=300),
     st.sampled_from([b"", b"PROXY ", SIGNATURE, SIGNATURE + b"\x21\x11"]),

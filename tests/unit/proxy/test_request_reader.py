@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from authz_sidecar.answers import TABLE
@@ -256,7 +256,6 @@ def summary(requests: list[IncomingRequest]) -> list[tuple[object, ...]]:
     ]
 
 
-@settings(deadline=None)
 @given(st.sets(st.integers(1, len(b"".join(STREAM)) - 1)))
 def test_splits_change_nothing(cuts: set[int]) -> None:
     data = b"".join(STREAM)
