@@ -299,8 +299,8 @@ class ReplicaMachine:
         """Bring the phase in line with what is known and with the time that has passed."""
         if self.applied is None:
             return
-        staleness = self.proofs.staleness(now)
-        if staleness is None or staleness > self._max_staleness:
+        proven_at = self.proofs.proven_at
+        if proven_at is None or now - proven_at > self._max_staleness:
             self._enter(Event.EXPIRED)
         elif self._resync is not None or (self._gap_due is not None and self._gap_due <= now):
             self._enter(Event.GAP)

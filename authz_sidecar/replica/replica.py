@@ -76,7 +76,7 @@ class Replica:
         """Returns at once; dependencies that are down are waited for in the background."""
         self._machine.begin()
         if self._settings.amqp_url is not None:
-            subscription = Subscription(self._settings.amqp_url, self._on_message, self._on_broker)
+            subscription = Subscription(self._settings.amqp_url, self.receive, self._on_broker)
             self._spawn("subscription", subscription.run)
         self._spawn("replica", self._follow)
         self._spawn("store", self.store_sync.run)
@@ -115,7 +115,8 @@ class Replica:
 
     # What arrives
 
-    def _on_message(self, body: bytes) -> None:
+    def receive(self, body: bytes) -> None:
+        """A message of the exchange arrived."""
         now = self.now()
         try:
             message = parse_message(body)
