@@ -207,8 +207,10 @@ class PostgreSQL(Daemon):
 
     name = "postgresql"
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: str | int) -> None:
+        """`settings` of the server, besides the ones that it needs here."""
         super().__init__()
+        self._settings = settings
         self.password = secrets.token_hex(16)
         # The server refuses to run as root.
         self._user = _unprivileged_user() if os.geteuid() == 0 else None
@@ -263,6 +265,7 @@ class PostgreSQL(Daemon):
             "full_page_writes": "off",
             "max_connections": 200,
             "dynamic_shared_memory_type": "mmap",  # a killed server leaves nothing behind in /dev/shm
+            **self._settings,
         }
         return Process(
             [require("postgres"), "-D", self._data, *(f"--{key}={value}" for key, value in settings.items())],

@@ -1,0 +1,43 @@
+"""Plays and judges schedules on one database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lab.schedules.databases import Database
+from lab.schedules.execution import Stage
+from lab.schedules.judge import judge
+from lab.schedules.postgresql import PostgreSQL
+from lab.schedules.schedule import Schedule
+from lab.schedules.shrinking import smallest
+from lab.schedules.sqlite import SQLite
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a schedule."""
+
+    schedule: Schedule
+    wrong: tuple[str, ...]
+    trace: tuple[str, ...]
+
+
+class Player:
+    def __init__(self, url: str) -> None:
+        database: Database = SQLite(url) if url.startswith("sqlite") else PostgreSQL(url)
+        self._stage = Stage(database)
+
+    def play(self, schedule: Schedule) -> Verdict:
+        try:
+            history = self._stage.play(schedule)
+        except Exception as error:  # whatever it is, it is this schedule's, and the others go on
+            self._stage.reset()
+            return Verdict(schedule, (f"the explorer itself fails: {error!r}",), ())
+        return Verdict(schedule, tuple(judge(history)), tuple(history.trace))
+
+    def shrink(self, schedule: Schedule) -> Verdict:
+        """The smallest that still fails."""
+        return self.play(smallest(schedule, lambda candidate: bool(self.play(candidate).wrong)))
+
+    def close(self) -> None:
+        self._stage.close()

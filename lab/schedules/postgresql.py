@@ -1,0 +1,202 @@
+"""PostgreSQL: who waits for whom is asked of the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from django.core.management import call_command
+from django.db import connections
+from psycopg import errors
+
+from lab.schedules import product, world
+from lab.schedules.actors import Actor
+from lab.schedules.catalogue import Writer
+from lab.schedules.databases import Database, filling, literal, use
+from lab.schedules.world import CONTENT_TYPE, TABLES, Rows
+from lab.stack.servers import PostgreSQL as Server
+
+TEMPLATE = "explorer"
+FIRST_FREE_KEY = 1000
+SCHEDULES_PER_VACUUM = 200
+SETTINGS: dict[str, str | int] = {
+    "autovacuum": "off",
+    "max_prepared_transactions": 10,
+    "synchronous_commit": "off",
+    "shared_buffers": "64MB",
+}
+
+
+@contextmanager
+def server() -> Iterator[Server]:
+    """A private server that has a template."""
+    with Server(**SETTINGS) as running:
+        url = running.create_database(TEMPLATE)
+        use(url)
+        call_command("migrate", verbosity=0)
+        call_command("flush", verbosity=0, interactive=False)
+        connections["default"].close()
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"DELETE FROM auth_permission; DELETE FROM {CONTENT_TYPE}")
+            for (sequence,) in connection.execute(
+                "SELECT oid::regclass FROM pg_class WHERE relkind = 'S'"
+            ).fetchall():
+                connection.execute(f"ALTER SEQUENCE {sequence} RESTART {FIRST_FREE_KEY}")
+        yield running
+
+
+def clone(running: Server, name: str) -> str:
+    """A database of one's own; its URL."""
+    with psycopg.connect(running.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    return running.url_of(name)
+
+
+class PostgreSQL(Database):
+    vendor = "postgresql"
+
+    def __init__(self, url: str) -> None:
+        use(url)
+        self._control = psycopg.connect(url, autocommit=True)
+        self._observer = _Observer(url)
+        self._restoring: dict[int, str] = {}
+        self._schedules = 0
+        product.prepare()
+
+    def close(self) -> None:
+        self._control.close()
+        self._observer.close()
+        connections["default"].close()
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        return self._control.execute(sql).fetchall()
+
+    def restore(self, crowd: int, writers: Sequence[Writer]) -> None:
+        for statement in (each for writer in writers for each in writer.undo):
+            self._control.execute(statement)
+        if crowd in self._restoring:
+            self._control.execute(self._restoring[crowd])
+        if crowd not in self._restoring:
+            self._begin_anew(crowd)
+        elif any(writer.schema for writer in writers):
+            self._restoring = {crowd: self._taken_in(crowd)}
+        self._schedules += 1
+        if self._schedules % SCHEDULES_PER_VACUUM == 0:
+            self._control.execute(f"VACUUM {', '.join((*TABLES, *product.TABLES))}")
+
+    def _begin_anew(self, crowd: int) -> None:
+        """The log takes in the world as it is, triggers and all; what it then keeps is what is restored."""
+        self._control.execute(";".join(filling(world.initial(crowd))))
+        self._restoring[crowd] = self._taken_in(crowd)
+
+    def _taken_in(self, crowd: int) -> str:
+        product.mend()
+        product.sequence_all()
+        statements = filling(world.initial(crowd))
+        for table in product.TABLES:
+            statements += self._copied(table)
+        return ";".join(statements)
+
+    def _copied(self, table: str) -> Iterator[str]:
+        described = self._control.execute(f"SELECT * FROM {table} LIMIT 0").description
+        columns = [column.name for column in described or ()]
+        rows = self.query(f"SELECT {', '.join(f'{column}::text' for column in columns)} FROM {table}")
+        yield f"DELETE FROM {table}"
+        if rows:
+            values = ", ".join(f"({', '.join(map(literal, row))})" for row in rows)
+            yield f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values}"
+
+    def waits_for(self, actor: Actor, others: Iterable[Actor]) -> set[str] | None:
+        blocking = set(self.query(f"SELECT pg_blocking_pids({actor.pid})")[0][0])
+        if blocking == {self._observer.pid}:
+            self._observer.release()
+            return None
+        return {other.name for other in others if other.pid in blocking} or None
+
+    def must_wait(self, actor: Actor, statement: str, others: Iterable[Actor]) -> bool:
+        return False
+
+    def kill(self, actor: Actor) -> None:
+        self.query(f"SELECT pg_terminate_backend({actor.pid})")
+        actor.proceed()
+
+    def cancel(self, actor: Actor) -> None:
+        self.query(f"SELECT pg_cancel_backend({actor.pid})")
+
+    def give_up(self, actors: Iterable[Actor]) -> None:
+        self._observer.release()
+        for actor in actors:
+            self.query(f"SELECT pg_terminate_backend({actor.pid}, 5000)" if actor.pid else "SELECT")
+
+    def watch(self, *, exclusive: bool) -> None:
+        self._observer.watch(exclusive=exclusive)
+
+    def unwatch(self) -> None:
+        self._observer.release()
+
+    def rows(self) -> Rows:
+        return self._observer.rows()
+
+
+class _Observer:
+    """Reads what is committed, also where a table is about to be locked.
+
+    A writer that wants a table for itself gets it the moment another one has committed, before anybody can
+    see what that one did. So the observer holds the tables too, lets go when a writer waits for nobody else,
+    and remembers what was in those it has let go: nobody else can change them meanwhile.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._connection = psycopg.connect(url, autocommit=True)
+        self.pid = self._connection.info.backend_pid
+        self._exclusive = False
+        self._held: list[str] = []
+        self._last: Rows = {}
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def watch(self, *, exclusive: bool) -> None:
+        self._exclusive = exclusive
+        self._last = {}
+
+    def rows(self) -> Rows:
+        if self._exclusive:
+            self._hold()
+        self._last |= self._read(self._held if self._exclusive else list(TABLES))
+        return dict(self._last)
+
+    def release(self) -> None:
+        if self._held:
+            self._connection.execute("ROLLBACK")
+            self._held = []
+
+    def _hold(self) -> None:
+        for table in TABLES:
+            if table not in self._held and self._locked(table):
+                self._held.append(table)
+
+    def _locked(self, table: str) -> bool:
+        if not self._held:
+            self._connection.execute("BEGIN")
+        self._connection.execute("SAVEPOINT each")
+        try:
+            self._connection.execute(f"LOCK TABLE {table} IN ACCESS SHARE MODE NOWAIT")
+        except errors.LockNotAvailable:
+            self._connection.execute("ROLLBACK TO SAVEPOINT each")
+            if not self._held:
+                self._connection.execute("ROLLBACK")
+            return False
+        return True
+
+    def _read(self, tables: list[str]) -> Rows:
+        if not tables:
+            return {}
+        each = ", ".join(
+            f"'{table}', (SELECT json_agg(json_build_array({', '.join(TABLES[table])})) FROM {table})"
+            for table in tables
+        )
+        [(found,)] = self._connection.execute(f"SELECT json_build_object({each})").fetchall()
+        return {table: rows or [] for table, rows in found.items()}
