@@ -12,6 +12,7 @@ import shlex
 from pathlib import Path
 
 VOLUMES = Path("/secrets")
+BROKER = Path(__file__).with_name("broker.json")
 VHOST = "authz"
 
 
@@ -32,15 +33,19 @@ def main() -> None:
     made = {name: secrets.token_urlsafe(32) for name in names}
     write_env("postgres", POSTGRES_PASSWORD=made["postgres"])
     write_env("redis", REDIS_PASSWORD=made["redis"])
-    definitions = json.dumps(broker_definitions(made["relay"], made["sidecar"]))
-    write(VOLUMES / "rabbitmq" / "definitions.json", definitions)
+    write(VOLUMES / "rabbitmq" / "definitions.json", json.dumps(broker_definitions(made)))
+    database = f"postgres://user_service:{made['postgres']}@postgres/user_service"
+    write_env("user-service", DATABASE_URL=database, DJANGO_SECRET_KEY=made["user_key"])
     write_env(
-        "user-service",
-        AUTHZ_AMQP_URL=f"amqp://relay:{made['relay']}@rabbitmq/{VHOST}",
+        "user-service-setup",
         AUTHZ_SERVICE_TOKEN=made["service_token"],
-        DATABASE_URL=f"postgres://user_service:{made['postgres']}@postgres/user_service",
+        DATABASE_URL=database,
         DEMO_PASSWORD=os.environ.get("DEMO_PASSWORD") or secrets.token_urlsafe(12),
-        DJANGO_SECRET_KEY=made["user_key"],
+    )
+    write_env(
+        "relay",
+        AUTHZ_AMQP_URL=f"amqp://relay:{made['relay']}@rabbitmq/{VHOST}",
+        DATABASE_URL=database,
     )
     write_env("student-service", DJANGO_SECRET_KEY=made["student_key"])
     write_env(
@@ -52,50 +57,20 @@ def main() -> None:
     )
 
 
-def broker_definitions(relay_password: str, sidecar_password: str) -> dict[str, object]:
-    """The relay alone may publish; a sidecar may make its own queue and read the changes."""
-    return {
-        "vhosts": [{"name": VHOST}],
-        "users": [broker_user("relay", relay_password), broker_user("sidecar", sidecar_password)],
-        "permissions": [
-            {
-                "user": "relay",
-                "vhost": VHOST,
-                "configure": r"^authz\.changes$",
-                "write": r"^authz\.changes$",
-                "read": "^$",
-            },
-            {
-                "user": "sidecar",
-                "vhost": VHOST,
-                "configure": r"^authz\.sidecar\.",
-                "write": r"^authz\.sidecar\.",
-                "read": r"^authz\.(changes$|sidecar\.)",
-            },
-        ],
-        "exchanges": [
-            {
-                "name": "authz.changes",
-                "vhost": VHOST,
-                "type": "fanout",
-                "durable": True,
-                "auto_delete": False,
-                "internal": False,
-                "arguments": {},
-            }
-        ],
-    }
+def broker_definitions(passwords: dict[str, str]) -> dict[str, object]:
+    """The relay alone may publish; what a sidecar may make is bounded and ends with it: broker.json."""
+    definitions: dict[str, list[dict[str, object]]] = json.loads(BROKER.read_text())
+    users = [{**user, **hashed(passwords[str(user["name"])])} for user in definitions["users"]]
+    return {**definitions, "users": users}
 
 
-def broker_user(name: str, password: str) -> dict[str, object]:
-    """The broker is given no password, only its salted hash as rabbit_password_hashing_sha256 makes it."""
+def hashed(password: str) -> dict[str, str]:
+    """The broker is given no password, only its salted hash, made as the algorithm named here does."""
     salt = secrets.token_bytes(4)
     salted = salt + hashlib.sha256(salt + password.encode()).digest()
     return {
-        "name": name,
         "password_hash": base64.b64encode(salted).decode(),
         "hashing_algorithm": "rabbit_password_hashing_sha256",
-        "tags": [],
     }
 
 

@@ -23,7 +23,6 @@ from lab.stack.daemon import Daemon
 from lab.stack.process import Process
 from lab.stack.servers import PostgreSQL, RabbitMQ, Redis
 from lab.stack.services import Relay, Sidecar, UserService
-from lab.stack.system import SIDECAR_RIGHTS
 
 D = TypeVar("D", bound=Daemon)
 
@@ -156,7 +155,7 @@ class System:
         return Mint(key, key_id, self.user_service.url, self.archiver)
 
     def _start_sidecar(self, name: str) -> None:
-        amqp_url = self.rabbitmq.add_user(name, secrets.token_hex(16), **SIDECAR_RIGHTS)
+        amqp_url = self.rabbitmq.add_sidecar(name, secrets.token_hex(16))
         env = {
             "AUTHZ_REDIS_URL": self._through(f"{name} → redis", self.redis, self.redis.url),
             "AUTHZ_AMQP_URL": self._through(f"{name} → rabbitmq", self.rabbitmq, amqp_url),

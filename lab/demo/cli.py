@@ -20,7 +20,8 @@ from lab.stack.system import Stack
 
 HOW_TO_SIGN_IN = """\
 The demo's users have a password: name it in DEMO_PASSWORD. Compose made one up; it is shown by
-  docker compose -f compose/compose.yaml exec user-service grep DEMO_PASSWORD /run/secrets/env"""
+  docker compose -f compose/compose.yaml run --rm --no-deps user-service-setup \\
+    grep DEMO_PASSWORD /run/secrets/env"""
 
 
 def main(arguments: argparse.Namespace) -> int:

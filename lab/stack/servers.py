@@ -15,9 +15,12 @@ from typing import Protocol, Self
 import psycopg
 from psycopg import sql
 
+from lab import ROOT
 from lab.stack.binaries import require
 from lab.stack.daemon import Daemon
 from lab.stack.process import Process, StackError, free_port, run, wait_for
+
+BROKER = ROOT / "compose" / "broker.json"
 
 
 class HasUrl(Protocol):
@@ -139,10 +142,19 @@ class RabbitMQ(Daemon):
         self._control("set_permissions", "--vhost", name, self.user, ".*", ".*", ".*")
         return f"amqp://{self.user}:{self.password}@{self.address}/{name}"
 
-    def add_user(self, name: str, password: str, *, configure: str, write: str, read: str) -> str:
-        """Makes a user with these permissions (regular expressions of resource names); its URL."""
+    def add_sidecar(self, name: str, password: str) -> str:
+        """Makes an account with the rights and limits that Compose's broker gives a sidecar; its URL."""
+        shipped = json.loads(BROKER.read_text())
+        (account,) = (user for user in shipped["users"] if user["name"] == "sidecar")
+        (rights,) = (each for each in shipped["permissions"] if each["user"] == "sidecar")
+        limits = self.directory / "limits.json"
+        limits.write_text(
+            json.dumps({"parameters": [{**each, "vhost": "/"} for each in shipped["parameters"]]})
+        )
+        self._control("import_definitions", str(limits))
         self._control("add_user", name, password)
-        self._control("set_permissions", name, configure, write, read)
+        self._control("set_user_limits", name, json.dumps(account["limits"]))
+        self._control("set_permissions", name, rights["configure"], rights["write"], rights["read"])
         return self.url_of(name, password)
 
     def limit_queues(self, pattern: str, length: int | None) -> None:

@@ -13,13 +13,6 @@ from lab.stack.services import Relay, Sidecar, StudentService, UserService
 
 D = TypeVar("D", bound=Daemon)
 
-# A sidecar may have a queue of its own and read the changes; only the relay may publish.
-SIDECAR_RIGHTS = {
-    "configure": r"^authz\.sidecar\.",
-    "write": r"^authz\.sidecar\.",
-    "read": r"^(authz\.sidecar\..*|authz\.changes)$",
-}
-
 
 class Stack:
     """Starts everything in order of need on entering, and ends it on leaving, however that comes about.
@@ -86,4 +79,4 @@ class Stack:
         if not isinstance(self._rabbitmq, RabbitMQ):
             return {"AUTHZ_AMQP_URL": self._rabbitmq.url}
         name, password = f"sidecar-{secrets.token_hex(4)}", secrets.token_hex(16)
-        return {"AUTHZ_AMQP_URL": self._rabbitmq.add_user(name, password, **SIDECAR_RIGHTS)}
+        return {"AUTHZ_AMQP_URL": self._rabbitmq.add_sidecar(name, password)}

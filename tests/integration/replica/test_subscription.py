@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiormq
 import pytest
@@ -14,7 +16,7 @@ from aiormq.exceptions import AMQPError
 from authz_sidecar.replica import subscription as subscription_module
 from authz_sidecar.replica.subscription import EXCHANGE, Subscription, open_queue
 from lab import DEADLINE
-from lab.stack.servers import RabbitMQ
+from lab.stack.servers import BROKER, RabbitMQ
 
 
 @dataclass
@@ -63,6 +65,20 @@ async def channel_of(url: str) -> AsyncIterator[aiormq.abc.AbstractChannel]:
         await connection.close()
 
 
+async def exists(url: str, queue: str) -> bool:
+    try:
+        async with channel_of(url) as channel:
+            await channel.queue_declare(queue, passive=True)
+    except AMQPError:
+        return False
+    return True
+
+
+def shipped_parameters() -> list[dict[str, Any]]:
+    parameters: list[dict[str, Any]] = json.loads(BROKER.read_text())["parameters"]
+    return parameters
+
+
 async def declare(url: str) -> None:
     async with channel_of(url) as channel:
         await channel.exchange_declare(EXCHANGE, exchange_type="fanout", durable=True)
@@ -83,10 +99,8 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def sidecar_url(rabbitmq: RabbitMQ) -> str:
-    """A broker user with the permissions of a sidecar."""
-    own = r"^authz\.sidecar\."
-    read = r"^authz\.(sidecar\..*|changes)$"
-    return rabbitmq.add_user("sidecar-under-test", "secret", configure=own, write=own, read=read)
+    """A broker account as sidecars have."""
+    return rabbitmq.add_sidecar("sidecar-under-test", "secret")
 
 
 async def test_messages_arrive_in_order(rabbitmq: RabbitMQ, sidecar_url: str) -> None:
@@ -172,3 +186,77 @@ async def test_the_queue_is_bounded(
                 await publisher.basic_publish(b"%d" % number, exchange=EXCHANGE)
         assert (await channel.queue_declare(queue, passive=True)).message_count == 5
         assert (await channel.basic_get(queue, no_ack=True)).body == b"15"
+
+
+class TestHoarding:
+    """Whoever has a sidecar's account can keep at the broker only what is bounded, and what ends with it."""
+
+    QUEUE = f"{subscription_module.QUEUE_PREFIX}hoard"
+
+    @pytest.fixture
+    def limit(self, rabbitmq: RabbitMQ, sidecar_url: str) -> Iterator[Callable[..., None]]:
+        """Makes the numbers of the shipped policy smaller, so that a test reaches them."""
+        (shipped,) = (
+            each["value"] for each in shipped_parameters() if each["component"] == "operator_policy"
+        )
+
+        def set_policy(**smaller: int) -> None:
+            definition = {**shipped["definition"], **smaller}
+            assert definition.keys() == shipped["definition"].keys()
+            command = (
+                "set_operator_policy",
+                "--apply-to",
+                shipped["apply-to"],
+                "sidecars",
+                shipped["pattern"],
+            )
+            rabbitmq._control(*command, json.dumps(definition))
+
+        yield set_policy
+        set_policy()
+
+    @pytest.mark.parametrize("kind", ["classic", "quorum"])
+    async def test_a_queue_does_not_outlive_its_reader(
+        self, rabbitmq: RabbitMQ, sidecar_url: str, limit: Callable[..., None], kind: str
+    ) -> None:
+        await declare(rabbitmq.url)
+        limit(expires=200)
+        async with channel_of(sidecar_url) as channel:
+            arguments: Any = {"x-queue-type": kind, "x-expires": 2**31}
+            await channel.queue_declare(self.QUEUE, durable=True, arguments=arguments)
+            await channel.queue_bind(self.QUEUE, EXCHANGE)
+        async with asyncio.timeout(DEADLINE):
+            while await exists(rabbitmq.url, self.QUEUE):  # noqa: ASYNC110 (the broker ends it)
+                await asyncio.sleep(0.1)
+
+    @pytest.mark.parametrize("bound", ["max-length", "max-length-bytes"])
+    async def test_no_argument_makes_a_queue_hold_more(
+        self, rabbitmq: RabbitMQ, sidecar_url: str, limit: Callable[..., None], bound: str
+    ) -> None:
+        await declare(rabbitmq.url)
+        limit(**{bound: 5})
+        async with channel_of(sidecar_url) as channel:
+            arguments: Any = {"x-max-length": 10**9, "x-max-length-bytes": 10**12}
+            await channel.queue_declare(self.QUEUE, exclusive=True, arguments=arguments)
+            await channel.queue_bind(self.QUEUE, EXCHANGE)
+            async with channel_of(rabbitmq.url) as publisher:
+                await publisher.confirm_delivery()
+                for _ in range(20):
+                    await publisher.basic_publish(b"x", exchange=EXCHANGE)
+            assert (await channel.queue_declare(self.QUEUE, passive=True)).message_count == 5
+
+    async def test_the_number_of_queues_is_limited(self, sidecar_url: str) -> None:
+        (most,) = (
+            each["value"]["max-queues"] for each in shipped_parameters() if "max-queues" in each["value"]
+        )
+        async with channel_of(sidecar_url) as channel:
+            for number in range(most):
+                await channel.queue_declare(f"{self.QUEUE}.{number}", exclusive=True)
+            with pytest.raises(AMQPError, match="limit"):
+                await channel.queue_declare(f"{self.QUEUE}.more", exclusive=True)
+
+    @pytest.mark.parametrize("name", ["hoard", "authz.changes.hoard", "authz.sidecars"])
+    async def test_nothing_of_another_name_can_be_made(self, sidecar_url: str, name: str) -> None:
+        async with channel_of(sidecar_url) as channel:
+            with pytest.raises(AMQPError, match="ACCESS_REFUSED"):
+                await channel.exchange_declare(name, durable=True)

@@ -64,6 +64,38 @@ def test_secrets_are_named_and_never_shown(pod: Object) -> None:
             assert ("value" in variable) is (variable["name"] not in secret), variable["name"]
 
 
+USES = {
+    "migrate": {"DATABASE_URL"},
+    "student-service": {"DATABASE_URL", "DJANGO_SECRET_KEY"},
+    "authz-sidecar": {"AUTHZ_SERVICE_TOKEN", "AUTHZ_ADMIN_TOKEN", "AUTHZ_REDIS_URL", "AUTHZ_AMQP_URL"},
+}
+
+
+def test_a_secret_is_only_where_it_is_used(pod: Object) -> None:
+    for container in (*pod["initContainers"], *pod["containers"]):
+        secrets = {variable["name"] for variable in container["env"] if "valueFrom" in variable}
+        assert secrets == USES[container["name"]]
+
+
+def test_credentials_leave_the_pod_only_encrypted(sidecar: Object) -> None:
+    for name, value in environment(sidecar).items():
+        if name in {"AUTHZ_USER_SERVICE", "AUTHZ_JWT_ISSUER"}:
+            assert value.startswith("https://")
+
+
+def test_what_may_be_written_to_has_a_size(pod: Object) -> None:
+    sizes = {
+        volume["name"]: volume["emptyDir"].get("sizeLimit")
+        for volume in pod["volumes"]
+        if "emptyDir" in volume
+    }
+    assert all(sizes.values())
+    for container in (*pod["initContainers"], *pod["containers"]):
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+        assert mounts["/tmp"] in sizes  # noqa: S108 (a path in containers)
+
+
 def test_probes_ask_paths_that_exist_on_the_admin_port(sidecar: Object) -> None:
     admin = reading.load({}, environment(sidecar)).admin.listen.port
     ports = {port["name"]: port["containerPort"] for port in sidecar["ports"]}
