@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import aiohttp
@@ -30,11 +30,15 @@ MAX_ANSWER = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ChangeStream:
-    """Changes in order. `head` and `now` (Unix seconds) are the service's, `sent_at` is on our clock."""
+    """Changes in order. `head` and `now` (Unix seconds) are the service's, `sent_at` is on our clock.
+
+    Not `proved`: the service cannot say now that its log contains all that is committed.
+    """
 
     head: int
     now: float
     sent_at: float
+    proved: bool
     changes: AsyncIterator[Change]
 
 
@@ -80,18 +84,30 @@ class UserServiceClient:
             return wire.parse_head(await _body(response))
 
     @asynccontextmanager
-    async def changes(self, after: Position, limit: int | None = None) -> AsyncIterator[ChangeStream]:
-        """What follows `after`. Raises `HistoryGone` when the service cannot tell from there."""
+    async def changes(
+        self,
+        after: Position,
+        limit: int | None = None,
+        *,
+        proof: Literal["required", "optional"] = "required",
+    ) -> AsyncIterator[ChangeStream]:
+        """What follows `after`. Raises `HistoryGone` when the service cannot tell from there.
+
+        Where proof is optional the service also answers when what it says proves nothing.
+        """
         params = {"epoch": after.epoch, "after": str(after.revision)}
         if after.at is not None:
             params["at"] = after.at
         if limit is not None:
             params["limit"] = str(limit)
+        if proof == "optional":
+            params["proof"] = proof
         sent_at = self._clock.monotonic()
         async with self._open("GET", "changes", PULL, params) as response:
             head = parse_integer(response.headers.get("Authz-Head"), "Authz-Head")
             now = parse_instant(response.headers.get("Authz-Now", ""))
-            yield ChangeStream(head, now, sent_at, _changes(response))
+            proved = "Authz-Unproved" not in response.headers
+            yield ChangeStream(head, now, sent_at, proved, _changes(response))
 
     async def confirm(self, position: Position) -> Confirmation | None:
         """`None` when the service's log does not go on from this point, or belongs to another history."""

@@ -88,14 +88,14 @@ class Source:
         yield SimpleNamespace(position=HERE, sent_at=Clock().monotonic(), entities=entities())
 
     @asynccontextmanager
-    async def changes(self, after: Position) -> AsyncIterator[SimpleNamespace]:
+    async def changes(self, after: Position, **_: object) -> AsyncIterator[SimpleNamespace]:
         async def nothing() -> AsyncIterator[Change]:
             for change in NO_CHANGES:
                 yield change
 
         clock = Clock()
         yield SimpleNamespace(
-            head=after.revision, now=clock.wall(), sent_at=clock.monotonic(), changes=nothing()
+            head=after.revision, now=clock.wall(), sent_at=clock.monotonic(), proved=True, changes=nothing()
         )
 
 

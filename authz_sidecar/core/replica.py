@@ -141,10 +141,16 @@ class ReplicaMachine:
         self._pulled_from = self.applied
         self._demanded = False
 
-    def pulled(self, head: int, service_now: float, sent_at: float, now: float) -> None:
-        """A pull ended well, after `receive` was called for each of its changes."""
+    def pulled(
+        self, head: int, service_now: float, sent_at: float, now: float, *, proved: bool = True
+    ) -> None:
+        """A pull ended well, after `receive` was called for each of its changes.
+
+        Not `proved`: more may be committed than the log contains, so nothing is known of now.
+        """
         applied = self._position
-        self.proofs.pulled(head, service_now, sent_at, applied)
+        if proved:
+            self.proofs.pulled(head, service_now, sent_at, applied)
         if self._heard_at < sent_at:
             self._head = head  # what was heard before the request was sent cannot be beyond its answer
         self._head = max(self._head, head, applied.revision)

@@ -209,10 +209,10 @@ class Replica:
         if pull.cause == "gap":
             self._observer.gap()
         self._machine.pulling(self.now())
-        async with self._user_service.changes(pull.after) as stream:
+        async with self._user_service.changes(pull.after, proof="optional") as stream:
             async for change in stream.changes:
                 self._execute(self._machine.receive(change, self.now()))
-        self._machine.pulled(stream.head, stream.now, stream.sent_at, self.now())
+        self._machine.pulled(stream.head, stream.now, stream.sent_at, self.now(), proved=stream.proved)
         self.waiting.moved(confirmed_at=stream.sent_at)
 
     async def _ask_head(self) -> None:

@@ -104,6 +104,16 @@ async def test_changes(user_service: UserServiceClient, player: Player) -> None:
     assert "\r\nAuthorization: Bearer the-service-token\r\n" in request
 
 
+async def test_what_proves_nothing_is_asked_for_and_told_apart(
+    user_service: UserServiceClient, player: Player
+) -> None:
+    for headers, proved in ((HEADERS, True), (HEADERS + b"Authz-Unproved: no triggers\r\n", False)):
+        player.plays(golden("changes.ndjson"), headers=headers)
+        async with user_service.changes(HERE, proof="optional") as stream:
+            assert stream.proved is proved
+    assert b"&proof=optional HTTP/1.1" in player.requests[0]
+
+
 async def test_no_changes(user_service: UserServiceClient, player: Player) -> None:
     player.plays(b"", headers=HEADERS)
     assert await pull(user_service) == []

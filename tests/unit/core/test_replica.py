@@ -59,6 +59,17 @@ def pull(machine: ReplicaMachine, now: float, head: int, *arrived: Change) -> No
     machine.pulled(head, now + SERVICE_AHEAD, now, now)
 
 
+def test_an_answer_without_proof_is_taken_over_and_proves_nothing() -> None:
+    machine = live(10, now=100.0)
+    machine.pulling(101.0)
+    machine.receive(change(11), 101.0)
+    machine.pulled(11, 101.0 + SERVICE_AHEAD, 101.0, 101.0, proved=False)
+    assert revision(machine) == 11
+    assert machine.proofs.proven_at == 100.0
+    machine.settle(100.0 + MAX_STALENESS + 1)
+    assert machine.phase is Phase.STALE
+
+
 def revision(machine: ReplicaMachine) -> int:
     assert machine.applied is not None
     return machine.applied.revision
