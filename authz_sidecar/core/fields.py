@@ -17,7 +17,7 @@ class Meaning(NamedTuple):
     """What a field is to a proxy, by its name alone."""
 
     key: bytes
-    """Under which its values are noted."""
+    """Under which its values are known."""
     kept: bool
     """Whether it goes on, unless something else in the message is against it."""
 
@@ -25,18 +25,18 @@ class Meaning(NamedTuple):
 class Fields:
     """A message's fields. `received` is all of them, `kept` those that go on."""
 
-    __slots__ = ("kept", "noted", "received")
+    __slots__ = ("kept", "known", "received")
 
-    def __init__(self, received: FieldList, kept: FieldList, noted: dict[bytes, list[bytes]]) -> None:
+    def __init__(self, received: FieldList, kept: FieldList, known: dict[bytes, list[bytes]]) -> None:
         self.received = received
         self.kept = kept
-        self.noted = noted
+        self.known = known
         """The values of the fields that mean something, by `Meaning.key`."""
 
     def values(self, name: bytes) -> Sequence[bytes]:
         """The values of the fields of this name (lower case), in order."""
-        if name in _NOTED:
-            return self.noted.get(name, ())
+        if name in _KNOWN:
+            return self.known.get(name, ())
         return [value for other, value in self.received if other.lower() == name]
 
 
@@ -52,7 +52,7 @@ def of_response(received: FieldList) -> Fields:
 
 def _sort(received: FieldList, meaning_of: Callable[[bytes], Meaning | None]) -> Fields:
     kept: FieldList = []
-    noted: dict[bytes, list[bytes]] = {}
+    known: dict[bytes, list[bytes]] = {}
     for field in received:
         meaning = meaning_of(field[0])
         if meaning is None:
@@ -61,11 +61,11 @@ def _sort(received: FieldList, meaning_of: Callable[[bytes], Meaning | None]) ->
         key, goes_on = meaning
         if goes_on:
             kept.append(field)
-        if key in noted:
-            noted[key].append(field[1])
+        if key in known:
+            known[key].append(field[1])
         else:
-            noted[key] = [field[1]]
-    return Fields(received, kept, noted)
+            known[key] = [field[1]]
+    return Fields(received, kept, known)
 
 
 def is_plain(name: bytes) -> bool:
@@ -103,7 +103,7 @@ _DROPPED: Final = HOP_BY_HOP | {
     b"te",
     b"x-request-id",  # ours is set instead
 }
-_NOTED: Final = _READ_HERE | _DROPPED
+_KNOWN: Final = _READ_HERE | _DROPPED
 _OVERRIDES: Final = frozenset({METHOD_OVERRIDE, b"x-http-method", b"x-method-override"})
 _FORWARDING: Final = frozenset({b"forwarded", b"x-real-ip", b"x-original-url", b"x-rewrite-url"})
 

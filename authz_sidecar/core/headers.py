@@ -36,14 +36,14 @@ _REQUEST_ID = re.compile(rb"[\w.-]{1,64}")
 
 def check(request: Fields, *, allow_method_override: bool) -> None:
     """Refuse fields that no request may have, governed by a rule or not."""
-    noted = request.noted
+    known = request.known
     for name in (b"authorization", b"host"):
-        if len(noted.get(name, ())) > 1:
+        if len(known.get(name, ())) > 1:
             raise Refused(Code.BAD_HEADER, f"there is more than one {_shown(name)} header")
-    for value in noted.get(b"connection", ()):
+    for value in known.get(b"connection", ()):
         if named := _options(value) & _NEVER_NAMED:
             raise Refused(Code.BAD_HEADER, f"Connection must not name {_shown(min(named))}")
-    if fields.METHOD_OVERRIDE in noted and not allow_method_override:
+    if fields.METHOD_OVERRIDE in known and not allow_method_override:
         raise Refused(Code.METHOD_OVERRIDE, "a header must not override the method")
 
 
@@ -70,7 +70,7 @@ def bearer_token(request: Fields, token_header: bytes) -> bytes:
 
 def min_revision(request: Fields) -> RevisionToken | None:
     """The revision at or after which this request must be decided, if it names one."""
-    values = request.noted.get(b"authz-min-revision")
+    values = request.known.get(b"authz-min-revision")
     if not values:
         return None
     try:
@@ -83,7 +83,7 @@ def min_revision(request: Fields) -> RevisionToken | None:
 
 def request_id(request: Fields) -> str | None:
     """The client's own request id, if there is one and it is harmless in logs."""
-    values = request.noted.get(b"x-request-id")
+    values = request.known.get(b"x-request-id")
     if values and len(values) == 1 and _REQUEST_ID.fullmatch(values[0]):
         return values[0].decode("ascii")
     return None
@@ -97,14 +97,14 @@ def forwarded_request(
     A trusted peer's forwarding fields are kept and its address is added to X-Forwarded-For; anyone
     else's are replaced.
     """
-    noted = request.noted
-    kept = _without_named(request.kept, noted)
-    if fields.FORWARDING in noted and not peer_trusted:
+    known = request.known
+    kept = _without_named(request.kept, known)
+    if fields.FORWARDING in known and not peer_trusted:
         kept = [field for field in kept if not fields.is_forwarding(field[0])]
     path = peer.encode("ascii") or b"unknown"
     if peer_trusted:
-        path = b", ".join([*noted.get(fields.FORWARDED_FOR, ()), path])
-    own = _origin(noted, scheme)
+        path = b", ".join([*known.get(fields.FORWARDED_FOR, ()), path])
+    own = _origin(known, scheme)
     if peer_trusted:
         said = {name.lower() for name, _ in kept}
         own = [field for field in own if field[0].lower() not in said]
@@ -113,7 +113,7 @@ def forwarded_request(
 
 def forwarded_response(response: Fields) -> FieldList:
     """The fields to send downstream: order, case and duplicates kept, hop-by-hop ones removed."""
-    return _without_named(response.kept, response.noted)
+    return _without_named(response.kept, response.known)
 
 
 def forwarded_trailers(trailers: FieldList) -> FieldList:
@@ -135,19 +135,19 @@ def _removed(value: bytes) -> frozenset[bytes]:
     return _options(value) - _IGNORED_OPTIONS
 
 
-def _without_named(kept: FieldList, noted: dict[bytes, list[bytes]]) -> FieldList:
+def _without_named(kept: FieldList, known: dict[bytes, list[bytes]]) -> FieldList:
     """Without the fields that `Connection` says are meant for this hop only."""
-    for value in noted.get(b"connection", ()):
+    for value in known.get(b"connection", ()):
         if removed := _removed(value):
             kept = fields.without(kept, removed)
     return kept
 
 
-def _origin(noted: Mapping[bytes, list[bytes]], scheme: str) -> FieldList:
+def _origin(known: Mapping[bytes, list[bytes]], scheme: str) -> FieldList:
     """How the client addressed us; not repeated where a trusted peer has said how it was addressed."""
     own = [(b"X-Forwarded-Proto", scheme.encode("ascii"))]
-    if b"host" in noted:
-        own.append((b"X-Forwarded-Host", noted[b"host"][0]))
+    if b"host" in known:
+        own.append((b"X-Forwarded-Host", known[b"host"][0]))
     return own
 
 

@@ -37,13 +37,13 @@ _BODILESS: Final = frozenset({101, 204, 304})
 
 def frame_request(request: IncomingRequest) -> Fault | None:
     """Fill in how the body ends and whether WebSocket is asked for; says what is wrong instead."""
-    noted = request.fields.noted
-    if b"host" not in noted and request.minor == 1:
+    known = request.fields.known
+    if b"host" not in known and request.minor == 1:
         return HOST_MISSING
     if not _take_framing(request):
         return CODING_UNSUPPORTED
-    if b"upgrade" in noted and request.method == "GET" and request.framing is NONE:
-        request.upgrade = noted[b"upgrade"][-1].lower() == b"websocket"
+    if b"upgrade" in known and request.method == "GET" and request.framing is NONE:
+        request.upgrade = known[b"upgrade"][-1].lower() == b"websocket"
     return None
 
 
@@ -60,14 +60,14 @@ def frame_response(response: IncomingResponse, *, to_head: bool) -> bool:
 def request_head(request: IncomingRequest, sent_on: FieldList, authority: bytes, *, upgrade: bool) -> bytes:
     """The head to send upstream. `sent_on` are the fields that go on, without this hop's own."""
     lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.target), *map(_LINE, sent_on)]
-    noted = request.fields.noted
+    known = request.fields.known
     if request.framing is CHUNKED:
         lines.append(b"Transfer-Encoding: chunked")
-    if b"host" not in noted:
+    if b"host" not in known:
         lines.append(b"Host: " + authority)
     if upgrade:
         lines.append(b"Connection: Upgrade\r\nUpgrade: websocket")
-    elif b"te" in noted and any(b"trailers" in value.lower() for value in noted[b"te"]):
+    elif b"te" in known and any(b"trailers" in value.lower() for value in known[b"te"]):
         lines.append(b"TE: trailers\r\nConnection: TE")
     lines.append(CRLF)
     return CRLF.join(lines)
@@ -104,10 +104,10 @@ def last_chunk(trailers: FieldList) -> bytes:
 
 def _take_framing(message: Message) -> bool:
     """Fill in what the fields say of the body's end; false when it has a coding that is not understood."""
-    noted = message.fields.noted
-    if b"content-length" in noted:
+    known = message.fields.known
+    if b"content-length" in known:
         _take_length(message)
-    codings = noted.get(b"transfer-encoding")
+    codings = known.get(b"transfer-encoding")
     if codings is not None:
         if message.minor == 0 or len(codings) != 1 or codings[0].lower() != b"chunked":
             return False
@@ -117,7 +117,7 @@ def _take_framing(message: Message) -> bool:
 
 def _take_length(message: Message) -> None:
     """llhttp has let one Content-Length of digits pass; others get it written in the one usual way."""
-    (value,) = message.fields.noted[b"content-length"]
+    (value,) = message.fields.known[b"content-length"]
     message.framing, message.length = LENGTH, int(value)
     usual = b"%d" % message.length
     if value != usual:
