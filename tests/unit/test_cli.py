@@ -115,13 +115,13 @@ def test_a_wrong_command_line_is_exit_code_2(
     assert "usage:" in capsys.readouterr().err
 
 
-def test_version_names_the_package_and_how_it_is_installed() -> None:
+def test_version_names_the_package_and_how_it_is_installed(tmp_path: Path) -> None:
     pipeline = find_spec("authz_sidecar.pipeline")
     assert pipeline is not None
     how = "as it is written" if str(pipeline.origin).endswith(".py") else "compiled"
-    shown = subprocess.run(
-        [sys.executable, "-m", "authz_sidecar", "--version"], capture_output=True, text=True, check=True
-    )
+    argv = [sys.executable, "-m", "authz_sidecar", "--version"]
+    # Elsewhere: what lies in the working directory would come before what is installed.
+    shown = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == f"authz-sidecar {__version__} ({how})"
 
 

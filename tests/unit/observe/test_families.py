@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from authz_sidecar.core.phases import Phase
 from authz_sidecar.core.ports import ReplicaStatus
-from authz_sidecar.core.verdicts import Code, Decision, Failure, Verdict
+from authz_sidecar.core.verdicts import Code, Decision, Failure, FaultCode, Verdict
 from authz_sidecar.observe.families import FAMILIES, Family
 from authz_sidecar.observe.freshness import FreshnessCollector
 from authz_sidecar.observe.hooks import ReplicaHooks
@@ -33,7 +33,7 @@ def exported() -> dict[str, tuple[str, str, set[str]]]:
     metrics.registry.register(FreshnessCollector(lambda: STATUS))
     metrics.watch_decision_log(lambda: 0)
     metrics.decided(Decision("r", "GET", "/", Verdict(Code.SAFE_METHOD), 0), 0.1)
-    metrics.failed(Failure("r", 400, "request_malformed", "::1"))
+    metrics.failed(Failure("r", 400, FaultCode.MALFORMED_REQUEST, "::1"))
     metrics.answered(200, 0.1)
     metrics.called("head", 200)
     hooks = ReplicaHooks(metrics)

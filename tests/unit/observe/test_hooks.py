@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 
-from authz_sidecar.core.verdicts import Failure
+from authz_sidecar.core.verdicts import Failure, FaultCode
 from authz_sidecar.observe.decision_log import DecisionLog
 from authz_sidecar.observe.hooks import RequestHooks
 from authz_sidecar.observe.metrics import Metrics
@@ -16,7 +16,7 @@ def test_a_failure_and_its_answer_are_counted_and_logged() -> None:
     log = DecisionLog(wall=lambda: 1000.5, sample_allows=0, stream=stream)
     log.start()
     hooks = RequestHooks(metrics, log)
-    hooks.failed(Failure("r1", 431, "head_too_large", "192.0.2.1"))
+    hooks.failed(Failure("r1", 431, FaultCode.HEAD_TOO_LARGE, "192.0.2.1"))
     hooks.answered(431, 0.25)
     log.stop()
     exposition = metrics.exposition()[0].decode().splitlines()
