@@ -26,11 +26,12 @@ from authz_sidecar.config.table import ReplicaSettings, Settings
 from authz_sidecar.core.errors import ConfigurationError, Problem
 from authz_sidecar.core.policy import Policy
 from authz_sidecar.core.ports import Authorizer, Clock, ReplicaStatus
-from authz_sidecar.observe import calls, logs
+from authz_sidecar.observe import calls, logs, output
 from authz_sidecar.observe.decision_log import DecisionLog
 from authz_sidecar.observe.freshness import FreshnessCollector
 from authz_sidecar.observe.hooks import ReplicaHooks, RequestHooks
 from authz_sidecar.observe.metrics import Metrics
+from authz_sidecar.observe.output import Outputs
 from authz_sidecar.pipeline import Pipeline
 from authz_sidecar.proxy.pool import UpstreamPool
 from authz_sidecar.proxy.server import ProxyServer
@@ -43,6 +44,10 @@ from authz_sidecar.source import UserServiceClient
 
 logger = logging.getLogger(__name__)
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
+UNUSED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""Nobody told us what they are to mean, and by default each would drop the requests under way."""
+
 StatusReader = Callable[[], ReplicaStatus]
 
 
@@ -53,21 +58,26 @@ class SystemClock:
     wall = staticmethod(time.time)
 
 
-def run(settings: Settings, policy: Policy) -> int:
+def run(settings: Settings, policy: Policy, kind: type[Sidecar] | None = None) -> int:
     """Serve until SIGINT or SIGTERM. Raises ConfigurationError when it cannot listen."""
-    logs.configure(settings.log_level)
-    uvloop.run(serve(Sidecar, settings, policy))
+    with output.taken_over() as outputs:
+        logs.configure(settings.log_level, outputs.diagnostics)
+        uvloop.run(_serve(kind or Sidecar, settings, policy, outputs))
     return 0
 
 
-async def serve(kind: type[Sidecar], settings: Settings, policy: Policy) -> None:
+async def _serve(kind: type[Sidecar], settings: Settings, policy: Policy, outputs: Outputs) -> None:
     """Run one sidecar of this kind until it is told to stop."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ENDING:
         loop.add_signal_handler(number, stop.set)
+    for number in UNUSED:
+        loop.add_signal_handler(
+            number, logger.info, "signal %s means nothing here and is ignored", number.name
+        )
     async with AsyncExitStack() as stack:
-        await kind(settings, policy, SystemClock(), stack).start()
+        await kind(settings, policy, SystemClock(), outputs, stack).start()
         await stop.wait()
         logger.info("stopping: requests under way end first")
 
@@ -75,9 +85,12 @@ async def serve(kind: type[Sidecar], settings: Settings, policy: Policy) -> None
 class Sidecar:
     """Every part of one sidecar. What it starts is undone by `stack`, in reverse order."""
 
-    def __init__(self, settings: Settings, policy: Policy, clock: Clock, stack: AsyncExitStack) -> None:
+    def __init__(
+        self, settings: Settings, policy: Policy, clock: Clock, outputs: Outputs, stack: AsyncExitStack
+    ) -> None:
         self.settings = settings
         self.clock = clock
+        self.outputs = outputs
         self.stack = stack
         self._policy = policy
         self._metrics = Metrics()
@@ -166,13 +179,9 @@ class Sidecar:
 
     def start_request_hooks(self) -> RequestHooks:
         """What the byte path reports to."""
-        decision_log = DecisionLog(
-            wall=self.clock.wall,
-            sample_allows=self.settings.decision_log_sample,
-        )
-        decision_log.start()
-        self._metrics.watch_decision_log(lambda: decision_log.dropped)
-        self.stack.callback(decision_log.stop)
+        sample = self.settings.decision_log_sample
+        decision_log = DecisionLog(self.outputs.decisions, self.clock.wall, sample)
+        self._metrics.watch(self.outputs)
         return RequestHooks(self._metrics, decision_log)
 
     async def proxy_runner(self, pipeline: Pipeline) -> web.ServerRunner:

@@ -39,7 +39,12 @@ RESPONSE_SECONDS = Family(
     "From a request's head to the end of its response.",
     buckets=SLOW_SECONDS,
 )
-DECISION_LOG_DROPPED = Family("authz_decision_log_dropped", "gauge", "Decision log lines lost.")
+DECISION_LOG_DROPPED = Family(
+    "authz_decision_log_dropped", "counter", "Lines of the decision log that did not fit or were not taken."
+)
+LOG_DROPPED = Family(
+    "authz_log_dropped", "counter", "Lines of the log on standard error that did not fit or were not taken."
+)
 USER_SERVICE_CALLS = Family(
     "authz_user_service_calls",
     "counter",

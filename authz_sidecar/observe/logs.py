@@ -1,11 +1,14 @@
-"""JSON lines on standard error."""
+"""What the sidecar and its libraries have to say, as JSON lines for standard error."""
 
 from __future__ import annotations
 
 import json
 import logging
-from datetime import UTC, datetime
 from typing import Any
+
+from authz_sidecar.observe.instants import Instants
+from authz_sidecar.observe.lines import LineQueue
+from authz_sidecar.observe.redaction import without_tokens
 
 
 class JsonFormatter(logging.Formatter):
@@ -13,19 +16,34 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
+            "at": Instants().text(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": without_tokens(record.getMessage()),
         }
         line.update(getattr(record, "fields", {}))
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = without_tokens(self.formatException(record.exc_info))
         return json.dumps(line, default=str)
 
 
-def configure(level: str) -> None:
-    """Send everything from `level` up to standard error."""
-    handler = logging.StreamHandler()
+class QueueHandler(logging.Handler):
+    """Puts lines into a queue: whoever logs never waits for a stream."""
+
+    def __init__(self, lines: LineQueue) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._lines.put(f"{self.format(record)}\n")
+        except Exception:  # as every handler does: what cannot be logged must not end what was to be told of
+            self.handleError(record)
+
+
+def configure(level: str, lines: LineQueue) -> None:
+    """Send everything from `level` up, Python's warnings included, to `lines`."""
+    handler = QueueHandler(lines)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(True)

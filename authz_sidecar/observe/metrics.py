@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from authz_sidecar.core.verdicts import Decision, Failure
 from authz_sidecar.observe import families
 from authz_sidecar.observe.families import Family
-from authz_sidecar.observe.tallies import Distribution, Tally
+from authz_sidecar.observe.output import Outputs
+from authz_sidecar.observe.tallies import Distribution, Reading, Tally
 
 _CLASSES = tuple(f"{hundreds}xx" for hundreds in range(10))
 
@@ -57,10 +56,11 @@ class Metrics:
         """A call to the User service ended; `None` when there was no answer."""
         self._calls.labels(endpoint, f"{status // 100}xx" if status else "none").inc()
 
-    def watch_decision_log(self, dropped: Callable[[], int]) -> None:
-        """Export how many lines the decision log has lost."""
-        family = families.DECISION_LOG_DROPPED
-        Gauge(family.name, family.meaning, registry=self.registry).set_function(dropped)
+    def watch(self, outputs: Outputs) -> None:
+        """Export how many lines the logs have lost."""
+        decisions, diagnostics = outputs.decisions, outputs.diagnostics
+        self.registry.register(Reading(families.DECISION_LOG_DROPPED, lambda: decisions.dropped))
+        self.registry.register(Reading(families.LOG_DROPPED, lambda: diagnostics.dropped))
 
     def exposition(self) -> tuple[bytes, str]:
         """All metrics in the text format, and its content type."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
@@ -30,6 +30,17 @@ class Tally(Collector):
         for values, count in self.counts.items():
             family.add_metric(values, count)
         yield family
+
+
+class Reading(Collector):
+    """A counter that is kept elsewhere, read when somebody scrapes."""
+
+    def __init__(self, family: Family, read: Callable[[], int]) -> None:
+        self._family = family
+        self._read = read
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        yield CounterMetricFamily(self._family.name, self._family.meaning, value=self._read())
 
 
 class Distribution(Collector):

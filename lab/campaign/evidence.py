@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from authz_sidecar.observe.output import BATCH_SECONDS
 from authz_sidecar.verify.checker import Evidence
 
-LOSS_SECONDS = 0.05
+LOSS_SECONDS = BATCH_SECONDS + 0.05
 
 Line = dict[str, Any]
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
-import uvloop
 from aiohttp import web
 
 from authz_sidecar import app
 from authz_sidecar.config import policy_file, reading
-from authz_sidecar.observe import logs
 from authz_sidecar.pipeline import Pipeline
 from lab.oracle.plain import Proxy, Upstream, client_session
 
@@ -29,9 +27,7 @@ class PlainSidecar(app.Sidecar):
 
 def main() -> int:
     loaded = reading.load({}, os.environ)
-    logs.configure(loaded.log_level)
-    uvloop.run(app.serve(PlainSidecar, loaded, policy_file.load(loaded.policy_path)))
-    return 0
+    return app.run(loaded, policy_file.load(loaded.policy_path), PlainSidecar)
 
 
 if __name__ == "__main__":

@@ -2,92 +2,30 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import os
 import signal
 import ssl
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from lab import DEADLINE
-from lab.stack.process import Process, free_port, wait_for
+from lab.stack.alone import Alone
+from lab.stack.process import wait_for
 from lab.wire.certificates import self_signed
 from lab.wire.peers import Client, Peer, Upstream
 from lab.wire.peers import wait_for as until
 
-POLICY = "version: 1\nrules:\n  - {methods: [POST], path: /open/, allow: anyone}\n"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
-@dataclass
-class Program:
-    """A running sidecar."""
-
-    process: Process
-    port: int
-    admin_port: int
-
-    def signal(self, number: signal.Signals) -> None:
-        os.kill(self.process.pid, number)
-
-    def admin(self, path: str) -> str:
-        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=DEADLINE)
-        try:
-            connection.request("GET", path)
-            return connection.getresponse().read().decode()
-        finally:
-            connection.close()
-
-    def failures(self) -> list[dict[str, object]]:
-        """The failures logged so far."""
-        lines = self.process.log_path.read_text().splitlines()
-        records = [json.loads(line) for line in lines if line.startswith('{"type": "failure"')]
-        return [{"status": each["status"], "code": each["code"]} for each in records]
-
-
 class UnderWay(NamedTuple):
-    program: Program
+    program: Alone
     client: Client
     peer: Peer
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
-    running: list[Process] = []
-
-    def start(upstream: str, **settings: object) -> Program:
-        port, admin_port = free_port(), free_port()
-        policy = tmp_path / "policy.yaml"
-        policy.write_text(POLICY)
-        env = {
-            "AUTHZ_LISTEN": f"127.0.0.1:{port}",
-            "AUTHZ_ADMIN_LISTEN": f"127.0.0.1:{admin_port}",
-            "AUTHZ_UPSTREAM": upstream,
-            "AUTHZ_USER_SERVICE": f"http://127.0.0.1:{free_port()}",
-            "AUTHZ_SERVICE_TOKEN": "token",
-            "AUTHZ_POLICY": str(policy),
-            "AUTHZ_JWT_ISSUER": "issuer",
-            "AUTHZ_JWT_AUDIENCE": "audience",
-            **{f"AUTHZ_{name}": str(value) for name, value in settings.items()},
-        }
-        argv = [sys.executable, "-m", "authz_sidecar", "run"]
-        process = Process(argv, env={**os.environ, **env}, log_path=tmp_path / "log")
-        running.append(process)
-        process.start()
-        wait_for(lambda: "AUTHZ_LISTEN is" in process.log_path.read_text(), DEADLINE, "the sidecar", process)
-        return Program(process, port, admin_port)
-
-    yield start
-    for process in running:
-        process.stop()
 
 
 @pytest.fixture
@@ -104,7 +42,12 @@ async def ask(port: int, request: bytes, tls: ssl.SSLContext | None = None) -> b
         return await client.closed()
 
 
-async def test_tls_on_both_sides(start: Callable[..., Program], pem: tuple[Path, Path]) -> None:
+def failures(program: Alone) -> list[tuple[int, str]]:
+    """Status and code of the failures logged so far."""
+    return [(line["status"], line["code"]) for line in program.lines(type="failure")]
+
+
+async def test_tls_on_both_sides(start: Callable[..., Alone], pem: tuple[Path, Path]) -> None:
     certificate, key = pem
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.load_cert_chain(certificate, key)
@@ -120,7 +63,7 @@ async def test_tls_on_both_sides(start: Callable[..., Program], pem: tuple[Path,
 
 
 async def test_an_upstream_with_another_name_is_not_the_upstream(
-    start: Callable[..., Program], pem: tuple[Path, Path]
+    start: Callable[..., Alone], pem: tuple[Path, Path]
 ) -> None:
     certificate, key = pem
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -134,7 +77,7 @@ async def test_an_upstream_with_another_name_is_not_the_upstream(
     await upstream.stop()
 
 
-async def test_limits_the_proxy_protocol_and_what_is_told_of_failures(start: Callable[..., Program]) -> None:
+async def test_limits_the_proxy_protocol_and_what_is_told_of_failures(start: Callable[..., Alone]) -> None:
     upstream = Upstream()
     upstream.answer = OK
     await upstream.start()
@@ -156,8 +99,8 @@ async def test_limits_the_proxy_protocol_and_what_is_told_of_failures(start: Cal
     assert upstream.received == received
     await upstream.stop()
     wanted = [(0, "proxy_header_malformed"), (413, "body_too_large"), (414, "target_too_long")]
-    wait_for(lambda: len(program.failures()) == len(wanted), DEADLINE, "the log")
-    assert [(each["status"], each["code"]) for each in program.failures()] == wanted
+    wait_for(lambda: len(failures(program)) == len(wanted), DEADLINE, "the log")
+    assert failures(program) == wanted
     metrics = program.admin("/metrics").splitlines()
     for status, code in wanted:
         assert f'authz_failures_total{{code="{code}"}} 1.0' in metrics, status
@@ -165,18 +108,18 @@ async def test_limits_the_proxy_protocol_and_what_is_told_of_failures(start: Cal
     assert 'authz_responses_total{class="4xx"} 2.0' in metrics
 
 
-async def test_a_head_that_does_not_end_in_time(start: Callable[..., Program]) -> None:
+async def test_a_head_that_does_not_end_in_time(start: Callable[..., Alone]) -> None:
     """By a program of its own: who is slow on a busy machine would trip so short a limit elsewhere."""
     program = start("http://127.0.0.1:1", HEAD_TIMEOUT=0.1)
     assert b"HTTP/1.1 408 " in await ask(program.port, b"GET")
-    wait_for(program.failures, DEADLINE, "the log")
-    assert program.failures() == [{"status": 408, "code": "request_timeout"}]
+    wait_for(lambda: failures(program), DEADLINE, "the log")
+    assert failures(program) == [(408, "request_timeout")]
     assert 'authz_failures_total{code="request_timeout"} 1.0' in program.admin("/metrics").splitlines()
 
 
 @asynccontextmanager
 async def under_way(
-    start: Callable[..., Program], path: Path | None = None, **settings: object
+    start: Callable[..., Alone], path: Path | None = None, **settings: object
 ) -> AsyncIterator[UnderWay]:
     """A request that the upstream has heard and not answered. With `path` it listens on a Unix socket."""
     upstream = Upstream()
@@ -190,9 +133,10 @@ async def under_way(
     await upstream.stop()
 
 
-async def test_requests_under_way_end_before_the_program(start: Callable[..., Program]) -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGQUIT"])
+async def test_requests_under_way_end_before_the_program(start: Callable[..., Alone], name: str) -> None:
     async with under_way(start) as (program, client, peer), await Client.connect(program.port) as idle:
-        program.signal(signal.SIGTERM)
+        program.signal(signal.Signals[name])
         assert await idle.closed() == b""
         with pytest.raises(ConnectionRefusedError):
             await Client.connect(program.port)
@@ -201,7 +145,17 @@ async def test_requests_under_way_end_before_the_program(start: Callable[..., Pr
         await until(lambda: program.process.exit_code == 0)
 
 
-async def test_requests_that_do_not_end_are_cut_off(start: Callable[..., Program], tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1", "SIGUSR2"])
+async def test_a_signal_that_means_nothing_drops_nothing(start: Callable[..., Alone], name: str) -> None:
+    async with under_way(start) as (program, client, peer):
+        program.signal(signal.Signals[name])
+        await peer.send(OK)
+        assert await client.contains(OK)
+        wait_for(lambda: name in program.process.log_path.read_text(), DEADLINE, "a line on the signal")
+        assert program.process.alive
+
+
+async def test_requests_that_do_not_end_are_cut_off(start: Callable[..., Alone], tmp_path: Path) -> None:
     async with under_way(start, tmp_path / "upstream.sock", DRAIN_TIMEOUT=0.1) as (program, client, peer):
         program.signal(signal.SIGINT)
         with pytest.raises(ConnectionError):

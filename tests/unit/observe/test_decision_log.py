@@ -1,20 +1,27 @@
-"""The decision log never blocks a request, and never holds a token."""
+"""What the decision log tells of, and that each of its lines is what `json.dumps` would have written."""
 
 from __future__ import annotations
 
-import io
 import json
-import threading
+from queue import SimpleQueue
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from authz_sidecar.core.entities import Position
 from authz_sidecar.core.verdicts import Code, Decision, Failure, FaultCode, Identity, Requirement, Verdict
-from authz_sidecar.observe import decision_log
+from authz_sidecar.observe.composed import Composer, shown
 from authz_sidecar.observe.decision_log import DecisionLog
+from authz_sidecar.observe.lines import LineQueue
+from authz_sidecar.observe.log_fields import DECISION_FIELDS, FAILURE_FIELDS
 
+AT = 1_000_000_000.25
+WRITTEN_AT = "2001-09-09T01:46:40.250000Z"
 IDENTITY = Identity("17", "key-1", 2e9, None, 4, None)
 POSITION = Position("3f2a9c1b-0000-4000-8000-000000000000", 42, "2026-11-22T09:00:00.000000Z")
+TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxNyJ9.c2ln"
 
 
 def decision(code: Code, request_id: str = "r1") -> Decision:
@@ -31,24 +38,23 @@ def decision(code: Code, request_id: str = "r1") -> Decision:
     )
 
 
-def logged(*decisions: Decision, sample_allows: float = 1.0) -> list[dict[str, object]]:
-    stream = io.StringIO()
-    log = DecisionLog(wall=lambda: 1000.5, sample_allows=sample_allows, stream=stream)
-    log.start()
+def logged(*decisions: Decision, sample_allows: float = 1.0) -> list[dict[str, Any]]:
+    queue = LineQueue(SimpleQueue())
+    log = DecisionLog(queue, lambda: AT, sample_allows)
     for each in decisions:
         log.record(each)
-    log.stop()
-    return [json.loads(line) for line in stream.getvalue().splitlines()]
+    return list(map(json.loads, queue.take()))
 
 
 def test_a_line_names_everything_the_decision_was_made_from() -> None:
     (line,) = logged(decision(Code.PERMISSION_DENIED))
     assert line == {
         "type": "decision",
-        "at": 1000.5,
+        "at": WRITTEN_AT,
         "request_id": "r1",
         "subject": "17",
         "token_generation": 4,
+        "kid": "key-1",
         "method": "POST",
         "target": "/students/",
         "rule": "POST /students/",
@@ -60,6 +66,7 @@ def test_a_line_names_everything_the_decision_was_made_from() -> None:
         "revoking": False,
         "status": 403,
         "code": "permission_denied",
+        "detail": "why",
         "epoch": POSITION.epoch,
         "revision": 42,
         "revision_at": "2026-11-22T09:00:00.000000Z",
@@ -69,9 +76,9 @@ def test_a_line_names_everything_the_decision_was_made_from() -> None:
 
 def test_every_field_is_documented_in_its_order() -> None:
     (line,) = logged(decision(Code.GRANTED))
-    assert list(line) == list(decision_log.DECISION_FIELDS)
-    failure = decision_log.failure_line(Failure("r", 400, FaultCode.MALFORMED_REQUEST, ""), 0.0)
-    assert list(failure) == list(decision_log.FAILURE_FIELDS)
+    assert list(line) == list(DECISION_FIELDS)
+    failure = Composer().failure(Failure("r", 400, FaultCode.MALFORMED_REQUEST, ""), AT)
+    assert list(json.loads(failure)) == list(FAILURE_FIELDS)
 
 
 def test_sampling_drops_allows_and_never_refusals() -> None:
@@ -79,66 +86,93 @@ def test_sampling_drops_allows_and_never_refusals() -> None:
     assert [line["code"] for line in lines] == ["permission_denied"]
 
 
-class StuckStream(io.StringIO):
-    """A stream whose writes wait until they are let go."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.go = threading.Event()
-
-    def write(self, text: str) -> int:
-        self.go.wait()
-        return super().write(text)
-
-
-def test_a_stuck_stream_costs_lines_that_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decision_log, "QUEUE_LINES", 3)
-    stream = StuckStream()
-    log = DecisionLog(wall=lambda: 0.0, stream=stream)
-    log.start()
-    for number in range(10):
-        log.record(decision(Code.GRANTED, str(number)))
-    dropped = log.dropped
-    stream.go.set()
-    log.stop()
-    assert dropped >= 6  # three queued, and at most one in the writer's hands
-    assert len(stream.getvalue().splitlines()) == 10 - dropped
+@pytest.mark.parametrize(
+    ("target", "wanted"),
+    [
+        ("/students/?access_token=secret", "/students/"),
+        (f"/students/{TOKEN}/", "/students/(token)/"),
+        (f"/#access_token={TOKEN}", "/#access_token=(token)"),
+        ("/eyJ/", "/eyJ/"),
+    ],
+)
+def test_a_target_is_logged_without_secrets(target: str, wanted: str) -> None:
+    assert shown(target) == wanted
 
 
-def test_failures_share_the_queue_and_never_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decision_log, "QUEUE_LINES", 3)
-    stream = StuckStream()
-    log = DecisionLog(wall=lambda: 0.0, stream=stream)
-    log.start()
-    for _ in range(10):
-        log.record_failure(Failure("r", 400, FaultCode.MALFORMED_REQUEST, ""))
-    dropped = log.dropped
-    stream.go.set()
-    log.stop()
-    assert dropped >= 6
-    assert len(stream.getvalue().splitlines()) == 10 - dropped
+# A reference that is slow and obviously right, for any values at all.
+
+TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
+SECONDS = st.integers(0, 2**40).map(lambda millionths: millionths / 2**20)
+IDENTITIES = st.builds(Identity, TEXT, TEXT, SECONDS, st.none(), st.none() | st.integers(0), st.none())
+VERDICTS = st.builds(
+    Verdict,
+    st.sampled_from(Code),
+    TEXT,
+    st.none() | st.builds(Position, TEXT, st.integers(0), st.none() | TEXT),
+    st.none() | SECONDS,
+)
+REQUIREMENTS = st.builds(Requirement, st.sampled_from(["anyone", "any", "all"]), st.tuples(TEXT, TEXT))
+DECISIONS = st.builds(
+    Decision,
+    request_id=TEXT,
+    method=TEXT,
+    target=TEXT,
+    verdict=VERDICTS,
+    status=st.sampled_from([0, 403, 503]),
+    rule=st.none() | TEXT,
+    requirement=st.none() | REQUIREMENTS,
+    identity=st.none() | IDENTITIES,
+    enforced=st.booleans(),
+    policy=TEXT,
+    revoking=st.booleans(),
+)
 
 
-class FullDisk(io.StringIO):
-    """A stream that fails until there is room again."""
+def reference(decision: Decision) -> dict[str, Any]:
+    identity, requirement, verdict = decision.identity, decision.requirement, decision.verdict
+    position = verdict.position
+    return {
+        "type": "decision",
+        "at": WRITTEN_AT,
+        "request_id": decision.request_id,
+        "subject": identity.subject if identity else None,
+        "token_generation": identity.token_generation if identity else None,
+        "kid": identity.key_id if identity else None,
+        "method": decision.method,
+        "target": shown(decision.target),
+        "rule": decision.rule,
+        "quantifier": requirement.quantifier if requirement else None,
+        "permissions": requirement.permissions if requirement else (),
+        "policy": decision.policy,
+        "outcome": "allowed" if verdict.allowed else "refused",
+        "enforced": decision.enforced,
+        "revoking": decision.revoking,
+        "status": decision.status,
+        "code": verdict.code,
+        "detail": verdict.detail,
+        "epoch": position.epoch if position else None,
+        "revision": position.revision if position else None,
+        "revision_at": position.at if position else None,
+        "staleness": None if verdict.staleness is None else int(verdict.staleness * 1e6) / 1e6,
+    }
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.full = True
 
-    def write(self, text: str) -> int:
-        if self.full:
-            self.full = False
-            raise OSError("no space left on device")
-        return super().write(text)
+@given(st.lists(DECISIONS, max_size=4))
+def test_a_composed_line_is_what_json_would_write(decisions: list[Decision]) -> None:
+    composer = Composer()
+    for each in (*decisions, *decisions):
+        line = composer.decision(each, AT)
+        assert line.isascii()
+        assert line.index("\n") == len(line) - 1
+        wanted = json.loads(json.dumps(reference(each)))
+        written = json.loads(line, parse_constant=pytest.fail)
+        assert written.pop("staleness") == pytest.approx(wanted.pop("staleness"), abs=2e-6)
+        assert written == wanted
 
 
-def test_a_line_that_cannot_be_written_is_counted_and_the_next_one_is_tried() -> None:
-    stream = FullDisk()
-    log = DecisionLog(wall=lambda: 0.0, stream=stream)
-    log.start()
-    log.record(decision(Code.GRANTED, "lost"))
-    log.record(decision(Code.GRANTED, "kept"))
-    log.stop()
-    assert log.dropped == 1
-    assert [json.loads(text)["request_id"] for text in stream.getvalue().splitlines()] == ["kept"]
+@given(TEXT, TEXT, st.sampled_from(FaultCode))
+def test_so_is_a_failure(request_id: str, peer: str, code: FaultCode) -> None:
+    line = Composer().failure(Failure(request_id, 431, code, peer), AT)
+    wanted = {"type": "failure", "at": WRITTEN_AT, **Failure(request_id, 431, code, peer)._asdict()}
+    assert line.index("\n") == len(line) - 1
+    assert json.loads(line) == json.loads(json.dumps(wanted))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from queue import SimpleQueue
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -11,7 +13,9 @@ from authz_sidecar.core.verdicts import Code, Decision, Failure, FaultCode, Verd
 from authz_sidecar.observe.families import FAMILIES, Family
 from authz_sidecar.observe.freshness import FreshnessCollector
 from authz_sidecar.observe.hooks import ReplicaHooks
+from authz_sidecar.observe.lines import LineQueue
 from authz_sidecar.observe.metrics import Metrics
+from authz_sidecar.observe.output import Outputs
 
 STATUS = ReplicaStatus(
     phase=Phase.LIVE,
@@ -31,7 +35,7 @@ def exported() -> dict[str, tuple[str, str, set[str]]]:
     """Type, meaning and labels of every metric, once everything that has labels was counted."""
     metrics = Metrics()
     metrics.registry.register(FreshnessCollector(lambda: STATUS))
-    metrics.watch_decision_log(lambda: 0)
+    metrics.watch(Outputs(LineQueue(SimpleQueue()), LineQueue(SimpleQueue())))
     metrics.decided(Decision("r", "GET", "/", Verdict(Code.SAFE_METHOD), 0), 0.1)
     metrics.failed(Failure("r", 400, FaultCode.MALFORMED_REQUEST, "::1"))
     metrics.answered(200, 0.1)

@@ -15,7 +15,7 @@ def test_a_line_is_json_with_the_fields_merged_in() -> None:
     )
     record.fields = {"port": 8080}
     assert json.loads(JsonFormatter().format(record)) == {
-        "at": "1970-01-01T00:00:00.000000+00:00",
+        "at": "1970-01-01T00:00:00.000000Z",
         "level": "warning",
         "logger": "authz",
         "message": "lost it",

@@ -1,0 +1,44 @@
+"""The fields of the decision log's lines, in their order. docs/decision-log.md is made from these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+DECISION_FIELDS: Mapping[str, str] = MappingProxyType(
+    {
+        "type": "`decision`",
+        "at": "when it was decided (RFC 3339, UTC), as in every other log line",
+        "request_id": "the client's `X-Request-Id` if it is harmless, else ours; the service gets it, too",
+        "subject": "the user, as the verified token names it; null before a token was verified",
+        "token_generation": "the token's `authz_gen`; null without one",
+        "kid": "the key that the token was verified with; null before a token was verified",
+        "method": "the request's method",
+        "target": "its target without the query, which may hold secrets; what looks like a token is left out",
+        "rule": "the policy's rule that matched, like `POST /students/`; null when none did",
+        "quantifier": "what the rule asks for: `anyone`, `authenticated`, or `any` or `all` of `permissions`",
+        "permissions": "the permissions that the rule names",
+        "policy": "digest of the policy that decided, as `authz-sidecar check` prints it",
+        "outcome": "`allowed` or `refused`: the verdict, in shadow mode, too",
+        "enforced": "false in shadow mode: a refused request was forwarded all the same",
+        "revoking": "true when it ended a request that an earlier decision had let through",
+        "status": "HTTP status of the refusal; 0 when the request was forwarded",
+        "code": "the code of the verdict ([codes](codes.md))",
+        "detail": "what the refused client is told beyond the code",
+        "epoch": "the history of permissions it was decided by; null where none was asked",
+        "revision": "the revision at which the verdict is exactly right",
+        "revision_at": "when the User service made that revision",
+        "staleness": "seconds since the newest proof that the copy was fresh; null without one",
+    }
+)
+
+FAILURE_FIELDS: Mapping[str, str] = MappingProxyType(
+    {
+        "type": "`failure`",
+        "at": "as above",
+        "request_id": "as above",
+        "status": "HTTP status of the answer; 0 when the connection was closed without one",
+        "code": "why the byte path ended the request ([codes](codes.md))",
+        "peer": "address of the client, or of the proxy in front where nobody better is known",
+    }
+)
