@@ -28,8 +28,10 @@ def connect() -> None:
 
 
 def _after_commit(using: str, **_: object) -> None:
-    awaited = [entry[1] for entry in connections[using].run_on_commit]
-    if _advance not in awaited:
+    connection = connections[using]
+    if not connection.in_atomic_block and not connection.get_autocommit():
+        return  # a transaction of somebody's own: Django does not hear of its end
+    if _advance not in [entry[1] for entry in connection.run_on_commit]:
         transaction.on_commit(_advance, using=using, robust=True)
 
 

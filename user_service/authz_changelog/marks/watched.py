@@ -79,6 +79,7 @@ class Watched:
         return [column(self.user, name) for name in names if name in present]
 
     def tables(self) -> list[str]:
+        """Those that others refer to come first."""
         links = (self.user_permissions, self.memberships, self.group_permissions)
-        models = (self.user, self.group, self.permission, self.content_type)
+        models = (self.content_type, self.permission, self.group, self.user)
         return [model._meta.db_table for model in (*models, *(link.through for link in links))]

@@ -100,7 +100,9 @@ def publish_new(open_broker: Broker) -> tuple[UUID, Revision]:
             head = Head.objects.get()
             newest = head.newest
             cursor = Cursor.objects.get()
-            revisions = list(Revision.objects.filter(pk__gt=cursor.revision).order_by("pk")[:BATCH])
+            # Where an epoch begins nothing has changed: there is nothing to be told.
+            changes = Revision.objects.filter(pk__gt=cursor.revision, previous_at__isnull=False)
+            revisions = list(changes.order_by("pk")[:BATCH])
         if not revisions:
             return head.epoch, newest
         if revisions[0].pk > cursor.revision + 1:

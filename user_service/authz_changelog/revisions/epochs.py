@@ -9,7 +9,7 @@ from django.db import transaction
 
 from authz_changelog import clock
 from authz_changelog.models import Cursor, Head, Revision
-from authz_changelog.revisions.transactions import sequencing
+from authz_changelog.revisions.transactions import beside_no_run
 
 
 def ensure_epoch() -> None:
@@ -27,12 +27,11 @@ def new_epoch() -> Head:
 
     Revision numbers go on from where the restored database is; the log begins anew.
     """
-    with sequencing(seconds=30):
+    with beside_no_run(seconds=30):
         Revision.objects.all().delete()
         head = Head.objects.get()
         head.epoch = uuid.uuid4()
         head.save(update_fields=["epoch"])
-        Cursor.objects.update(revision=head.revision)
         _begin(head.revision)
     return head
 

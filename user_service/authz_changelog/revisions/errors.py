@@ -3,3 +3,7 @@
 
 class SequencingFailed(Exception):
     """The log could not be brought up to date now; what was written stays written."""
+
+
+class GaveWay(SequencingFailed):
+    """Somebody has a watched table for himself, as statements that rewrite it do: try again."""

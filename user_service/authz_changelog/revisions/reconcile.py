@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from authz_changelog.marks.watched import GROUP, USER, Watched
 from authz_changelog.models import Entity, Mark
 from authz_changelog.revisions import differences
+from authz_changelog.revisions.errors import GaveWay
 from authz_changelog.revisions.sequencer import LIMIT, sequence
 from authz_changelog.revisions.states import Key
 from authz_changelog.revisions.transactions import one_snapshot
@@ -25,17 +26,26 @@ def reconcile() -> list[Key]:
 def steps() -> Iterator[list[Key]]:
     """Compare, mark what differs and yield it, one bounded batch at a time."""
     for keys in _batches():
-        found = _unmarked_differences(keys)
-        Mark.objects.bulk_create(Mark(kind=key.kind, key=key.key) for key in found)
-        yield found
+        found = None
+        while found is None:
+            found = _unmarked_differences(keys)
+            Mark.objects.bulk_create(Mark(kind=key.kind, key=key.key) for key in found or ())
+            yield found or []
 
 
-def _unmarked_differences(keys: list[Key]) -> list[Key]:
-    """A difference that is marked is on its way into the log, not lost."""
-    with one_snapshot():
-        found = {difference.key for difference in differences.find(keys)}
-        marked = Mark.objects.filter(key__in=[key.key for key in found]).values_list("kind", "key")
-        return sorted(found - {Key(*mark) for mark in marked})
+def _unmarked_differences(keys: list[Key]) -> list[Key] | None:
+    """A difference that is marked is on its way into the log, not lost. `None`: not to be seen now."""
+    try:
+        with one_snapshot(of_watched=True):
+            return _differences(keys)
+    except GaveWay:
+        return None
+
+
+def _differences(keys: list[Key]) -> list[Key]:
+    found = {difference.key for difference in differences.find(keys)}
+    marked = Mark.objects.filter(key__in=[key.key for key in found]).values_list("kind", "key")
+    return sorted(found - {Key(*mark) for mark in marked})
 
 
 def _batches() -> Iterator[list[Key]]:

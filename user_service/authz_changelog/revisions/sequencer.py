@@ -25,7 +25,7 @@ from django.db.models import Count, Min, Q, QuerySet
 from authz_changelog import clock
 from authz_changelog.models import Entity, Head, Mark, Revision
 from authz_changelog.revisions import differences
-from authz_changelog.revisions.errors import SequencingFailed
+from authz_changelog.revisions.errors import GaveWay, SequencingFailed
 from authz_changelog.revisions.states import Key
 from authz_changelog.revisions.transactions import refuse_inside_transaction, sequencing
 
@@ -67,7 +67,7 @@ def sequence_since(mark: int, within: float) -> Head:
 
 def _refuse_after(deadline: float, within: float) -> None:
     if time.monotonic() > deadline:
-        raise SequencingFailed(f"more changes are pending than could be sequenced in {within:g} s")
+        raise SequencingFailed(f"what is pending could not be sequenced in {within:g} s")
 
 
 def last_mark() -> int:
@@ -98,13 +98,20 @@ def run(within: float = 5.0, *, hurried: bool = False) -> bool:
     refuse_inside_transaction()
     if not Mark.objects.exists():
         return True
-    with sequencing(within):
-        pending, complete = _pending(hurried=hurried)
-        changes = differences.find(pending)
-        marks = Mark.objects.filter(_any_of(pending))
-        if changes:
-            _log(changes, marks.aggregate(earliest=Min("marked_at"))["earliest"])
-        marks.delete()
+    try:
+        with sequencing(within):
+            return _sequence(hurried=hurried)
+    except GaveWay:
+        return False
+
+
+def _sequence(*, hurried: bool) -> bool:
+    pending, complete = _pending(hurried=hurried)
+    changes = differences.find(pending)
+    marks = Mark.objects.filter(_any_of(pending))
+    if changes:
+        _log(changes, marks.aggregate(earliest=Min("marked_at"))["earliest"])
+    marks.delete()
     return complete
 
 

@@ -1,22 +1,34 @@
-"""The two kinds of transaction the change log needs beside Django's own."""
+"""The transactions the change log needs beside Django's own.
+
+A snapshot of PostgreSQL is taken by a transaction's first query. Not everything respects it: a table that is
+rewritten or truncated after the snapshot was taken looks empty in it. So the watched tables are locked before
+the first query, in the weakest mode, which only such statements conflict with; LOCK takes no snapshot.
+
+Whoever rewrites two tables can wait for us while we wait for them. We wait `PATIENCE_MS` at most, less than
+the database does before it calls that a deadlock, then give way and begin again: `GaveWay`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from django.db.backends.utils import CursorWrapper
 
+from authz_changelog.marks.watched import Watched
 from authz_changelog.models import Head
-from authz_changelog.revisions.errors import SequencingFailed
+from authz_changelog.revisions.errors import GaveWay, SequencingFailed
 
 FROZEN_AFTER = "2s"
 """Idle for so long inside a run, whose steps take milliseconds; less than the relay waits for the lock."""
+PATIENCE_MS = 200
+"""For all watched tables together; PostgreSQL's `deadlock_timeout` is 1 s."""
 
 
 def refuse_inside_transaction() -> None:
     """Inside a transaction nothing can be said about what is committed."""
-    if connection.in_atomic_block:
+    if connection.in_atomic_block or not connection.get_autocommit():
         raise SequencingFailed("the connection is inside a transaction: the change log needs its own")
 
 
@@ -25,35 +37,54 @@ def sequencing(seconds: float) -> Iterator[None]:
     """Hold the sequencer's lock, with one snapshot of the database that is taken after the lock is held.
 
     Waits at most `seconds` for the lock on PostgreSQL, the connection's `timeout` on SQLite, then
-    raises `OperationalError`. Raises `SequencingFailed` inside another transaction: the lock would be
-    held for all of it, and its snapshot could be older than the lock.
+    raises `OperationalError`. Raises `GaveWay` when somebody has a watched table for himself, and
+    `SequencingFailed` inside another transaction: the lock would be held for all of it, and its snapshot
+    could be older than the lock.
     """
     refuse_inside_transaction()
-    table = connection.ops.quote_name(Head._meta.db_table)
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            # A process that is frozen while it holds the lock loses it, and its run is done by another.
-            cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{FROZEN_AFTER}'")
-            cursor.execute(f"SET LOCAL lock_timeout = {max(1, int(seconds * 1000))}")
-            # A run looks a few keys up: a planner without statistics, as after an import, would read whole
-            # tables instead, and what it cannot do without that it would think worth compiling.
-            cursor.execute("SET LOCAL enable_seqscan = off")
-            cursor.execute("SET LOCAL jit = off")
-            # None of these takes a snapshot; the first query after them does.
-            cursor.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
+            cursor.execute(
+                # A process that is frozen while it holds the lock loses it, and its run is done by another.
+                # A run looks a few keys up: a planner without statistics, as after an import, would read
+                # whole tables instead, and what it cannot do without that it would think worth compiling.
+                "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;"
+                f"SET LOCAL idle_in_transaction_session_timeout = '{FROZEN_AFTER}';"
+                "SET LOCAL enable_seqscan = off; SET LOCAL jit = off;"
+                f"SET LOCAL lock_timeout = {max(1, int(seconds * 1000))};"
+                f"LOCK TABLE {_head()} IN EXCLUSIVE MODE"
+            )
+            _lock_watched(cursor)
         else:
-            cursor.execute(f"UPDATE {table} SET revision = revision")  # noqa: S608 (our own table's name)
+            cursor.execute(f"UPDATE {_head()} SET revision = revision")  # noqa: S608 (our own table's name)
         yield
 
 
 @contextmanager
-def one_snapshot() -> Iterator[None]:
-    """Everything read inside shows one committed state of the database; nothing may be written."""
+def beside_no_run(seconds: float) -> Iterator[None]:
+    """A transaction that sees what others commit, and holds the sequencer's lock: for the log's own tables."""
+    refuse_inside_transaction()
+    with transaction.atomic(), connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                f"SET LOCAL lock_timeout = {max(1, int(seconds * 1000))};"
+                f"LOCK TABLE {_head()} IN EXCLUSIVE MODE"
+            )
+        yield
+
+
+@contextmanager
+def one_snapshot(*, of_watched: bool = False) -> Iterator[None]:
+    """Everything read inside shows one committed state of the database; nothing may be written.
+
+    Of the log's own tables, unless it is told that watched ones are read: then it may raise `GaveWay`.
+    """
     refuse_inside_transaction()
     if connection.vendor == "postgresql":
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            if of_watched:
+                _lock_watched(cursor)
             yield
         return
     with connection.cursor() as cursor:
@@ -62,3 +93,18 @@ def one_snapshot() -> Iterator[None]:
             yield
         finally:
             cursor.execute("ROLLBACK")
+
+
+def _head() -> str:
+    return connection.ops.quote_name(Head._meta.db_table)
+
+
+def _lock_watched(cursor: CursorWrapper) -> None:
+    tables = ", ".join(connection.ops.quote_name(table) for table in Watched().tables())
+    try:
+        cursor.execute(
+            f"SET LOCAL statement_timeout = {PATIENCE_MS}; LOCK TABLE {tables} IN ACCESS SHARE MODE;"
+            "SET LOCAL statement_timeout = DEFAULT"
+        )
+    except OperationalError as error:
+        raise GaveWay("somebody has a watched table for himself") from error
