@@ -13,7 +13,7 @@ from authz_sidecar.config.setting import Setting
 from authz_sidecar.config.table import TABLE as SETTINGS
 from authz_sidecar.core.verdicts import FORWARDED, Code, FaultCode
 from authz_sidecar.observe.families import FAMILIES, Family
-from authz_sidecar.observe.log_fields import DECISION_FIELDS, FAILURE_FIELDS
+from authz_sidecar.observe.log_fields import ANSWER_FIELDS, DECISION_FIELDS, FAILURE_FIELDS
 from lab import ROOT
 
 MADE = "<!-- Made by `python -m lab.pages`; change what it is made from. -->"
@@ -61,10 +61,10 @@ def decision_log() -> str:
 
 {MADE}
 
-One JSON object a line on standard output, of one of two types. Refusals and failures are always written,
-allowed requests at `AUTHZ_DECISION_LOG_SAMPLE`. Writing never holds up a request: lines are written in
-batches, within 100 ms, by a thread of their own, and what does not fit into its queue or cannot be written
-is counted in `authz_decision_log_dropped_total`. No line holds a token. `authz-sidecar verify` reads these
+One JSON object a line on standard output, of one of three types. Refusals and failures are always
+written, allowed requests at `AUTHZ_DECISION_LOG_SAMPLE`. Writing never holds up a request: lines are
+written in batches, within 100 ms, by a thread of their own, and what does not fit into its queue or cannot
+be written is counted in `authz_decision_log_dropped_total`. No line holds a token. `authz-sidecar verify` reads these
 lines.
 
 ## A decision
@@ -76,6 +76,12 @@ lines.
 What the byte path ends by itself.
 
 {_table(("field", "meaning"), _fields(FAILURE_FIELDS))}
+
+## An answer
+
+How a request ended that has a line of one of the other types.
+
+{_table(("field", "meaning"), _fields(ANSWER_FIELDS))}
 """
 
 

@@ -47,6 +47,9 @@ class UpstreamAddress(NamedTuple):
         tls = parts.scheme == "https"
         return cls(parts.hostname or "", parts.port or (443 if tls else 80), tls=tls)
 
+    def __str__(self) -> str:
+        return f"unix:{self.path}" if self.path else self.authority
+
     @property
     def authority(self) -> str:
         """The Host of a request that came without one."""

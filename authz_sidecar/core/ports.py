@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 from authz_sidecar.core.entities import Position
 from authz_sidecar.core.phases import Phase
-from authz_sidecar.core.verdicts import Decision, Failure, Identity, Question, Verdict
+from authz_sidecar.core.verdicts import Answered, Decision, Failure, Identity, Question, Verdict
 
 Pending = Callable[[], Awaitable[Verdict | None]]
 """I/O that a decision waits for. It ends in a verdict, or in `None`: decide again from the beginning."""
@@ -42,14 +42,14 @@ class Clock(Protocol):
 class RequestObserver(Protocol):
     """Hooks of the request path: the core knows no metrics and no logs."""
 
-    def decided(self, decision: Decision, seconds: float) -> None:
-        """A decision was reached after `seconds`, waiting included."""
+    def decided(self, decision: Decision, seconds: float) -> bool:
+        """A decision was reached after `seconds`, waiting included. Returns `Answered.told`."""
 
     def failed(self, failure: Failure) -> None:
         """The byte path ended a request by itself."""
 
-    def answered(self, status: int, seconds: float) -> None:
-        """The client was sent `status` (499: it left before), `seconds` after its request arrived."""
+    def answered(self, answered: Answered) -> None:
+        """A request has ended."""
 
 
 Dependency = Literal["user_service", "store", "broker"]

@@ -174,3 +174,18 @@ class Failure(NamedTuple):
     """0 when the connection was closed without an answer."""
     code: FaultCode
     peer: str
+    detail: str = ""
+    """What is known of this case beyond the code: for the operator, never for the client."""
+
+
+class Answered(NamedTuple):
+    """How a request ended."""
+
+    request_id: str
+    status: int
+    """What the client was sent; 499: it left before, 101: until its WebSocket ended."""
+    seconds: float
+    """Since the request arrived."""
+    peer: str
+    told: bool = True
+    """Whether the decision or the failure that came before was told of, and so this is, too."""

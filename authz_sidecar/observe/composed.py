@@ -11,7 +11,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Final
 
 from authz_sidecar.core.entities import Position
-from authz_sidecar.core.verdicts import FORWARDED, Decision, Failure, Identity, Requirement, Verdict
+from authz_sidecar.core.verdicts import FORWARDED, Answered, Decision, Failure, Identity, Requirement, Verdict
 from authz_sidecar.observe.instants import Instants, decimal
 from authz_sidecar.observe.redaction import without_tokens
 
@@ -45,7 +45,16 @@ class Composer:
         return (
             f'{{"type": "failure", "at": "{self._instants.text(at)}", '
             f'"request_id": {quoted(failure.request_id)}, "status": {failure.status}, '
-            f'"code": "{failure.code}", "peer": {quoted(failure.peer)}}}\n'
+            f'"code": "{failure.code}", "peer": {quoted(failure.peer)}, '
+            f'"detail": {quoted(failure.detail)}}}\n'
+        )
+
+    def answer(self, answered: Answered, at: float) -> str:
+        """As `decision`."""
+        return (
+            f'{{"type": "answer", "at": "{self._instants.text(at)}", '
+            f'"request_id": {quoted(answered.request_id)}, "status": {answered.status}, '
+            f'"seconds": {decimal(answered.seconds)}, "peer": {quoted(answered.peer)}}}\n'
         )
 
     def _rule_part(self, decision: Decision) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from authz_sidecar.core.entities import Position
 from authz_sidecar.core.ports import Dependency
-from authz_sidecar.core.verdicts import Decision, Failure
+from authz_sidecar.core.verdicts import Answered, Decision, Failure
 from authz_sidecar.observe.decision_log import DecisionLog
 from authz_sidecar.observe.metrics import Metrics
 
@@ -16,16 +16,18 @@ class RequestHooks:
         self._metrics = metrics
         self._decision_log = decision_log
 
-    def decided(self, decision: Decision, seconds: float) -> None:
+    def decided(self, decision: Decision, seconds: float) -> bool:
         self._metrics.decided(decision, seconds)
-        self._decision_log.record(decision)
+        return self._decision_log.decided(decision)
 
     def failed(self, failure: Failure) -> None:
         self._metrics.failed(failure)
-        self._decision_log.record_failure(failure)
+        self._decision_log.failed(failure)
 
-    def answered(self, status: int, seconds: float) -> None:
-        self._metrics.answered(status, seconds)
+    def answered(self, answered: Answered) -> None:
+        self._metrics.answered(answered.status, answered.seconds)
+        if answered.told:
+            self._decision_log.answered(answered)
 
 
 class ReplicaHooks:

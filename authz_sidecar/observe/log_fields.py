@@ -40,5 +40,17 @@ FAILURE_FIELDS: Mapping[str, str] = MappingProxyType(
         "status": "HTTP status of the answer; 0 when the connection was closed without one",
         "code": "why the byte path ended the request ([codes](codes.md))",
         "peer": "address of the client, or of the proxy in front where nobody better is known",
+        "detail": "what is known of this case beyond the code: of the service, its address and what it did",
+    }
+)
+
+ANSWER_FIELDS: Mapping[str, str] = MappingProxyType(
+    {
+        "type": "`answer`",
+        "at": "when the request had ended",
+        "request_id": "as above: that of its decision or failure",
+        "status": "what the client was sent; 499: it left before; 101: a WebSocket, which has ended now",
+        "seconds": "since the request arrived",
+        "peer": "as above",
     }
 )

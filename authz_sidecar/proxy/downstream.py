@@ -7,7 +7,7 @@ from typing import Final
 
 from authz_sidecar import answers
 from authz_sidecar.answers import Fault
-from authz_sidecar.core.verdicts import FaultCode
+from authz_sidecar.core.verdicts import Answered, FaultCode
 from authz_sidecar.proxy import framing
 from authz_sidecar.proxy.client import Client
 from authz_sidecar.proxy.deadlines import NEVER
@@ -70,7 +70,7 @@ class Downstream(Client):
         request_id, shared = self._shared.new_request_id(), self._shared
         answer = answers.failure(TOO_MANY_CONNECTIONS, request_id)
         shared.failed(request_id, answer.status, TOO_MANY_CONNECTIONS.code, self.peer)
-        shared.observer.answered(answer.status, 0.0)
+        shared.observer.answered(Answered(request_id, answer.status, 0.0, self.peer))
         self.keep_alive = False
         self.write(framing.answer_head(answer, [], (b"Connection: close",)) + answer.body)
         self.close()

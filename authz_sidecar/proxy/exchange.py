@@ -15,7 +15,7 @@ from authz_sidecar import answers
 from authz_sidecar.answers import TABLE, Answer, Fault
 from authz_sidecar.core import headers
 from authz_sidecar.core.errors import UpstreamError, UpstreamUnreachable
-from authz_sidecar.core.verdicts import Code, Decision, FaultCode, RequestHead
+from authz_sidecar.core.verdicts import Answered, Code, Decision, FaultCode, RequestHead
 from authz_sidecar.pipeline import Undecided
 from authz_sidecar.proxy import framing
 from authz_sidecar.proxy.client import Client
@@ -51,6 +51,8 @@ class Exchange(UpstreamUser):
     _connection: UpstreamConnection | None = None
     _task: asyncio.Task[None] | None = None
     _reconnected = False
+    _told = True
+    """Whether the log has a line of this request."""
 
     def __init__(self, shared: Shared, client: Client, request: IncomingRequest) -> None:
         self.request_id = headers.request_id(request.fields) or shared.new_request_id()
@@ -90,7 +92,7 @@ class Exchange(UpstreamUser):
 
     def _decided(self, decision: Decision) -> None:
         shared, self._decision = self._shared, decision
-        shared.observer.decided(decision, shared.clock.monotonic() - self._started)
+        self._told = shared.observer.decided(decision, shared.clock.monotonic() - self._started)
         if not decision.forward:
             self._answer(answers.refusal(decision))
             return
@@ -275,7 +277,7 @@ class Exchange(UpstreamUser):
         if self._state is OVER or not revised.revoking or decision is None or decision.revoking:
             return
         self._decision = revised
-        self._shared.observer.decided(revised, 0.0)
+        self._told = self._shared.observer.decided(revised, 0.0)
         if self._state is RELAYING:
             self._limit_answer()
         elif self._state is not AWAITING:  # there the answer is limited when it begins
@@ -293,13 +295,15 @@ class Exchange(UpstreamUser):
         self._finish(101 if self._state is SWITCHED else 499)
 
     def upstream_failed(self, error: UpstreamError) -> None:
-        self.fail(answers.upstream_fault(error))
+        self.fail(answers.upstream_fault(error), f"{self._shared.pool.address}: {error}")
 
-    def fail(self, fault: Fault) -> None:
-        """Answer a request that cannot be one, or cannot be served."""
+    def fail(self, fault: Fault, cause: str = "") -> None:
+        """Answer a request that cannot be one, or cannot be served. `cause`: what only the log says."""
         if self._state is not OVER:
             answer = answers.failure(fault, self.request_id)
-            self._shared.failed(self.request_id, answer.status, fault.code, self._client.peer)
+            detail = cause or fault.detail
+            self._shared.failed(self.request_id, answer.status, fault.code, self._client.peer, detail)
+            self._told = True
             self._answer(answer)
 
     def _answer(self, answer: Answer) -> None:
@@ -326,7 +330,8 @@ class Exchange(UpstreamUser):
         connection, self._connection = self._connection, None
         if connection is not None:
             shared.pool.take_back(connection, whole=state is RELAYING)
-        shared.observer.answered(status, shared.clock.monotonic() - self._started)
+        seconds = shared.clock.monotonic() - self._started
+        shared.observer.answered(Answered(self.request_id, status, seconds, self._client.peer, self._told))
         if broken or state is SWITCHED:
             self._client.reset()
         else:

@@ -72,7 +72,7 @@ class UpstreamPool:
         except TimeoutError as error:
             raise UpstreamTimeout("no connection to the upstream in time") from error
         except OSError as error:
-            raise UpstreamUnreachable("the upstream accepts no connection") from error
+            raise UpstreamUnreachable(f"the upstream accepts no connection: {error}") from error
 
     def take_back(self, connection: UpstreamConnection, *, whole: bool) -> None:
         """Keep a connection whose exchange has ended, if its answer and the `whole` request went over it.

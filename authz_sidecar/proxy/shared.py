@@ -76,9 +76,9 @@ class Shared:
     def new_request_id(self) -> str:
         return f"{self._id_prefix}{next(self._ids):08x}"
 
-    def failed(self, request_id: str, status: int, code: FaultCode, peer: str) -> None:
+    def failed(self, request_id: str, status: int, code: FaultCode, peer: str, detail: str = "") -> None:
         """Tell the observer of a request that is ended without a decision, or in spite of one."""
-        self.observer.failed(Failure(request_id, status, code, peer))
+        self.observer.failed(Failure(request_id, status, code, peer, detail))
 
     def spawn(self, waiting: Coroutine[None, None, None]) -> None:
         """Run in the background; a failure is logged by the loop."""

@@ -25,7 +25,7 @@ from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core import fields, headers
 from authz_sidecar.core.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from authz_sidecar.core.ports import Clock, RequestObserver
-from authz_sidecar.core.verdicts import Decision, RequestHead
+from authz_sidecar.core.verdicts import Answered, Decision, RequestHead
 from authz_sidecar.pipeline import Pipeline
 
 TIMEOUT = ClientTimeout(total=None, sock_connect=5.0, sock_read=60.0)
@@ -94,9 +94,10 @@ class Proxy:
         request_id = headers.request_id(head.fields) or uuid.uuid4().hex
         found = self._pipeline.decide(head, request_id)
         decision = found if isinstance(found, Decision) else await found()
-        self._observer.decided(decision, self._clock.monotonic() - started)
+        told = self._observer.decided(decision, self._clock.monotonic() - started)
         response = await self._answer(request, head, decision)
-        self._observer.answered(response.status, self._clock.monotonic() - started)
+        seconds = self._clock.monotonic() - started
+        self._observer.answered(Answered(request_id, response.status, seconds, head.peer, told))
         return response
 
     async def _answer(

@@ -8,7 +8,16 @@ import time
 from authz_sidecar.core import policy
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.ports import Pending
-from authz_sidecar.core.verdicts import Code, Decision, Failure, Identity, Question, Requirement, Verdict
+from authz_sidecar.core.verdicts import (
+    Answered,
+    Code,
+    Decision,
+    Failure,
+    Identity,
+    Question,
+    Requirement,
+    Verdict,
+)
 from authz_sidecar.pipeline import Pipeline
 
 ALICE, BOB, NOBODY = b"alice", b"bob", b"nobody"
@@ -71,14 +80,15 @@ class Observer:
         self.failures: list[Failure] = []
         self.answers: list[int] = []
 
-    def decided(self, decision: Decision, _seconds: float) -> None:
+    def decided(self, decision: Decision, _seconds: float) -> bool:
         self.decisions.append(decision)
+        return True
 
     def failed(self, failure: Failure) -> None:
         self.failures.append(failure)
 
-    def answered(self, status: int, _seconds: float) -> None:
-        self.answers.append(status)
+    def answered(self, answered: Answered) -> None:
+        self.answers.append(answered.status)
 
 
 def pipeline(permissions: Permissions, *, enforced: bool = True) -> Pipeline:

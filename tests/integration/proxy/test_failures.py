@@ -43,7 +43,7 @@ async def test_what_is_no_request_is_counted_and_never_decided(
         answer = await client.rest()
         assert answer.startswith(b"HTTP/1.1 %d " % status)
         (failure,) = rig.observer.failures
-        assert failure == Failure(failure.request_id, status, code, "127.0.0.1")
+        assert failure[:4] == (failure.request_id, status, code, "127.0.0.1")
         assert failure.request_id.encode() in answer
         assert (rig.observer.answers, rig.observer.decisions) == ([status], [])
         assert not rig.upstream.peers
@@ -59,7 +59,8 @@ async def test_a_service_that_gives_no_answer_is_counted_besides_the_decision(st
             await (await rig.upstream.accept()).contains(b"\r\n\r\n")
             rig.clock.ahead = HOUR
         assert (await asking).startswith(b"HTTP/1.1 %d " % status)
-        assert rig.observer.failures == [Failure("mine", status, code, "127.0.0.1")]
+        (failure,) = rig.observer.failures
+        assert failure[:4] == ("mine", status, code, "127.0.0.1")
         assert (rig.observer.answers, len(rig.observer.decisions)) == ([status], 1)
 
 

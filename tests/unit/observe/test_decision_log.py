@@ -11,11 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authz_sidecar.core.entities import Position
-from authz_sidecar.core.verdicts import Code, Decision, Failure, FaultCode, Identity, Requirement, Verdict
+from authz_sidecar.core.verdicts import (
+    Answered,
+    Code,
+    Decision,
+    Failure,
+    FaultCode,
+    Identity,
+    Requirement,
+    Verdict,
+)
 from authz_sidecar.observe.composed import Composer, shown
 from authz_sidecar.observe.decision_log import DecisionLog
 from authz_sidecar.observe.lines import LineQueue
-from authz_sidecar.observe.log_fields import DECISION_FIELDS, FAILURE_FIELDS
+from authz_sidecar.observe.log_fields import ANSWER_FIELDS, DECISION_FIELDS, FAILURE_FIELDS
 
 AT = 1_000_000_000.25
 WRITTEN_AT = "2001-09-09T01:46:40.250000Z"
@@ -42,7 +51,7 @@ def logged(*decisions: Decision, sample_allows: float = 1.0) -> list[dict[str, A
     queue = LineQueue(SimpleQueue())
     log = DecisionLog(queue, lambda: AT, sample_allows)
     for each in decisions:
-        log.record(each)
+        log.decided(each)
     return list(map(json.loads, queue.take()))
 
 
@@ -79,6 +88,8 @@ def test_every_field_is_documented_in_its_order() -> None:
     assert list(line) == list(DECISION_FIELDS)
     failure = Composer().failure(Failure("r", 400, FaultCode.MALFORMED_REQUEST, ""), AT)
     assert list(json.loads(failure)) == list(FAILURE_FIELDS)
+    answer = Composer().answer(Answered("r", 200, 0.5, ""), AT)
+    assert list(json.loads(answer)) == list(ANSWER_FIELDS)
 
 
 def test_sampling_drops_allows_and_never_refusals() -> None:
@@ -170,9 +181,20 @@ def test_a_composed_line_is_what_json_would_write(decisions: list[Decision]) -> 
         assert written == wanted
 
 
-@given(TEXT, TEXT, st.sampled_from(FaultCode))
-def test_so_is_a_failure(request_id: str, peer: str, code: FaultCode) -> None:
-    line = Composer().failure(Failure(request_id, 431, code, peer), AT)
-    wanted = {"type": "failure", "at": WRITTEN_AT, **Failure(request_id, 431, code, peer)._asdict()}
+@given(st.builds(Failure, TEXT, st.integers(0, 599), st.sampled_from(FaultCode), TEXT, TEXT))
+def test_so_is_a_failure(failure: Failure) -> None:
+    line = Composer().failure(failure, AT)
+    wanted = {"type": "failure", "at": WRITTEN_AT, **failure._asdict()}
     assert line.index("\n") == len(line) - 1
     assert json.loads(line) == json.loads(json.dumps(wanted))
+
+
+@given(st.builds(Answered, TEXT, st.integers(0, 599), SECONDS, TEXT))
+def test_so_is_an_answer(answered: Answered) -> None:
+    line = Composer().answer(answered, AT)
+    wanted = {"type": "answer", "at": WRITTEN_AT, **answered._asdict()}
+    del wanted["told"]
+    assert line.index("\n") == len(line) - 1
+    written = json.loads(line)
+    assert written.pop("seconds") == pytest.approx(wanted.pop("seconds"), abs=2e-6)
+    assert written == json.loads(json.dumps(wanted))
