@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.core.checks import CheckMessage, Tags, Warning, register
+from django.contrib.auth import get_user_model
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connection
 
-from authz_changelog.marks import installation
+from authz_changelog.marks import installation, watchable
+
+
+@register(Tags.models)
+def users_can_be_watched(**_: object) -> list[CheckMessage]:
+    """Errors: `migrate` does not begin with a user model whose changes would be missed."""
+    found = watchable.problems(get_user_model(), connection.vendor)
+    return [Error(problem.what, hint=problem.mend, id=problem.id) for problem in found]
 
 
 @register(Tags.database)
 def triggers_are_installed(databases: Sequence[str] | None = None, **_: object) -> list[CheckMessage]:
     """A warning, not an error: `migrate`, which mends it, would not start with an error."""
-    if not databases or connection.alias not in databases or not installation.tables_exist():
+    if not databases or connection.alias not in databases or users_can_be_watched():
+        return []
+    if not installation.tables_exist():
         return []
     tables = sorted({trigger.table for trigger in installation.missing()})
     if not tables:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 
-from django.db import DatabaseError, connections, transaction
+from django.contrib.auth import get_user_model
+from django.db import DatabaseError, connection, connections, transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save
 
+from authz_changelog.marks import watchable
 from authz_changelog.marks.watched import Watched
 from authz_changelog.revisions import sequencer
 from authz_changelog.revisions.errors import SequencingFailed
@@ -19,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 
 def connect() -> None:
+    if watchable.problems(get_user_model(), connection.vendor):
+        return  # a system check says so; what is asked of the log fails
     watched = Watched()
     for model in (watched.user, watched.group, watched.permission, watched.content_type):
         post_save.connect(_after_commit, sender=model)
@@ -28,10 +32,10 @@ def connect() -> None:
 
 
 def _after_commit(using: str, **_: object) -> None:
-    connection = connections[using]
-    if not connection.in_atomic_block and not connection.get_autocommit():
+    database = connections[using]
+    if not database.in_atomic_block and not database.get_autocommit():
         return  # a transaction of somebody's own: Django does not hear of its end
-    if _advance not in [entry[1] for entry in connection.run_on_commit]:
+    if _advance not in [entry[1] for entry in database.run_on_commit]:
         transaction.on_commit(_advance, using=using, robust=True)
 
 

@@ -49,7 +49,7 @@ def column(model: type[Model], name: str) -> Field[Any, Any]:
 
 
 class Watched:
-    """The watched models, found from `AUTH_USER_MODEL` (any model with Django's `PermissionsMixin`)."""
+    """The watched models, found from `AUTH_USER_MODEL`; which ones can be watched is in `watchable`."""
 
     def __init__(self) -> None:
         self.user: type[Model] = get_user_model()

@@ -1,0 +1,103 @@
+"""User models as projects have them: which can be watched, and which cannot."""
+
+from django.contrib.auth.models import AbstractBaseUser, AbstractUser, Group, PermissionsMixin
+from django.db import models
+
+
+class Active:
+    is_active = property(lambda self: self.left_at is None)
+
+
+class Base(AbstractUser):
+    """Each has its own reverse names: they live in one project."""
+
+    groups = models.ManyToManyField("auth.Group", related_name="%(class)s_set")
+    user_permissions = models.ManyToManyField("auth.Permission", related_name="%(class)s_set")
+
+    class Meta:
+        abstract = True
+
+
+class Plain(Base):
+    pass
+
+
+class Renamed(Base):
+    is_active = models.BooleanField(default=True, db_column="enabled")
+
+
+class AlwaysActive(AbstractBaseUser, PermissionsMixin):
+    USERNAME_FIELD = "name"
+    name = models.CharField(max_length=50, unique=True)
+    groups = models.ManyToManyField("auth.Group", related_name="+")
+    user_permissions = models.ManyToManyField("auth.Permission", related_name="+")
+
+
+class SamePlain(Plain):
+    class Meta:
+        proxy = True
+
+
+class Property(Base):
+    left_at = models.DateTimeField(null=True)
+
+    @property
+    def is_active(self):
+        return self.left_at is None
+
+
+class Mixed(Active, Base):
+    left_at = models.DateTimeField(null=True)
+
+
+class Overridden(Plain):
+    """A proxy: the column is there, and Python says something else."""
+
+    class Meta:
+        proxy = True
+
+    @property
+    def is_superuser(self):
+        return self.username == "root"
+
+
+class Instant(Base):
+    is_active = models.DateTimeField(null=True)
+
+
+class Unknown(Base):
+    is_superuser = models.BooleanField(null=True)
+
+
+class Nobody(AlwaysActive):
+    is_active = False
+
+    class Meta:
+        proxy = True
+
+
+class Child(Plain):
+    nickname = models.CharField(max_length=50)
+
+
+class WithoutMixin(AbstractBaseUser):
+    USERNAME_FIELD = "name"
+    name = models.CharField(max_length=50, unique=True)
+    is_active = models.BooleanField(default=True)
+    is_superuser = models.BooleanField(default=False)
+
+
+class Computed(Base):
+    @property
+    def groups(self):
+        return Group.objects.none()
+
+
+class ByName(AbstractUser):
+    groups = models.ManyToManyField("auth.Group", through="Membership", related_name="+")
+    user_permissions = models.ManyToManyField("auth.Permission", related_name="+")
+
+
+class Membership(models.Model):
+    member = models.ForeignKey(ByName, to_field="username", on_delete=models.CASCADE)
+    group = models.ForeignKey("auth.Group", on_delete=models.CASCADE)
