@@ -14,6 +14,7 @@ from typing import Any, cast
 import uvloop
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 
+from authz_sidecar import __version__, pipeline
 from authz_sidecar.admin import health
 from authz_sidecar.admin import server as admin
 from authz_sidecar.authn.keys import KeyRefresher
@@ -47,6 +48,9 @@ logger = logging.getLogger(__name__)
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 UNUSED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Nobody told us what they are to mean, and by default each would drop the requests under way."""
+
+COMPILED = not pipeline.__file__.endswith(".py")
+"""Which of the two ways of installing it this one is."""
 
 StatusReader = Callable[[], ReplicaStatus]
 
@@ -98,12 +102,13 @@ class Sidecar:
 
     async def start(self) -> None:
         """Start in the order of need: sources, replica, admin port, and the proxied port last."""
+        self._tell_what_starts()
         session = await self._user_service_session()
         keys = await self._start_keys(session)
         authorizer, status = await self._start_authorizer(session)
         admin_runner = self._admin_runner(status)
         await self._listen(admin_runner, "AUTHZ_ADMIN_LISTEN", self.settings.admin.listen)
-        pipeline = Pipeline(
+        decides = Pipeline(
             policy=self._policy,
             authenticator=TokenAuthenticator(self.settings.jwt, keys),
             authorizer=authorizer,
@@ -111,8 +116,25 @@ class Sidecar:
             token_header=self.settings.jwt.header.encode(),
             enforced=self.settings.mode == "enforce",
         )
-        runner = await self.proxy_runner(pipeline)
+        runner = await self.proxy_runner(decides)
         await self._listen(runner, "AUTHZ_LISTEN", self.settings.listen, self.settings.tls.context())
+
+    def _tell_what_starts(self) -> None:
+        settings, shadow = self.settings, self.settings.mode == "shadow"
+        fields = {
+            "version": __version__,
+            "compiled": COMPILED,
+            "mode": settings.mode,
+            "validation": settings.validation,
+            "policy": self._policy.digest,
+            "listen": str(settings.listen),
+            "admin_listen": str(settings.admin.listen),
+            "upstream": str(settings.upstream),
+            "user_service": settings.user_service.url,
+        }
+        level = logging.WARNING if shadow else logging.INFO
+        message = "starting, in shadow mode: nothing is refused" if shadow else "starting"
+        logger.log(level, message, extra={"fields": fields})
 
     async def _user_service_session(self) -> ClientSession:
         return await self.stack.enter_async_context(

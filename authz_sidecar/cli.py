@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from authz_sidecar import __version__, app, pipeline
+from authz_sidecar import __version__, app
 from authz_sidecar.config import policy_file, reading
 from authz_sidecar.config.table import TABLE, Settings
 from authz_sidecar.core.errors import ConfigurationError, Problem
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _version() -> str:
     """As `pip` names it, and which of the two ways of installing it this one is."""
-    how = "as it is written" if pipeline.__file__.endswith(".py") else "compiled"
+    how = "compiled" if app.COMPILED else "as it is written"
     return f"authz-sidecar {__version__} ({how})"
 
 

@@ -18,7 +18,7 @@ from yarl import URL
 from authz_sidecar.core import wire
 from authz_sidecar.core.documents import parse_instant, parse_integer
 from authz_sidecar.core.entities import Change, Entity, Position
-from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable
+from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable, described
 from authz_sidecar.core.ports import Clock
 from authz_sidecar.core.wire import CheckAnswer, Digest, Head, SnapshotEnd, SubjectAnswer
 
@@ -181,7 +181,11 @@ class UserServiceClient:
                 _check_status(response, path, missing=missing)
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"User service: {path}: {type(error).__name__}") from error
+            raise Unavailable(f"{_place(url, path)}: {described(error)}") from error
+
+
+def _place(url: URL, path: str) -> str:
+    return f"User service at {url.host}:{url.port}: {path}"
 
 
 def _connection_had_died(cause: BaseException | None) -> bool:
@@ -192,11 +196,11 @@ def _connection_had_died(cause: BaseException | None) -> bool:
 
 def _check_status(response: aiohttp.ClientResponse, path: str, *, missing: bool) -> None:
     if response.status == 410:
-        raise HistoryGone(f"User service: {path}: the log does not go on from here")
+        raise HistoryGone(f"{_place(response.url, path)}: the log does not go on from here")
     if response.status in (401, 403):
-        raise Unavailable(f"User service: {path}: our service token is refused ({response.status})")
+        raise Unavailable(f"{_place(response.url, path)}: our service token is refused ({response.status})")
     if response.status != 200 and not (missing and response.status == 404):
-        raise Unavailable(f"User service: {path}: status {response.status}")
+        raise Unavailable(f"{_place(response.url, path)}: status {response.status}")
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

@@ -64,8 +64,8 @@ def decision_log() -> str:
 One JSON object a line on standard output, of one of three types. Refusals and failures are always
 written, allowed requests at `AUTHZ_DECISION_LOG_SAMPLE`. Writing never holds up a request: lines are
 written in batches, within 100 ms, by a thread of their own, and what does not fit into its queue or cannot
-be written is counted in `authz_decision_log_dropped_total`. No line holds a token. `authz-sidecar verify` reads these
-lines.
+be written is counted in `authz_decision_log_dropped_total`. No line holds a token.
+`authz-sidecar verify` reads these lines.
 
 ## A decision
 

@@ -47,3 +47,6 @@ def configure(level: str, lines: LineQueue) -> None:
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
+    if logging.getLevelName(level.upper()) > logging.DEBUG:
+        # It tells of every attempt while the broker is away; we tell of each loss, once.
+        logging.getLogger("aiormq").setLevel(logging.CRITICAL)

@@ -18,8 +18,16 @@ class Dependencies:
         self._observer = observer
         self._up: dict[Dependency, bool] = {}
         self.up: Mapping[Dependency, bool] = MappingProxyType(self._up)
+        self._reasons: dict[Dependency, str] = {}
+
+    def troubles(self) -> str:
+        """What is down, and why."""
+        down = [f"{name}: down ({self._reasons[name]})" for name, up in self._up.items() if not up]
+        return "; ".join(down) or "nothing is known to be down"
 
     def report(self, name: Dependency, up: bool, reason: str = "") -> None:
+        """`reason`: why it is not up."""
+        self._reasons[name] = reason
         if self._up.get(name) is up:
             return
         self._up[name] = up
@@ -27,4 +35,4 @@ class Dependencies:
         if up:
             logger.info("%s: up", name)
         else:
-            logger.warning("%s: down%s", name, f" ({reason})" if reason else "")
+            logger.warning("%s: down (%s)", name, reason)

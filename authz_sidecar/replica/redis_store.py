@@ -29,7 +29,7 @@ from redis.exceptions import RedisError
 
 from authz_sidecar.core.documents import decode_state, encode_state
 from authz_sidecar.core.entities import Change, Entity, EntityKey, Kind, Position
-from authz_sidecar.core.errors import MalformedMessage, StoreUnavailable
+from authz_sidecar.core.errors import MalformedMessage, StoreUnavailable, described
 from authz_sidecar.replica.store import Copy, Outcome, Reading
 
 TIMEOUT = 1.0
@@ -150,7 +150,7 @@ class _mapped:  # noqa: N801 (used like a function)
     async def __aexit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         # uvloop raises RuntimeError where asyncio raises OSError: writing to a connection that has just died.
         if isinstance(error, RedisError | OSError | TimeoutError | RuntimeError):
-            raise StoreUnavailable(f"Redis: {type(error).__name__}") from error
+            raise StoreUnavailable(f"Redis: {described(error)}") from error
 
 
 def connect(url: str) -> Client:

@@ -66,6 +66,7 @@ class Replica:
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stale = False
+        self._stale_since = 0.0
         self._changed: Callable[[Collection[EntityKey] | None], None] = lambda _: None
 
     def watch(self, changed: Callable[[Collection[EntityKey] | None], None]) -> None:
@@ -79,6 +80,7 @@ class Replica:
             subscription = Subscription(self._settings.amqp_url, self.receive, self._on_broker)
             self._spawn("subscription", subscription.run)
         self._spawn("replica", self._follow)
+        self._spawn("staleness", self._watch_staleness)
         self._spawn("store", self.store_sync.run)
         self._spawn("drift", self._drift.run)
 
@@ -129,8 +131,8 @@ class Replica:
                 self._execute(self._machine.heartbeat(message, now))
         self._wake.set()
 
-    def _on_broker(self, up: bool) -> None:
-        self._dependencies.report("broker", up)
+    def _on_broker(self, up: bool, reason: str) -> None:
+        self._dependencies.report("broker", up, reason)
         self._demand()  # while it was away, messages may have passed us by
 
     def _reject(self, error: MalformedMessage) -> None:
@@ -168,7 +170,7 @@ class Replica:
             self._wake.clear()
             now = self.now()
             step = self._machine.step(now)
-            self._note_staleness()
+            self._note_staleness(now)
             if isinstance(step, Wait):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, step.until - now)):
@@ -176,11 +178,29 @@ class Replica:
             else:
                 await self._attempt(step)
 
-    def _note_staleness(self) -> None:
+    async def _watch_staleness(self) -> None:
+        """Proof can run out while a question is under way, which may take longer than is left."""
+        while True:
+            now = self.now()
+            self._machine.settle(now)
+            self._note_staleness(now)
+            staleness = self.proofs.staleness(now)
+            left = 0.0 if staleness is None else self._settings.max_staleness - staleness
+            await asyncio.sleep(left + 0.001 if left > 0.0 else 1.0)
+
+    def _note_staleness(self, now: float) -> None:
         """What is under way when proof runs out was decided by what can no longer be proved."""
         was_stale, self._stale = self._stale, self._machine.phase is Phase.STALE
         if self._stale and not was_stale:
+            age, troubles = self.proofs.staleness(now), self._dependencies.troubles()
+            last = (
+                "no proof of freshness" if age is None else f"the last proof of freshness is {age:.1f} s old"
+            )
+            logger.warning("stale: %s, so changes are refused; %s", last, troubles)
+            self._stale_since = now
             self._changed(None)
+        elif was_stale and not self._stale:
+            logger.info("fresh again, after %.1f s", now - self._stale_since)
 
     async def _attempt(self, step: Pull | Resync | AskHead) -> None:
         try:

@@ -32,10 +32,13 @@ logger = logging.getLogger(__name__)
 
 
 class Subscription:
-    """Hands every message to `on_message`, and to `on_state` whether it is subscribed, from one task."""
+    """Hands every message to `on_message`, and to `on_state` whether it is subscribed, and why not.
+
+    All from one task.
+    """
 
     def __init__(
-        self, url: str, on_message: Callable[[bytes], None], on_state: Callable[[bool], None]
+        self, url: str, on_message: Callable[[bytes], None], on_state: Callable[[bool, str], None]
     ) -> None:
         self._url = URL(url).update_query(heartbeat=HEARTBEAT, name="authz-sidecar")
         self._on_message = on_message
@@ -49,10 +52,10 @@ class Subscription:
         while True:
             try:
                 await self._subscribe()
+                reason = "the subscription ended"
             except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
-                # The URL holds a password; the exception may hold the URL.
-                logger.warning("broker: %s", type(error).__name__)
-            self._on_state(False)
+                reason = _reason(error)
+            self._on_state(False, f"{self._url.host}:{self._url.port}: {reason}")
             delay = min(FIRST_RETRY * 2**self._failures, LAST_RETRY)
             self._failures = min(self._failures + 1, 10)
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 (jitter)
@@ -69,13 +72,19 @@ class Subscription:
                 self.queue = await open_queue(channel)
                 await channel.basic_consume(self.queue, self._receive, no_ack=True)
             self._failures = 0
-            self._on_state(True)
+            self._on_state(True, "")
             await _ended(connection, channel, cancelled)
         finally:
             await _close(connection)
 
     async def _receive(self, message: DeliveredMessage) -> None:
         self._on_message(message.body)
+
+
+def _reason(error: Exception) -> str:
+    """The URL holds a password, and an exception of the library may hold the URL."""
+    known = isinstance(error, OSError) and error.strerror
+    return f"{type(error).__name__}: {known}" if known else type(error).__name__
 
 
 async def open_queue(channel: AbstractChannel) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
 from authz_sidecar.core.entities import EntityKey
 from authz_sidecar.core.phases import Phase
 from authz_sidecar.core.verdicts import Code
@@ -157,6 +159,20 @@ class TestHistory:
 
 
 class TestStaleness:
+    async def test_going_stale_and_coming_back_are_told_with_the_cause(
+        self, start: Start, store: Store, service: Any, clock: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO", "authz_sidecar")
+        sidecar = await start(store)
+        service.down = True
+        await sidecar.until(lambda: "user_service: down (User service at 127.0.0.1:" in caplog.text)
+        clock.ahead += MAX_STALENESS + 1
+        await sidecar.until(lambda: "stale: the last proof of freshness is 3" in caplog.text)
+        (told,) = [record.getMessage() for record in caplog.records if "stale:" in record.getMessage()]
+        assert "user_service: down (User service at 127.0.0.1:" in told
+        service.down = False
+        await sidecar.until(lambda: "fresh again" in caplog.text)
+
     async def test_without_proof_it_refuses_and_recovers(
         self, start: Start, store: Store, service: Any, clock: Any
     ) -> None:

@@ -45,7 +45,7 @@ async def until(condition: Callable[[], object]) -> None:
 @asynccontextmanager
 async def subscribed(url: str) -> AsyncIterator[Heard]:
     heard = Heard()
-    subscription = Subscription(url, heard.messages.append, heard.states.append)
+    subscription = Subscription(url, heard.messages.append, lambda up, _reason: heard.states.append(up))
     heard.queue = lambda: subscription.queue
     task = asyncio.create_task(subscription.run())
     try:
