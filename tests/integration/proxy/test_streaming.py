@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from authz_sidecar.config.limits import ProxyLimits
 from lab.wire import Peer, Rig, running
 from lab.wire.peers import wait_for
 
@@ -124,7 +125,8 @@ FLOODS = {
 
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS.keys())
 async def test_a_client_that_asks_and_does_not_read_is_not_answered_ahead(flood: bytes) -> None:
-    async with running(answer=LARGE) as rig:
+    patient = ProxyLimits(connect_seconds=60)  # a busy machine takes its time between two turns
+    async with running(patient, answer=LARGE) as rig:
         greedy, other = await rig.client(), await rig.client()
         greedy.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await greedy.send(flood)
