@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -31,7 +31,10 @@ _PUBLIC_MEMBERS = ("kty", "crv", "x", "y", "n", "e")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One public key. Two are equal when they verify the same signatures under the same name."""
+    """One public key. Two are equal when they verify the same signatures under the same name.
+
+    `members` are the numbers themselves: keys that have the same are copies of one key.
+    """
 
     kid: str
     algorithms: frozenset[str]
@@ -39,11 +42,17 @@ class Key:
     public: Any = field(compare=False, repr=False)
 
 
+KeyName = tuple[str | None, str]
+"""What a token says of its key: the `kid`, or `None` where it names none, and the algorithm."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """Keys by `kid`."""
+    """Keys by all the names that tokens may call them by."""
 
-    keys: Mapping[str, Key]
+    keys: Mapping[KeyName, Key]
+    ambiguous: frozenset[str] = frozenset()
+    """Each `kid` that two different keys have for one algorithm: which of them is meant cannot be told."""
 
     @classmethod
     def parse(cls, body: bytes) -> KeySet:
@@ -55,17 +64,35 @@ class KeySet:
         members = document.get("keys") if isinstance(document, dict) else None
         if not isinstance(members, list):
             raise MalformedMessage("keys: expected a list")
-        keys = [key for key in map(_key, members) if key is not None]
-        if not keys:
+        found = [key for key in map(_key, members) if key is not None]
+        if not found:
             raise MalformedMessage("keys: none can verify a signature")
-        if len({key.kid for key in keys}) < len(keys):
-            raise MalformedMessage("keys: two have the same kid")
-        return cls(MappingProxyType({key.kid: key for key in keys}))
+        keys = cls.of(found)
+        if not keys.keys:
+            raise MalformedMessage("keys: different ones have the same kid and algorithm")
+        return keys
+
+    @classmethod
+    def of(cls, keys: Iterable[Key]) -> KeySet:
+        """One `kid` may stand for several keys (RFC 7517 §4.5), as long as the algorithm tells them apart."""
+        fitting: dict[KeyName, dict[tuple[tuple[str, str], ...], Key]] = {}
+        for key in keys:
+            for algorithm in key.algorithms:
+                for kid in (key.kid, None):
+                    fitting.setdefault((kid, algorithm), {}).setdefault(key.members, key)
+        clear = {name: next(iter(fit.values())) for name, fit in fitting.items() if len(fit) == 1}
+        ambiguous = frozenset(kid for kid, algorithm in fitting.keys() - clear.keys() if kid is not None)
+        return cls(MappingProxyType(clear), ambiguous)
+
+    @property
+    def kids(self) -> list[str]:
+        """The names of the keys that can be told apart."""
+        return sorted({key.kid for key in self.keys.values()})
 
     def after(self, before: KeySet) -> KeySet:
         """The same set, with the very objects of the set before it where a key stayed equal."""
-        kept = {kid: old for kid, old in before.keys.items() if self.keys.get(kid) == old}
-        return KeySet(MappingProxyType({**self.keys, **kept}))
+        kept = {name: old for name, old in before.keys.items() if self.keys.get(name) == old}
+        return KeySet(MappingProxyType({**self.keys, **kept}), self.ambiguous)
 
 
 EMPTY = KeySet(MappingProxyType({}))

@@ -9,7 +9,7 @@ import math
 
 from aiohttp import ClientError, ClientSession
 
-from authz_sidecar.authn.key_set import EMPTY, Key, KeySet
+from authz_sidecar.authn.key_set import EMPTY, Key, KeyName, KeySet
 from authz_sidecar.config.table import JwtSettings
 from authz_sidecar.core.errors import MalformedMessage, Unavailable
 from authz_sidecar.core.ports import Clock
@@ -49,21 +49,25 @@ class KeyRefresher:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
 
-    def find(self, kid: str) -> Key | None:
+    def find(self, name: KeyName) -> Key | None:
         """The key of this name, if the set is young enough to be believed."""
         if self._clock.monotonic() - self._set_at > self._settings.jwks_max_age:
             return None
-        return self._set.keys.get(kid)
+        return self._set.keys.get(name)
 
-    async def learn(self, kid: str) -> Verdict | None:
+    async def learn(self, name: KeyName) -> Verdict | None:
         """Ask for a key that is not at hand: `None` once it is, else why the token cannot be accepted."""
         if self._flight or self._clock.monotonic() - self._asked_at >= ASK_AGAIN_SECONDS:
             await self.refresh()
         if not self._answering:
             return Verdict(Code.KEYS_UNKNOWN, "the signing keys cannot be fetched now")
-        if self.find(kid) is None:
-            return Verdict(Code.TOKEN_INVALID, "the access token is signed with an unknown key")
-        return None
+        if self.find(name) is not None:
+            return None
+        if name[0] is None:
+            detail = "the access token does not name its key, and not exactly one key fits"
+        else:
+            detail = "the access token is signed with an unknown key"
+        return Verdict(Code.TOKEN_INVALID, detail)
 
     async def refresh(self) -> bool:
         """Fetch the keys now, together with everyone else who asks meanwhile. Whether it worked."""
@@ -93,7 +97,9 @@ class KeyRefresher:
             logger.warning("signing keys: %s (%s)", error, self._settings.jwks_url)
             return False
         if fetched != self._set:
-            logger.info("signing keys: %s", ", ".join(sorted(fetched.keys)))
+            logger.info("signing keys: %s", ", ".join(fetched.kids))
+            for kid in sorted(fetched.ambiguous):
+                logger.warning("signing keys: different ones are called %s, which is meant is not known", kid)
         self._set, self._set_at, self._answering = fetched, asked_at, True
         return True
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Protocol
 from jwt.algorithms import get_default_algorithms
 
 from authz_sidecar.authn import claims
-from authz_sidecar.authn.key_set import Key
+from authz_sidecar.authn.key_set import Key, KeyName
 from authz_sidecar.config.table import JwtSettings
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.ports import Pending
@@ -28,10 +28,10 @@ _ALGORITHMS = get_default_algorithms()
 class Keys(Protocol):
     """Where keys come from."""
 
-    def find(self, kid: str) -> Key | None:
+    def find(self, name: KeyName) -> Key | None:
         """The key of this name, if it is at hand."""
 
-    async def learn(self, kid: str) -> Verdict | None:
+    async def learn(self, name: KeyName) -> Verdict | None:
         """Ask for a key that is not at hand: `None` once it is, else why the token cannot be accepted."""
 
 
@@ -40,6 +40,7 @@ class _Verified:
     """A token that was found good, the key it was verified with, and when it is valid (Unix seconds)."""
 
     identity: Identity
+    name: KeyName
     key: Key
     valid_from: float
     valid_until: float
@@ -69,13 +70,13 @@ class TokenAuthenticator:
     def authenticate(self, token: bytes, now: float) -> Identity | Pending:
         """`now` in Unix seconds. Raises Refused."""
         verified = self._remembered.get(token)
-        if verified is None or self._keys.find(verified.key.kid) is not verified.key:
+        if verified is None or self._keys.find(verified.name) is not verified.key:
             parsed = _parse(token)
-            kid = self._check_header(parsed.header)
-            key = self._keys.find(kid)
+            name = self._check_header(parsed.header)
+            key = self._keys.find(name)
             if key is None:
-                return partial(self._keys.learn, kid)
-            verified = self._verify(parsed, key)
+                return partial(self._keys.learn, name)
+            verified = self._verify(parsed, name, key)
             self._remember(token, verified)
         if verified.valid_from <= now < verified.valid_until:
             return verified.identity
@@ -84,28 +85,30 @@ class TokenAuthenticator:
             raise _invalid("is not valid yet")
         raise Refused(Code.TOKEN_EXPIRED, "the access token has expired")
 
-    def _check_header(self, header: dict[str, Any]) -> str:
+    def _check_header(self, header: dict[str, Any]) -> KeyName:
         """The name of the key, when nothing else in the header is against the token."""
-        kind, algorithm, kid = header.get("typ"), header.get("alg"), header.get("kid")
+        kind, algorithm = header.get("typ"), header.get("alg")
         if self._settings.type and _media_type(kind) != _media_type(self._settings.type):
             raise _invalid(f"is not of type {self._settings.type}")
         if not isinstance(algorithm, str) or algorithm not in self._settings.algorithms:
             raise _invalid("is not signed with an accepted algorithm")
         if "crit" in header:
             raise _invalid("has critical extensions, and none is understood")
+        if "kid" not in header:
+            return None, algorithm
+        kid = header["kid"]
         if not isinstance(kid, str):
-            raise _invalid("does not name its key")
-        return kid
+            raise _invalid("names its key by what is no string")
+        return kid, algorithm
 
-    def _verify(self, token: _Token, key: Key) -> _Verified:
-        algorithm = token.header["alg"]
-        if algorithm not in key.algorithms:
-            raise _invalid("is not signed with its key's algorithm")
-        if not _ALGORITHMS[algorithm].verify(token.signed, key.public, token.signature):
+    def _verify(self, token: _Token, name: KeyName, key: Key) -> _Verified:
+        if not _ALGORITHMS[name[1]].verify(token.signed, key.public, token.signature):
             raise _invalid("has a bad signature")
         identity = claims.identity(_object(token.payload), self._settings, key.kid)
         leeway = self._settings.leeway
-        return _Verified(identity, key, (identity.not_before or 0) - leeway, identity.expires_at + leeway)
+        return _Verified(
+            identity, name, key, (identity.not_before or 0) - leeway, identity.expires_at + leeway
+        )
 
     def _remember(self, token: bytes, verified: _Verified) -> None:
         self._remembered[token] = verified

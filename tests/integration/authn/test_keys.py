@@ -99,6 +99,17 @@ async def rig() -> AsyncIterator[Rig]:
     await runner.cleanup()
 
 
+async def test_a_token_that_names_no_key_is_told_why(rig: Rig) -> None:
+    rig.endpoint.serve(jwks("one", "two"))
+    verdict = await rig.keys.learn((None, "EdDSA"))
+    assert verdict == Verdict(
+        Code.TOKEN_INVALID, "the access token does not name its key, and not exactly one key fits"
+    )
+    rig.endpoint.serve(jwks("two"))
+    rig.clock.now += module.ASK_AGAIN_SECONDS
+    assert await rig.keys.learn((None, "EdDSA")) is None
+
+
 def code(verdict: Verdict | None) -> Code | None:
     return verdict and verdict.code
 
@@ -106,11 +117,11 @@ def code(verdict: Verdict | None) -> Code | None:
 async def test_the_start_fetches_the_keys_in_the_background(rig: Rig) -> None:
     rig.endpoint.open.clear()
     await rig.keys.start()
-    assert rig.keys.find("one") is None
+    assert rig.keys.find(("one", "EdDSA")) is None
     rig.endpoint.open.set()
     async with asyncio.timeout(DEADLINE):
         assert await rig.keys.refresh()
-    assert rig.keys.find("one") is not None
+    assert rig.keys.find(("one", "EdDSA")) is not None
 
 
 async def test_the_background_goes_on_after_a_failure(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,18 +132,20 @@ async def test_the_background_goes_on_after_a_failure(rig: Rig, monkeypatch: pyt
     monkeypatch.setattr(module, "REFRESH_SECONDS", 0.0)
     rig.endpoint.serve(jwks("two"))
     await rig.endpoint.reached(rig.endpoint.requests + 2)  # the first of them has been taken in by then
-    assert rig.keys.find("two") is not None
+    assert rig.keys.find(("two", "EdDSA")) is not None
 
 
 async def test_a_new_key_is_learned_and_a_removed_one_stops_at_once(rig: Rig) -> None:
     assert await rig.keys.refresh()
-    one = rig.keys.find("one")
+    one = rig.keys.find(("one", "EdDSA"))
     assert await rig.keys.refresh()
-    assert rig.keys.find("one") is not one, "a key of the same name with other numbers is another key"
+    assert rig.keys.find(("one", "EdDSA")) is not one, (
+        "a key of the same name with other numbers is another key"
+    )
     rig.endpoint.serve(jwks("two"))
     rig.clock.now += module.ASK_AGAIN_SECONDS
-    assert await rig.keys.learn("two") is None
-    assert rig.keys.find("one") is None
+    assert await rig.keys.learn(("two", "EdDSA")) is None
+    assert rig.keys.find(("one", "EdDSA")) is None
 
 
 BAD_ANSWERS: list[tuple[bytes, int, dict[str, str]]] = [
@@ -156,44 +169,44 @@ async def test_a_bad_answer_never_replaces_the_good_keys(
     assert await rig.keys.refresh()
     rig.endpoint.serve(body, status, **fields)
     assert not await rig.keys.refresh()
-    assert rig.keys.find("one") is not None
-    assert rig.keys.find("evil") is None
-    assert code(await rig.keys.learn("evil")) is Code.KEYS_UNKNOWN
+    assert rig.keys.find(("one", "EdDSA")) is not None
+    assert rig.keys.find(("evil", "EdDSA")) is None
+    assert code(await rig.keys.learn(("evil", "EdDSA"))) is Code.KEYS_UNKNOWN
 
 
 async def test_an_endpoint_that_is_gone_is_not_an_unknown_key(rig: Rig) -> None:
     assert await rig.keys.refresh()
     await rig.runner.cleanup()
     rig.clock.now += module.ASK_AGAIN_SECONDS
-    assert code(await rig.keys.learn("two")) is Code.KEYS_UNKNOWN
-    assert rig.keys.find("one") is not None
+    assert code(await rig.keys.learn(("two", "EdDSA"))) is Code.KEYS_UNKNOWN
+    assert rig.keys.find(("one", "EdDSA")) is not None
 
 
 async def test_an_endpoint_that_hangs_is_not_an_unknown_key(rig: Rig) -> None:
     rig.endpoint.open.clear()
     async with ClientSession(timeout=ClientTimeout(total=0.05)) as impatient:
         keys = KeyRefresher(impatient, rig.settings, rig.clock)
-        assert code(await keys.learn("one")) is Code.KEYS_UNKNOWN
+        assert code(await keys.learn(("one", "EdDSA"))) is Code.KEYS_UNKNOWN
 
 
 async def test_old_keys_are_not_believed_for_ever(rig: Rig) -> None:
     assert await rig.keys.refresh()
     rig.endpoint.serve(b"", 503)
     rig.clock.now += 3600
-    assert rig.keys.find("one") is not None
+    assert rig.keys.find(("one", "EdDSA")) is not None
     rig.clock.now += 1
-    assert rig.keys.find("one") is None
-    assert code(await rig.keys.learn("one")) is Code.KEYS_UNKNOWN
+    assert rig.keys.find(("one", "EdDSA")) is None
+    assert code(await rig.keys.learn(("one", "EdDSA"))) is Code.KEYS_UNKNOWN
     rig.endpoint.serve(jwks("one"))
     rig.clock.now += module.ASK_AGAIN_SECONDS
-    assert await rig.keys.learn("one") is None
+    assert await rig.keys.learn(("one", "EdDSA")) is None
 
 
 async def test_a_storm_of_unknown_keys_is_one_request(rig: Rig) -> None:
     assert await rig.keys.refresh()
     rig.clock.now += module.ASK_AGAIN_SECONDS
     rig.endpoint.open.clear()
-    storm = [asyncio.create_task(rig.keys.learn(f"unknown-{number}")) for number in range(500)]
+    storm = [asyncio.create_task(rig.keys.learn((f"unknown-{number}", "EdDSA"))) for number in range(500)]
     await rig.endpoint.reached(2)
     storm[0].cancel()  # a client that leaves must not take the others' answer with it
     rig.endpoint.open.set()
@@ -202,14 +215,14 @@ async def test_a_storm_of_unknown_keys_is_one_request(rig: Rig) -> None:
     assert {code(answer) for answer in answers[1:] if not isinstance(answer, BaseException)} == {
         Code.TOKEN_INVALID
     }
-    assert code(await rig.keys.learn("unknown")) is Code.TOKEN_INVALID
+    assert code(await rig.keys.learn(("unknown", "EdDSA"))) is Code.TOKEN_INVALID
     assert rig.endpoint.requests == 2
 
 
 async def test_a_storm_while_the_endpoint_fails_is_one_request_too(rig: Rig) -> None:
     rig.endpoint.serve(b"", 500)
-    answers = await asyncio.gather(*(rig.keys.learn(f"unknown-{number}") for number in range(100)))
-    answers.append(await rig.keys.learn("unknown"))
+    answers = await asyncio.gather(*(rig.keys.learn((f"unknown-{number}", "EdDSA")) for number in range(100)))
+    answers.append(await rig.keys.learn(("unknown", "EdDSA")))
     assert {code(answer) for answer in answers} == {Code.KEYS_UNKNOWN}
     assert rig.endpoint.requests == 1
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import casbin
@@ -19,7 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from authz_sidecar.app import SystemClock
-from authz_sidecar.authn.key_set import Key, KeySet
+from authz_sidecar.authn.key_set import Key, KeyName, KeySet
 from authz_sidecar.authn.tokens import TokenAuthenticator
 from authz_sidecar.authz.cached import CachedAuthorizer
 from authz_sidecar.config import policy_file, reading
@@ -59,8 +58,8 @@ class Keys:
 
     held: KeySet
 
-    def find(self, kid: str) -> Key | None:
-        return self.held.keys.get(kid)
+    def find(self, name: KeyName) -> Key | None:
+        return self.held.keys.get(name)
 
 
 @dataclass
@@ -79,7 +78,7 @@ def warm() -> Warm:
     key = Key("bench", frozenset({"RS256"}), (), private.public_key())
     clock = SystemClock()
     authorizer = CachedAuthorizer(Replica(clock.monotonic), 3600)  # type: ignore[arg-type]
-    authenticator = TokenAuthenticator(_settings().jwt, Keys(KeySet(MappingProxyType({"bench": key}))))
+    authenticator = TokenAuthenticator(_settings().jwt, Keys(KeySet.of([key])))
     pipeline = Pipeline(policy_file.load(POLICY), authenticator, authorizer, clock)
     heads = [_head(_token(private, number)) for number in range(SUBJECTS)]
     decisions = [pipeline.decide(head, "warm") for head in heads]
