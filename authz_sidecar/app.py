@@ -7,7 +7,7 @@ import logging
 import signal
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, cast
 
@@ -225,16 +225,29 @@ class Sidecar:
         return web.ServerRunner(cast(web.Server, server), shutdown_timeout=limits.drain_seconds)
 
     async def _listen(
-        self, runner: web.BaseRunner, variable: str, address: Address, tls: ssl.SSLContext | None = None
+        self,
+        runner: web.BaseRunner,
+        variable: str,
+        addresses: Sequence[Address],
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         await runner.setup()
         self.stack.push_async_callback(runner.cleanup)
-        try:
-            await web.TCPSite(runner, address.host, address.port, ssl_context=tls).start()
-        except OSError as error:
-            message = f"cannot listen on {address}: {error.strerror}; choose another address or port"
-            raise ConfigurationError([Problem(variable, message)]) from error
-        logger.info("%s is %s:%d", variable, *runner.addresses[0][:2])
+        for address in addresses:
+            try:
+                await _bind(runner, address, tls)
+            except OSError as error:
+                message = f"cannot listen on {address}: {error.strerror}; choose another address or port"
+                raise ConfigurationError([Problem(variable, message)]) from error
+        for host, port, *_ in runner.addresses:
+            logger.info("%s is %s", variable, Address(host, port))
+
+
+async def _bind(runner: web.BaseRunner, address: Address, tls: ssl.SSLContext | None) -> None:
+    port = address.port
+    for host in address.hosts:
+        await web.TCPSite(runner, host, port, ssl_context=tls).start()
+        port = runner.addresses[-1][1]  # a free one is the same for both families
 
 
 def _store(settings: ReplicaSettings) -> Store:

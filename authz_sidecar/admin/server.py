@@ -30,7 +30,7 @@ class AdminSources:
 
 def application(sources: AdminSources, settings: AdminSettings) -> web.Application:
     """The admin application; on another address than loopback all but `OPEN_PATHS` needs the token."""
-    app = web.Application(middlewares=[] if settings.listen.is_loopback else [_guard(settings.token)])
+    app = web.Application(middlewares=[] if settings.on_loopback else [_guard(settings.token)])
     app.router.add_get("/livez", sources.health.livez)
     app.router.add_get("/readyz", sources.health.readyz)
     app.router.add_get("/metrics", _metrics(sources.metrics))

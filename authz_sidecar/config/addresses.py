@@ -27,6 +27,14 @@ class Address(NamedTuple):
     def is_loopback(self) -> bool:
         return self.host == "localhost" or (is_ip(self.host) and ip_address(self.host).is_loopback)
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """What to bind. `[::]` stands for all addresses, those of IPv4 among them; each family has its own
+        socket, so that a client of IPv4 has an address of IPv4 here.
+        """
+        every = is_ip(self.host) and ip_address(self.host) == ip_address("::")
+        return ("0.0.0.0", "::") if every else (self.host,)  # noqa: S104 (it was asked for)
+
 
 class UpstreamAddress(NamedTuple):
     """Where the protected service listens: host and port, or the path of a Unix socket."""
@@ -75,6 +83,15 @@ def address(text: str) -> Address:
     if port > 65535:
         raise ValueError("must have a port between 0 and 65535")
     return Address(host, port)
+
+
+def listeners(text: str) -> tuple[Address, ...]:
+    """One address to listen on, or several that are separated by commas."""
+    found = tuple(map(address, items(text) or [text]))
+    sockets = [(host, each.port) for each in found for host in each.hosts if each.port]
+    if len(set(sockets)) < len(sockets):
+        raise ValueError("must not name an address twice ([::] includes 0.0.0.0)")
+    return found
 
 
 def any_url(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from authz_sidecar.config import tls
-from authz_sidecar.config.addresses import Address, UpstreamAddress
+from authz_sidecar.config.addresses import UpstreamAddress
 from authz_sidecar.config.setting import Setting, Values, fill
 from authz_sidecar.config.table import TABLE, Settings
 from authz_sidecar.core.errors import ConfigurationError, Problem
@@ -70,8 +70,8 @@ def _given(setting: Setting, flags: Mapping[str, str], environ: Mapping[str, str
 def _contradictions(values: Values) -> list[Problem]:
     """Settings that are fine alone and wrong together."""
     problems = []
-    listen, admin = values["AUTHZ_LISTEN"], values["AUTHZ_ADMIN_LISTEN"]
-    if isinstance(listen, Address) and listen == admin and listen.port:
+    listen, admin = values["AUTHZ_LISTEN"] or (), values["AUTHZ_ADMIN_LISTEN"] or ()
+    if any(address.port for address in {*listen} & {*admin}):
         problems.append(Problem("AUTHZ_ADMIN_LISTEN", "must be another port than AUTHZ_LISTEN"))
     interval, bound = values["AUTHZ_FEED_INTERVAL"], values["AUTHZ_MAX_STALENESS"]
     if isinstance(interval, float) and isinstance(bound, float) and interval >= bound:

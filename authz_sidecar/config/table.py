@@ -38,10 +38,10 @@ class ServerTls:
 class AdminSettings:
     """The admin port. Without a token, another address than loopback serves only health and metrics."""
 
-    listen: Address = setting(
+    listen: tuple[Address, ...] = setting(
         "AUTHZ_ADMIN_LISTEN",
-        addresses.address,
-        "address and port of the admin pages",
+        addresses.listeners,
+        "address and port of the admin pages, or several, like those of AUTHZ_LISTEN",
         default="127.0.0.1:9901",
     )
     token: str | None = setting(
@@ -51,6 +51,11 @@ class AdminSettings:
         default=None,
         secret=True,
     )
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return all(address.is_loopback for address in self.listen)
 
 
 @group
@@ -167,10 +172,10 @@ class ReplicaSettings:
 class Settings:
     """Everything the sidecar can be told."""
 
-    listen: Address = setting(
+    listen: tuple[Address, ...] = setting(
         "AUTHZ_LISTEN",
-        addresses.address,
-        "address and port of the proxied service",
+        addresses.listeners,
+        "address and port of the proxied service, or several, separated by commas; `[::]` is both families",
         default="127.0.0.1:8080",
     )
     tls: ServerTls

@@ -21,15 +21,25 @@ POLICY = "version: 1\nrules:\n  - {methods: [POST], path: /open/, allow: anyone}
 class Alone:
     """A sidecar that is started at once. Its files are in `directory`, its settings without `AUTHZ_`."""
 
-    def __init__(self, upstream: str, directory: Path, redirections: str = "", **settings: object) -> None:
-        """`redirections`: of the shell, for streams that are not to go to the log file."""
+    def __init__(
+        self,
+        upstream: str,
+        directory: Path,
+        redirections: str = "",
+        listen: str = "127.0.0.1:{0}",
+        **settings: object,
+    ) -> None:
+        """`redirections`: of the shell, for streams that are not to go to the log file.
+
+        `listen`: where, with `{0}` for the port.
+        """
         self.port, self.admin_port = free_port(), free_port()
         self.user_service_port = free_port()
         policy = directory / "policy.yaml"
         policy.write_text(POLICY)
         env = {
-            "AUTHZ_LISTEN": f"127.0.0.1:{self.port}",
-            "AUTHZ_ADMIN_LISTEN": f"127.0.0.1:{self.admin_port}",
+            "AUTHZ_LISTEN": listen.format(self.port),
+            "AUTHZ_ADMIN_LISTEN": listen.format(self.admin_port),
             "AUTHZ_UPSTREAM": upstream,
             "AUTHZ_USER_SERVICE": f"http://127.0.0.1:{self.user_service_port}",
             "AUTHZ_SERVICE_TOKEN": "token",

@@ -97,9 +97,9 @@ class Client(Peer):
     """A client of the proxy."""
 
     @classmethod
-    async def connect(cls, port: int, tls: ssl.SSLContext | None = None) -> Self:
+    async def connect(cls, port: int, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Self:
         name = "localhost" if tls else None
-        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=name))
+        return cls(*await asyncio.open_connection(host, port, ssl=tls, server_hostname=name))
 
 
 class Upstream:

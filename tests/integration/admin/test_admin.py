@@ -51,9 +51,10 @@ async def admin() -> AsyncIterator[Callable[[AdminSettings], Awaitable[Get]]]:
             await server.close()
 
 
-LOOPBACK = AdminSettings(listen=Address("127.0.0.1", 0), token=None)
-PUBLIC = AdminSettings(listen=Address("0.0.0.0", 0), token="s3cret")  # noqa: S104 (nothing listens there: the test picks loopback)
-PUBLIC_WITHOUT_TOKEN = AdminSettings(listen=Address("0.0.0.0", 0), token=None)  # noqa: S104 (as above)
+LOOPBACK = AdminSettings(listen=(Address("127.0.0.1", 0),), token=None)
+PUBLIC = AdminSettings(listen=(Address("0.0.0.0", 0),), token="s3cret")  # noqa: S104 (nothing listens there: the test picks loopback)
+BOTH = AdminSettings(listen=(Address("127.0.0.1", 0), Address("::", 0)), token="s3cret")
+PUBLIC_WITHOUT_TOKEN = AdminSettings(listen=(Address("0.0.0.0", 0),), token=None)  # noqa: S104 (as above)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,7 @@ PUBLIC_WITHOUT_TOKEN = AdminSettings(listen=Address("0.0.0.0", 0), token=None)  
         (PUBLIC, "/status", {"Authorization": "Bearer wrong"}, 401),
         (PUBLIC, "/status", {"Authorization": "Bearer s3cret"}, 200),
         (PUBLIC, "/nothing", {}, 401),
+        (BOTH, "/status", {}, 401),
         (PUBLIC_WITHOUT_TOKEN, "/status", {"Authorization": "Bearer None"}, 401),
         (PUBLIC_WITHOUT_TOKEN, "/livez", {}, 200),
     ],

@@ -40,7 +40,7 @@ def problems(flags: dict[str, str] | None = None, **variables: str) -> list[str]
 
 def test_defaults() -> None:
     loaded = load()
-    assert loaded.listen == Address("127.0.0.1", 8080)
+    assert loaded.listen == (Address("127.0.0.1", 8080),)
     assert loaded.jwt.algorithms == {"RS256", "ES256", "EdDSA"}
     assert loaded.jwt.header == "authorization"
     assert loaded.jwt.jwks_url == "http://127.0.0.1:8000/.well-known/jwks.json"
@@ -65,14 +65,22 @@ def test_every_problem_is_reported_at_once() -> None:
 
 def test_a_flag_wins_over_the_environment() -> None:
     environment = REQUIRED | {"AUTHZ_LISTEN": "0.0.0.0:1"}
-    assert reading.load({"AUTHZ_LISTEN": "[::1]:2"}, environment).listen == Address("::1", 2)
+    assert reading.load({"AUTHZ_LISTEN": "[::1]:2"}, environment).listen == (Address("::1", 2),)
 
 
 @pytest.mark.parametrize(
     ("variable", "value", "attribute", "wanted"),
     [
-        ("AUTHZ_LISTEN", "[::]:0", "listen", Address("::", 0)),
-        ("AUTHZ_LISTEN", "sidecar:80", "listen", Address("sidecar", 80)),
+        ("AUTHZ_LISTEN", "[::]:0", "listen", (Address("::", 0),)),
+        ("AUTHZ_LISTEN", "sidecar:80", "listen", (Address("sidecar", 80),)),
+        (
+            "AUTHZ_LISTEN",
+            "10.0.0.1:80, [fd00::1]:80",
+            "listen",
+            (Address("10.0.0.1", 80), Address("fd00::1", 80)),
+        ),
+        ("AUTHZ_ADMIN_LISTEN", "127.0.0.1:0,[::1]:0", "admin.on_loopback", True),
+        ("AUTHZ_ADMIN_LISTEN", "127.0.0.1:0,[::]:0", "admin.on_loopback", False),
         ("AUTHZ_UPSTREAM", "http://student:8001/", "upstream", UpstreamAddress("student", 8001)),
         ("AUTHZ_USER_SERVICE", "https://user/base/", "user_service.url", "https://user/base"),
         ("AUTHZ_JWKS_URL", "https://idp/keys?v=2", "jwt.jwks_url", "https://idp/keys?v=2"),
@@ -123,6 +131,10 @@ def test_accepted_values(variable: str, value: str, attribute: str, wanted: obje
         ("AUTHZ_LISTEN", "127.0.0.1:65536"),
         ("AUTHZ_LISTEN", "[localhost]:1"),
         ("AUTHZ_LISTEN", "::1:80"),
+        ("AUTHZ_LISTEN", "127.0.0.1:80,nowhere"),
+        ("AUTHZ_LISTEN", "127.0.0.1:80,127.0.0.1:80"),
+        ("AUTHZ_LISTEN", "0.0.0.0:80,[::]:80"),
+        ("AUTHZ_LISTEN", ","),
         ("AUTHZ_UPSTREAM", "student:8001"),
         ("AUTHZ_UPSTREAM", "ftp://student"),
         ("AUTHZ_UPSTREAM", "http://"),
@@ -258,9 +270,10 @@ def test_the_proxy_protocol_needs_trusted_proxies_and_no_tls(pem: dict[str, str]
 
 
 def test_both_ports_must_differ() -> None:
-    (problem,) = problems(AUTHZ_ADMIN_LISTEN="127.0.0.1:8080")
-    assert problem.startswith("AUTHZ_ADMIN_LISTEN: must be another port")
-    assert load(AUTHZ_LISTEN="127.0.0.1:0", AUTHZ_ADMIN_LISTEN="127.0.0.1:0").listen.port == 0
+    for admin in ("127.0.0.1:8080", "[::1]:9901,127.0.0.1:8080"):
+        (problem,) = problems(AUTHZ_ADMIN_LISTEN=admin)
+        assert problem.startswith("AUTHZ_ADMIN_LISTEN: must be another port")
+    assert load(AUTHZ_LISTEN="127.0.0.1:0", AUTHZ_ADMIN_LISTEN="127.0.0.1:0").listen[0].port == 0
 
 
 def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_what_may_be_written_to_has_a_size(pod: Object) -> None:
 
 
 def test_probes_ask_paths_that_exist_on_the_admin_port(sidecar: Object) -> None:
-    admin = reading.load({}, environment(sidecar)).admin.listen.port
+    admin = reading.load({}, environment(sidecar)).admin.listen[0].port
     ports = {port["name"]: port["containerPort"] for port in sidecar["ports"]}
     probes = {name: sidecar[name]["httpGet"] for name in ("livenessProbe", "readinessProbe")}
     assert [probe["path"] for probe in probes.values()] == ["/livez", "/readyz"]
@@ -110,7 +110,7 @@ def test_the_only_way_in_is_the_sidecars_port(
     objects: dict[str, Object], containers: dict[str, Object]
 ) -> None:
     sidecar = containers["authz-sidecar"]
-    listen = reading.load({}, environment(sidecar)).listen.port
+    listen = reading.load({}, environment(sidecar)).listen[0].port
     ports = {port["name"]: port["containerPort"] for port in sidecar["ports"]}
     assert [ports[port["targetPort"]] for port in objects["Service"]["spec"]["ports"]] == [listen]
     rules = objects["NetworkPolicy"]["spec"]["ingress"]
