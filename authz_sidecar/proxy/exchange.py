@@ -161,12 +161,7 @@ class Exchange(UpstreamUser):
 
     def _send(self, connection: UpstreamConnection, head: bytes) -> None:
         request = self.request
-        data = request.take_body()
-        if request.framing is CHUNKED:
-            data = framing.chunk(data)
-            if request.complete:
-                data += framing.last_chunk(headers.forwarded_trailers(request.trailers))
-        connection.write(head + data)
+        connection.write(head + framing.arrived(request, chunked=request.framing is CHUNKED))
         if request.complete:
             self._enter(AWAITING if self._state is SENDING else RELAYING)
             connection.await_response()
@@ -204,19 +199,14 @@ class Exchange(UpstreamUser):
         if self.request.minor == 0:  # HTTP/1.0 does not know them (RFC 9110 §15.2)
             return
         for interim in interims:
-            self._client.write(framing.interim_response(interim, headers.forwarded_response(interim.fields)))
+            self._client.write(framing.interim_response(interim))
 
     def _relay(self, response: IncomingResponse) -> None:
         """Send on what has arrived."""
         begins = self._state is SENDING or self._state is AWAITING
         chunked = self.request.minor == 1 and (response.framing is CHUNKED or response.framing is CLOSE)
         head = self._response_head(response, chunked=chunked) if begins else b""
-        body = response.take_body()
-        if chunked:
-            body = framing.chunk(body)
-            if response.complete:
-                body += framing.last_chunk(headers.forwarded_trailers(response.trailers))
-        self._client.write(head + body)
+        self._client.write(head + framing.arrived(response, chunked=chunked))
         if response.complete:
             self._finish(response.status)
         elif begins and self._decision is not None and self._decision.revoking:

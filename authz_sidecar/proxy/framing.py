@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from authz_sidecar.answers import Answer, Fault
-from authz_sidecar.core import fields
+from authz_sidecar.core import fields, headers
 from authz_sidecar.core.fields import FieldList
 from authz_sidecar.core.verdicts import FaultCode
 from authz_sidecar.proxy.messages import (
@@ -80,14 +80,23 @@ def response_head(status: int, reason: bytes, sent_on: FieldList, hop: tuple[byt
     return CRLF.join([b"HTTP/1.1 %d %b" % (status, reason), *map(_LINE, sent_on), *hop, CRLF])
 
 
-def interim_response(interim: Interim, sent_on: FieldList) -> bytes:
-    """All of an informational response."""
-    return response_head(interim.status, interim.reason, sent_on, ())
+def interim_response(interim: Interim) -> bytes:
+    """All of an informational response, as it is sent on."""
+    return response_head(interim.status, interim.reason, headers.forwarded_response(interim.fields), ())
 
 
 def answer_head(answer: Answer, more: FieldList, hop: tuple[bytes, ...]) -> bytes:
     """The head of an answer of our own, with `more` fields."""
     return response_head(answer.status, answer.reason.encode("ascii"), [*answer.headers, *more], hop)
+
+
+def arrived(message: Message, *, chunked: bool) -> bytes:
+    """What has arrived of a body since the last call, as it is sent on."""
+    data = message.take_body()
+    if not chunked:
+        return data
+    data = chunk(data)
+    return data + last_chunk(headers.forwarded_trailers(message.trailers)) if message.complete else data
 
 
 def chunk(data: bytes) -> bytes:
