@@ -125,6 +125,14 @@ TABLE: Final[Mapping[str, Meaning]] = MappingProxyType(
             _WAIT + "see at `/status` which dependency is down.",
             "later",
         ),
+        Code.UNAUDITED: Meaning(
+            503,
+            "the User service has not compared all of its log with its tables within "
+            "`AUTHZ_MAX_AUDIT_AGE`, or does not say when it did",
+            _WAIT + "see whether its relay runs and keeps up; the bound should be twice its "
+            "`AUTHZ_AUDIT_SECONDS` or more.",
+            "later",
+        ),
         Code.BEHIND: Meaning(
             503,
             "the revision that the request or its token asks for has not arrived here yet",

@@ -7,7 +7,7 @@ import logging
 import signal
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, cast
 
@@ -37,6 +37,7 @@ from authz_sidecar.pipeline import Pipeline
 from authz_sidecar.proxy.pool import UpstreamPool
 from authz_sidecar.proxy.server import ProxyServer
 from authz_sidecar.proxy.shared import Shared
+from authz_sidecar.replica.audit import warn_of_bound
 from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.replica import Replica
@@ -161,6 +162,8 @@ class Sidecar:
             return RequestAuthorizer(user_service), None
         store = _store(settings)
         self.stack.push_async_callback(store.close)
+        if settings.max_audit_age is not None:
+            self._in_background("audit", warn_of_bound(user_service, settings.max_audit_age))
         replica = self._replica = Replica(settings, user_service, store, clock, ReplicaHooks(self._metrics))
         await replica.start()
         self.stack.push_async_callback(replica.stop)
@@ -169,12 +172,14 @@ class Sidecar:
             return replica.status(clock.monotonic())
 
         self._metrics.registry.register(FreshnessCollector(status))
-        return CachedAuthorizer(replica, settings.max_staleness), status
+        return CachedAuthorizer(replica, settings.max_staleness, settings.audit_bound), status
 
     def _warn_of_unknown_labels(self, user_service: UserServiceClient) -> None:
         labels = {label for rule in self._policy.rules for label in rule.requirement.permissions}
-        task = asyncio.create_task(warn_of_unknown(user_service, labels), name="labels")
-        self.stack.callback(task.cancel)
+        self._in_background("labels", warn_of_unknown(user_service, labels))
+
+    def _in_background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self.stack.callback(asyncio.create_task(work, name=name).cancel)
 
     def _admin_runner(self, status: StatusReader | None) -> web.AppRunner:
         ready = {"upstream": health.reachable(self.settings.upstream)}
@@ -182,6 +187,7 @@ class Sidecar:
         if status is not None:
             ready["replica"] = health.loaded(status)
             fresh["fresh"] = health.fresh(status)
+            fresh["audit"] = health.audited(status, self.settings.replica.audit_bound)
         sources = admin.AdminSources(
             health=health.Health(ready, fresh),
             metrics=self._metrics.exposition,
@@ -196,6 +202,7 @@ class Sidecar:
             "mode": self.settings.mode,
             "policy": self._policy.digest,
             "max_staleness": self.settings.replica.max_staleness,
+            "max_audit_age": self.settings.replica.max_audit_age,
             "replica": status().as_dict() if status else None,
         }
 

@@ -20,6 +20,7 @@ from authz_sidecar.core.documents import parse_instant, parse_integer
 from authz_sidecar.core.entities import Change, Entity, Position
 from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable, described
 from authz_sidecar.core.ports import Clock
+from authz_sidecar.core.proofs import NEVER, mapped
 from authz_sidecar.core.wire import CheckAnswer, Digest, Head, SnapshotEnd, SubjectAnswer
 
 PULL = aiohttp.ClientTimeout(total=10, sock_connect=1, sock_read=5)
@@ -30,13 +31,14 @@ MAX_ANSWER = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ChangeStream:
-    """Changes in order. `head` and `now` (Unix seconds) are the service's, `sent_at` is on our clock.
+    """Changes in order. `head`, `now`, `audited_at` (Unix seconds) are the service's, `sent_at` on our clock.
 
     Not `proved`: the service cannot say now that its log contains all that is committed.
     """
 
     head: int
     now: float
+    audited_at: float | None
     sent_at: float
     proved: bool
     changes: AsyncIterator[Change]
@@ -49,14 +51,20 @@ class Confirmation:
     position: Position
     head: int
     sent_at: float
+    audited_at: float = NEVER
+    """On our clock, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotStream:
-    """All entities at `position`; iterating raises `MalformedMessage` at the end of a truncated one."""
+    """All entities at `position`; iterating raises `MalformedMessage` at the end of a truncated one.
+
+    `sent_at` and `audited_at` are on our clock.
+    """
 
     position: Position
     sent_at: float
+    audited_at: float
     entities: AsyncIterator[Entity]
 
 
@@ -106,14 +114,18 @@ class UserServiceClient:
         async with self._open("GET", "changes", PULL, params) as response:
             head = parse_integer(response.headers.get("Authz-Head"), "Authz-Head")
             now = parse_instant(response.headers.get("Authz-Now", ""))
+            audited = response.headers.get("Authz-Audited-At")
+            audited_at = None if audited is None else parse_instant(audited)
             proved = "Authz-Unproved" not in response.headers
-            yield ChangeStream(head, now, sent_at, proved, _changes(response))
+            yield ChangeStream(head, now, audited_at, sent_at, proved, _changes(response))
 
     async def confirm(self, position: Position) -> Confirmation | None:
         """`None` when the service's log does not go on from this point, or belongs to another history."""
         try:
             async with self.changes(position, limit=1) as stream:
-                return Confirmation(position, stream.head, stream.sent_at)
+                sent_at = stream.sent_at
+                audited_at = mapped(stream.audited_at, sent_at - stream.now, sent_at)
+                return Confirmation(position, stream.head, sent_at, audited_at)
         except HistoryGone:
             return None
 
@@ -125,7 +137,10 @@ class UserServiceClient:
         async with self._open("GET", "snapshot", WHOLE, params) as response:
             lines = _lines(response)
             head = wire.parse_snapshot_head(await anext(lines, b""))
-            yield SnapshotStream(head.position, sent_at, _entities(lines, head))
+            audited_at = NEVER
+            if head.now is not None:
+                audited_at = mapped(head.audited_at, sent_at - head.now, sent_at)
+            yield SnapshotStream(head.position, sent_at, audited_at, _entities(lines, head))
 
     async def digest(self, buckets: int) -> Digest:
         async with self._open("GET", "digest", WHOLE, {"buckets": str(buckets)}) as response:

@@ -103,7 +103,7 @@ async def of_the_replica() -> dict[str, Walk]:
     settings = ReplicaSettings(feed_interval=1_000.0)
     clock = Clock()
     replica = Replica(settings, Source(), MemoryStore(), clock, SilentObserver())  # type: ignore[arg-type]  # as much of it as is needed
-    authorizer = CachedAuthorizer(replica, settings.max_staleness)
+    authorizer = CachedAuthorizer(replica, settings.max_staleness, settings.audit_bound)
 
     async def miss() -> None:
         identity = Identity("alice", "key", 9e9, None, None, None)

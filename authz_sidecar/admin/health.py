@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from math import inf
 
 from aiohttp import web
 
@@ -69,6 +70,18 @@ def fresh(status: Callable[[], ReplicaStatus]) -> Check:
     """Whether mutating requests can be decided now."""
 
     async def check() -> str | None:
-        return None if status().fresh else "no proof of freshness within the bound"
+        return None if status().fresh else "no proof of freshness within the bounds"
+
+    return check
+
+
+def audited(status: Callable[[], ReplicaStatus], bound: float) -> Check:
+    """Whether the User service has compared all of its log with its tables in the last `bound` seconds."""
+
+    async def check() -> str | None:
+        age = status().audit_age
+        if bound == inf or (age is not None and age <= bound):
+            return None
+        return "when the log was last audited is not known" if age is None else "the last audit is too old"
 
     return check

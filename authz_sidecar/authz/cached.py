@@ -15,16 +15,26 @@ from authz_sidecar.replica.waiting import Arrival
 class CachedAuthorizer:
     """Implements `core.ports.Authorizer`."""
 
-    def __init__(self, replica: Replica, max_staleness: float) -> None:
+    def __init__(self, replica: Replica, max_staleness: float, max_audit_age: float) -> None:
+        """Bounds in seconds; an infinite one is none."""
         self._near = replica.near
         self._proofs = replica.proofs
         self._waiting = replica.waiting
         self._now = replica.now
         self._max_staleness = max_staleness
+        self._max_audit_age = max_audit_age
 
     def authorize(self, question: Question, now: float) -> Verdict | Pending:
         """Decide now, or say what to wait for."""
-        found = decide(question, self._near, self._proofs.staleness(now), self._max_staleness)
+        proofs = self._proofs
+        found = decide(
+            question,
+            self._near,
+            proofs.staleness(now),
+            self._max_staleness,
+            proofs.audit_age(now),
+            self._max_audit_age,
+        )
         if isinstance(found, Verdict):
             return found
         if isinstance(found, Missing):

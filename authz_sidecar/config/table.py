@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from ipaddress import ip_address
+from math import inf
 from pathlib import Path
 from typing import Literal
 
@@ -162,10 +163,22 @@ class ReplicaSettings:
         "seconds without proof of freshness before mutating requests get 503",
         default="30",
     )
+    max_audit_age: float | None = setting(
+        "AUTHZ_MAX_AUDIT_AGE",
+        parsers.seconds(1, 604800),
+        "seconds within which the User service must have compared all of its log with its tables, "
+        "or mutating requests get 503 (unset: no bound)",
+        default=None,
+    )
     # A user with more groups than fit could never be decided on.
     near_cache_size: int = setting(
         "AUTHZ_NEAR_CACHE_SIZE", parsers.count(1_000), "entities kept in the process", default="100000"
     )
+
+    @property
+    def audit_bound(self) -> float:
+        """`max_audit_age`; infinite when there is none."""
+        return inf if self.max_audit_age is None else self.max_audit_age
 
 
 @group

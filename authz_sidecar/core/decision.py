@@ -43,14 +43,24 @@ class Behind:
 
 
 def decide(
-    question: Question, view: View, staleness: float | None, max_staleness: float
+    question: Question,
+    view: View,
+    staleness: float | None,
+    max_staleness: float,
+    audit_age: float,
+    max_audit_age: float,
 ) -> Verdict | Missing | Behind:
-    """Decide at the view's position. `staleness`: seconds since its newest proof; `None` without one."""
+    """Decide at the view's position. `staleness`: seconds since its newest proof; `None` without one.
+
+    `audit_age`: seconds since all of the log had been compared with the tables it is made from.
+    """
     position = view.position
     if position is None:
         return Verdict(Code.NOT_READY, "no copy of the permissions has been loaded yet")
     if staleness is None or staleness > max_staleness:
         return Verdict(Code.STALE, "the copy of the permissions is too old", position, staleness)
+    if audit_age > max_audit_age:
+        return Verdict(Code.UNAUDITED, "the log of permissions was not audited in time", position, staleness)
     behind = _behind(question, position)
     if behind is not None:
         return behind

@@ -101,3 +101,5 @@ class Heartbeat:
 
     position: Position
     at: float
+    audited_at: float | None = None
+    """When the least recently compared part of the log was compared with the tables, by the same clock."""

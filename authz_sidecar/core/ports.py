@@ -110,11 +110,13 @@ class ReplicaStatus:
     head: int | None
     staleness: float | None
     fresh: bool
-    """Whether decisions are possible now: a proof exists and is not older than the bound."""
+    """Whether decisions are possible now: a proof exists, and it and the audit are within their bounds."""
     store: Position | None
     """Where the store was last seen to be; `None` while it is not usable."""
     source: Literal["broker", "feed"]
     """Where changes come from now."""
+    audit_age: float | None = None
+    """Seconds since all of the User service's log had been compared with its tables; `None`: not known."""
     near_cache_entries: int = 0
     dependencies: Mapping[Dependency, bool] = field(default_factory=lambda: MappingProxyType({}))
     """Up or down; absent when never tried or not configured."""
@@ -130,6 +132,7 @@ class ReplicaStatus:
             "applied": position.revision if position else None,
             "head": self.head,
             "staleness": self.staleness,
+            "audit_age": self.audit_age,
             "store": self.store.revision if self.store else None,
             "source": self.source,
             "near_cache_entries": self.near_cache_entries,

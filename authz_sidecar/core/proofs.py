@@ -13,13 +13,17 @@ now - t of the newest one that holds. Two things prove:
 A pending proof may name its revision's own time, too. If the revision that is then applied is of another
 time, the proof was of another branch of this epoch (a restored backup) and proves nothing here.
 
+All this is about the log. That the log says what the tables say, the User service finds out by comparing
+them part by part; a proof carries the instant since which every part was compared. What was found then is in
+the log by the head of the same proof, so the instant counts once the proof holds. It is mapped as `at` is.
+
 Instants are seconds on the monotonic clock, `now` among them.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from authz_sidecar.core.entities import Heartbeat, Position
 
@@ -28,14 +32,18 @@ HEARTBEAT_SILENCE = 3.0
 CLOCK_TOLERANCE = 0.25
 """A heartbeat mapped further than this into the future shows that a clock was set."""
 MAX_PENDING = 1_000
+NEVER: Final = float("-inf")
+UNBOUNDED: Final = float("inf")
 
 
 class _Proof(NamedTuple):
-    """At `instant` the head was `revision`, made at `revision_at` (if that is known)."""
+    """At `instant` the head was `revision`, made at `revision_at` (if that is known), and contained what the
+    comparisons up to `audited_at` had found."""
 
     revision: int
     revision_at: str | None
     instant: float
+    audited_at: float
 
 
 class Proofs:
@@ -46,6 +54,7 @@ class Proofs:
         """The instant of the newest proof that holds; `None` without one."""
         self.heartbeat_at: float | None = None
         """When the newest credible heartbeat was made, on our clock."""
+        self._audited_at = NEVER
         self._pending: deque[_Proof] = deque(maxlen=MAX_PENDING)
         self._offset: float | None = None
         """Our clock minus the User service's."""
@@ -57,6 +66,11 @@ class Proofs:
         age = now - self.proven_at
         return age if age > 0.0 else 0.0
 
+    def audit_age(self, now: float) -> float:
+        """Seconds since every part of the log had been compared with the tables; infinite: not known."""
+        age = now - self._audited_at
+        return age if age > 0.0 else 0.0
+
     def hears_broker(self, now: float) -> bool:
         """Whether heartbeats arrive in time, so that the feed need not be polled."""
         return self.heartbeat_at is not None and now - self.heartbeat_at <= HEARTBEAT_SILENCE
@@ -65,13 +79,21 @@ class Proofs:
         """We stand on another history, which may live on another machine, with another clock."""
         self.proven_at = None
         self.heartbeat_at = None
+        self._audited_at = NEVER
         self._pending.clear()
         self._offset = None
 
-    def pulled(self, head: int, service_now: float, sent_at: float, applied: Position) -> None:
+    def pulled(
+        self,
+        head: int,
+        service_now: float,
+        sent_at: float,
+        applied: Position,
+        audited_at: float | None = None,
+    ) -> None:
         """A request sent at `sent_at` was answered: then the head was `head`."""
         self._offset = sent_at - service_now
-        self.prove(head, sent_at, applied)
+        self.prove(head, sent_at, applied, None, mapped(audited_at, self._offset, sent_at))
 
     def heard(self, beat: Heartbeat, now: float, applied: Position) -> bool:
         """Take a heartbeat for a proof. `False`: a clock was set, and only a pull can measure it again."""
@@ -83,15 +105,23 @@ class Proofs:
             return False
         made_at = min(made_at, now)
         self.heartbeat_at = max(made_at, self.heartbeat_at or made_at)
-        self.prove(beat.position.revision, made_at, applied, beat.position.at)
+        audited_at = mapped(beat.audited_at, self._offset, made_at)
+        self.prove(beat.position.revision, made_at, applied, beat.position.at, audited_at)
         return True
 
-    def prove(self, revision: int, instant: float, applied: Position, revision_at: str | None = None) -> None:
+    def prove(
+        self,
+        revision: int,
+        instant: float,
+        applied: Position,
+        revision_at: str | None = None,
+        audited_at: float = NEVER,
+    ) -> None:
         """At `instant` the head was `revision`."""
         if applied.revision >= revision:
-            self._hold(instant)
+            self._hold(instant, audited_at)
         else:
-            self._pending.append(_Proof(revision, revision_at, instant))
+            self._pending.append(_Proof(revision, revision_at, instant, audited_at))
 
     def moved(self, applied: Position) -> bool:
         """The next revision is applied. `False`: a proof that was to hold now is of another branch."""
@@ -100,10 +130,16 @@ class Proofs:
             proof = self._pending.popleft()
             at = proof.revision_at
             if at is None or (proof.revision, at) == (applied.revision, applied.at):
-                self._hold(proof.instant)
+                self._hold(proof.instant, proof.audited_at)
             else:
                 agrees = False
         return agrees
 
-    def _hold(self, instant: float) -> None:
+    def _hold(self, instant: float, audited_at: float) -> None:
         self.proven_at = instant if self.proven_at is None else max(instant, self.proven_at)
+        self._audited_at = max(audited_at, self._audited_at)
+
+
+def mapped(instant: float | None, offset: float, latest: float) -> float:
+    """An instant of the User service on our clock, `latest` at most; `NEVER` where there is none."""
+    return NEVER if instant is None else min(instant + offset, latest)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from authz_sidecar.core.entities import Change, Heartbeat, Position
 from authz_sidecar.core.phases import TRANSITIONS, Event, Phase
-from authz_sidecar.core.proofs import HEARTBEAT_SILENCE, Proofs
+from authz_sidecar.core.proofs import HEARTBEAT_SILENCE, NEVER, UNBOUNDED, Proofs
 from authz_sidecar.core.steps import Apply, AskHead, Effect, Hold, Ignore, Pull, Resync, Step, Wait
 from authz_sidecar.core.wire import Head
 
@@ -34,13 +34,14 @@ MAX_HELD = 2_000
 class ReplicaMachine:
     """The state of one process's replica. Not for use from more than one thread."""
 
-    def __init__(self, feed_interval: float, max_staleness: float) -> None:
+    def __init__(self, feed_interval: float, max_staleness: float, max_audit_age: float = UNBOUNDED) -> None:
         self.phase = Phase.COLD
         self.was_live = False
         self.applied: Position | None = None
         self.proofs = Proofs()
         self._feed_interval = feed_interval
         self._max_staleness = max_staleness
+        self._max_audit_age = max_audit_age
         self._head = 0
         self._heard_at = 0.0
         """When a message last raised `_head`."""
@@ -69,13 +70,16 @@ class ReplicaMachine:
         self._enter(Event.BEGAN)
         self._resync = Resync("start")
 
-    def restart(self, position: Position, head: int, sent_at: float, now: float) -> list[Effect]:
+    def restart(
+        self, position: Position, head: int, sent_at: float, now: float, audited_at: float = NEVER
+    ) -> list[Effect]:
         """Stand where a copy stands of which a request sent at `sent_at` said that the head was `head`.
 
         The copy is a snapshot (then its own revision is the head), or one that the User service knows.
+        `audited_at` is on our clock.
         """
         effects = self._stand_at(position, now)
-        self.proofs.prove(head, sent_at, position)
+        self.proofs.prove(head, sent_at, position, None, audited_at)
         self._hear(head, now)
         if self._position.revision < self._head:
             self._gap_due = now
@@ -142,15 +146,23 @@ class ReplicaMachine:
         self._demanded = False
 
     def pulled(
-        self, head: int, service_now: float, sent_at: float, now: float, *, proved: bool = True
+        self,
+        head: int,
+        service_now: float,
+        sent_at: float,
+        now: float,
+        *,
+        proved: bool = True,
+        audited_at: float | None = None,
     ) -> None:
         """A pull ended well, after `receive` was called for each of its changes.
 
+        `service_now` and `audited_at` are by the User service's clock.
         Not `proved`: more may be committed than the log contains, so nothing is known of now.
         """
         applied = self._position
         if proved:
-            self.proofs.pulled(head, service_now, sent_at, applied)
+            self.proofs.pulled(head, service_now, sent_at, applied, audited_at)
         if self._heard_at < sent_at:
             self._head = head  # what was heard before the request was sent cannot be beyond its answer
         self._head = max(self._head, head, applied.revision)
@@ -312,6 +324,18 @@ class ReplicaMachine:
             self._enter(Event.GAP)
         else:
             self._enter(Event.CAUGHT_UP)
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether decisions are possible: a proof holds, and it and the audit are within their bounds."""
+        return self.fresh_for(now) >= 0.0
+
+    def fresh_for(self, now: float) -> float:
+        """Seconds for which decisions stay possible without another proof; below 0 they are not."""
+        staleness = self.proofs.staleness(now)
+        left = NEVER if staleness is None else self._max_staleness - staleness
+        if self._max_audit_age == UNBOUNDED:
+            return left
+        return min(left, self._max_audit_age - self.proofs.audit_age(now))
 
     def _enter(self, event: Event) -> None:
         self.phase = TRANSITIONS.get((self.phase, event), self.phase)

@@ -92,6 +92,7 @@ class Code(StrEnum):
     # refused: not known, which is never "denied"
     NOT_READY = "not_ready"
     STALE = "stale"
+    UNAUDITED = "unaudited"
     BEHIND = "behind"
     GRANTS_UNKNOWN = "grants_unknown"
     KEYS_UNKNOWN = "keys_unknown"

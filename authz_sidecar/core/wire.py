@@ -15,19 +15,30 @@ from authz_sidecar.core.errors import MalformedMessage
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The newest revision of the User service. `now`: its clock, in Unix seconds."""
+    """The newest revision of the User service. `now`: its clock, in Unix seconds.
+
+    `audited_at`, by the same clock: since when every part of its log was compared with its tables. It means
+    to do that every `audit_seconds`. Either is `None` where it is not said.
+    """
 
     epoch: str
     revision: int
     now: float
+    audited_at: float | None = None
+    audit_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotHead:
-    """The first line of a snapshot: where it stands and how many entities follow."""
+    """The first line of a snapshot: where it stands and how many entities follow.
+
+    `now` and `audited_at` as in `Head`; older services say neither.
+    """
 
     position: Position
     entities: int
+    now: float | None = None
+    audited_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +93,8 @@ def parse_message(body: bytes) -> Change | Heartbeat:
     if kind == "change":
         return _change(document)
     if kind == "heartbeat":
-        return Heartbeat(document.position("revision_at"), document.instant("at"))
+        audited_at = document.optional_instant("audited_at")
+        return Heartbeat(document.position("revision_at"), document.instant("at"), audited_at)
     raise MalformedMessage(f"type: expected change or heartbeat, got {shown(kind)}")
 
 
@@ -96,14 +108,25 @@ def parse_change(line: bytes) -> Change:
 
 def parse_head(body: bytes) -> Head:
     document = Document.parse(body, "head")
-    return Head(document.epoch(), document.integer("revision"), document.instant("now"))
+    return Head(
+        document.epoch(),
+        document.integer("revision"),
+        document.instant("now"),
+        document.optional_instant("audited_at"),
+        None if document.value("audit_seconds") is None else document.integer("audit_seconds"),
+    )
 
 
 def parse_snapshot_head(line: bytes) -> SnapshotHead:
     document = Document.versioned(line)
     if document.value("type") != "snapshot":
         raise MalformedMessage(f"type: expected snapshot, got {shown(document.value('type'))}")
-    return SnapshotHead(document.position(), document.integer("entities"))
+    return SnapshotHead(
+        document.position(),
+        document.integer("entities"),
+        document.optional_instant("now"),
+        document.optional_instant("audited_at"),
+    )
 
 
 def parse_snapshot_line(line: bytes, newest: int) -> Entity | SnapshotEnd:

@@ -54,6 +54,11 @@ USER_SERVICE_CALLS = Family(
 APPLIED_REVISION = Family("authz_applied_revision", "gauge", "The newest revision decided by.")
 HEAD_REVISION = Family("authz_head_revision", "gauge", "The newest revision known of at the User service.")
 STALENESS_SECONDS = Family("authz_staleness_seconds", "gauge", "Age of the newest valid proof of freshness.")
+AUDIT_AGE_SECONDS = Family(
+    "authz_audit_age_seconds",
+    "gauge",
+    "Time since the User service had compared all of its log with its tables.",
+)
 PROPAGATION_SECONDS = Family(
     "authz_propagation_seconds",
     "histogram",

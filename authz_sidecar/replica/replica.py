@@ -11,12 +11,12 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
+from math import isfinite
 from types import MappingProxyType
 
 from authz_sidecar.config.table import ReplicaSettings
 from authz_sidecar.core.entities import Change, EntityKey
 from authz_sidecar.core.errors import HistoryGone, MalformedMessage, StoreUnavailable, Unavailable
-from authz_sidecar.core.phases import Phase
 from authz_sidecar.core.ports import Clock, ReplicaObserver, ReplicaStatus
 from authz_sidecar.core.replica import ReplicaMachine
 from authz_sidecar.core.steps import Apply, AskHead, Effect, Ignore, Pull, Resync, Wait
@@ -53,7 +53,9 @@ class Replica:
         self._user_service = user_service
         self._clock = clock
         self._observer = observer
-        self._machine = machine = ReplicaMachine(settings.feed_interval, settings.max_staleness)
+        self._machine = machine = ReplicaMachine(
+            settings.feed_interval, settings.max_staleness, settings.audit_bound
+        )
         self._dependencies = dependencies = Dependencies(observer)
         self.now = clock.monotonic
         self.proofs = machine.proofs
@@ -97,16 +99,17 @@ class Replica:
     def status(self, now: float) -> ReplicaStatus:
         machine = self._machine
         machine.settle(now)
-        staleness = self.proofs.staleness(now)
+        audit_age = self.proofs.audit_age(now)
         return ReplicaStatus(
             phase=machine.phase,
             was_live=machine.was_live,
             applied=machine.applied,
             head=machine.head,
-            staleness=staleness,
-            fresh=staleness is not None and staleness <= self._settings.max_staleness,
+            staleness=self.proofs.staleness(now),
+            fresh=machine.is_fresh(now),
             store=self.store_sync.position,
             source="broker" if self.proofs.hears_broker(now) else "feed",
+            audit_age=audit_age if isfinite(audit_age) else None,
             near_cache_entries=len(self.near),
             dependencies=MappingProxyType(dict(self._dependencies.up)),
         )
@@ -184,23 +187,30 @@ class Replica:
             now = self.now()
             self._machine.settle(now)
             self._note_staleness(now)
-            staleness = self.proofs.staleness(now)
-            left = 0.0 if staleness is None else self._settings.max_staleness - staleness
+            left = self._machine.fresh_for(now)
             await asyncio.sleep(left + 0.001 if left > 0.0 else 1.0)
 
     def _note_staleness(self, now: float) -> None:
         """What is under way when proof runs out was decided by what can no longer be proved."""
-        was_stale, self._stale = self._stale, self._machine.phase is Phase.STALE
+        machine = self._machine
+        was_stale, self._stale = self._stale, machine.was_live and not machine.is_fresh(now)
         if self._stale and not was_stale:
-            age, troubles = self.proofs.staleness(now), self._dependencies.troubles()
-            last = (
-                "no proof of freshness" if age is None else f"the last proof of freshness is {age:.1f} s old"
-            )
-            logger.warning("stale: %s, so changes are refused; %s", last, troubles)
+            why, troubles = self._why_stale(now), self._dependencies.troubles()
+            logger.warning("stale: %s, so changes are refused; %s", why, troubles)
             self._stale_since = now
             self._changed(None)
         elif was_stale and not self._stale:
             logger.info("fresh again, after %.1f s", now - self._stale_since)
+
+    def _why_stale(self, now: float) -> str:
+        age, audit_age = self.proofs.staleness(now), self.proofs.audit_age(now)
+        if age is None:
+            return "no proof of freshness"
+        if age > self._settings.max_staleness:
+            return f"the last proof of freshness is {age:.1f} s old"
+        if isfinite(audit_age):
+            return f"the last audit of the User service's log is {audit_age:.1f} s old"
+        return "the User service does not say when it last audited its log"
 
     async def _attempt(self, step: Pull | Resync | AskHead) -> None:
         try:
@@ -232,7 +242,14 @@ class Replica:
         async with self._user_service.changes(pull.after, proof="optional") as stream:
             async for change in stream.changes:
                 self._execute(self._machine.receive(change, self.now()))
-        self._machine.pulled(stream.head, stream.now, stream.sent_at, self.now(), proved=stream.proved)
+        self._machine.pulled(
+            stream.head,
+            stream.now,
+            stream.sent_at,
+            self.now(),
+            proved=stream.proved,
+            audited_at=stream.audited_at,
+        )
         self.waiting.moved(confirmed_at=stream.sent_at)
 
     async def _ask_head(self) -> None:
@@ -257,11 +274,12 @@ class Replica:
                     logger.warning("the snapshot is not kept: %s", error)
                     loaded = None
                 position = snapshot.position
-                self._stand(Confirmation(position, position.revision, snapshot.sent_at), loaded)
+                at = Confirmation(position, position.revision, snapshot.sent_at, snapshot.audited_at)
+                self._stand(at, loaded)
 
     def _stand(self, at: Confirmation, copy: Copy | None) -> None:
         """Move to another position, with everything that hangs on it, in one step."""
-        effects = self._machine.restart(at.position, at.head, at.sent_at, self.now())
+        effects = self._machine.restart(at.position, at.head, at.sent_at, self.now(), at.audited_at)
         self.near.restart(at.position)
         self.store_sync.adopt(copy)
         self._execute(effects)

@@ -95,7 +95,7 @@ def build(setup: Setup, edges: Edges, *, with_broker: bool) -> Parts:
     keys = KeyRefresher(session, JWT, edges.clock)
     source = UserServiceClient(session, USER_SERVICE, "token", edges.clock)
     replica = Replica(settings, source, edges.store, edges.clock, edges.observer)
-    authorizer = CachedAuthorizer(replica, setup.max_staleness)
+    authorizer = CachedAuthorizer(replica, setup.max_staleness, settings.audit_bound)
     pipeline = Pipeline(POLICY, TokenAuthenticator(JWT, keys), authorizer, edges.clock)
 
     def status() -> ReplicaStatus:

@@ -347,7 +347,7 @@ async def start(
             await replica.start()
             stack.push_async_callback(store.close)
             stack.push_async_callback(replica.stop)
-            authorizer = CachedAuthorizer(replica, settings.max_staleness)
+            authorizer = CachedAuthorizer(replica, settings.max_staleness, settings.audit_bound)
             sidecar = Sidecar(replica, authorizer, observer, service, clock)
             if live:
                 await sidecar.until(lambda: sidecar.phase is Phase.LIVE and sidecar.store_at_head)

@@ -124,6 +124,15 @@ async def test_a_position_is_confirmed(user_service: UserServiceClient, player: 
     assert await user_service.confirm(HERE) == Confirmation(HERE, 42, 7.0)
 
 
+async def test_an_audit_is_told_in_a_header(user_service: UserServiceClient, player: Player) -> None:
+    player.plays(
+        golden("changes.ndjson"), headers=HEADERS + b"Authz-Audited-At: 2026-11-22T08:59:01.000000Z\r\n"
+    )
+    async with user_service.changes(HERE) as stream:
+        assert stream.audited_at == stream.now - 60.0
+    assert await user_service.confirm(HERE) == Confirmation(HERE, 42, 7.0, 7.0 - 60.0)
+
+
 async def test_snapshot(user_service: UserServiceClient, player: Player) -> None:
     player.plays(golden("snapshot.ndjson"))
     assert [entity.key for entity in await snapshot(user_service)] == [("user", "17"), ("group", "3")]

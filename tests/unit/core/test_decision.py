@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,9 @@ def test_case(case: dict[str, Any]) -> None:
     view = Copy(entities(held["users"], case.get("held_groups", held["groups"])))
     view.age = case.get("staleness", 1.0)
     view.position = case.get("position", POSITION)
-    answer = decide(question({"generation": held_generation(case), **case}), view, view.age, MAX_STALENESS)
+    audit = case.get("audit_age", 300.0), case.get("max_audit_age", 1200.0)
+    asked = question({"generation": held_generation(case), **case})
+    answer = decide(asked, view, view.age, MAX_STALENESS, *audit)
     assert shown(answer) == case["answer"]
     if isinstance(answer, Verdict):
         assert answer.position == view.position
@@ -122,12 +125,14 @@ def test_the_table_reaches_every_answer() -> None:
         Code.PERMISSION_DENIED,
         Code.NOT_READY,
         Code.STALE,
+        Code.UNAUDITED,
     }
     assert found == {*codes, "missing", "behind"}
 
 
 def test_a_denial_names_what_is_needed_and_nothing_of_the_user() -> None:
-    verdict = decide(question({"sub": "u"}), Copy(entities({"u": {}}, {})), 1.0, MAX_STALENESS)
+    view = Copy(entities({"u": {}}, {}))
+    verdict = decide(question({"sub": "u"}), view, 1.0, MAX_STALENESS, 0.0, inf)
     assert isinstance(verdict, Verdict)
     assert verdict.detail == "this needs students.change_student"
 
@@ -160,7 +165,7 @@ def test_fetching_what_is_missing_ends_in_the_plain_answer(
     asked = Question(Identity("u", "key", 2e9, None, 0, None), requirement, None)
     view = Copy({})
     for _ in range(3):
-        answer = decide(asked, view, view.age, MAX_STALENESS)
+        answer = decide(asked, view, view.age, MAX_STALENESS, 0.0, inf)
         if isinstance(answer, Verdict):
             break
         assert isinstance(answer, Missing)

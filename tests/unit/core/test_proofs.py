@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from math import inf
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,3 +122,40 @@ def test_what_is_pending_is_bounded() -> None:
         proofs.prove(revision, 1.0, at(10))
     proofs.moved(at(10 + MAX_PENDING))
     assert proofs.proven_at is None
+
+
+AUDITS = {
+    "a pull": (lambda proofs: proofs.pulled(10, 1_105.0, 105.0, at(10), 1_040.0), 65.0),
+    "a pull that does not say": (lambda proofs: proofs.pulled(10, 1_105.0, 105.0, at(10)), inf),
+    "a heartbeat": (lambda proofs: hear(proofs, 10, audited_at=50.0), 55.0),
+    "a heartbeat that does not say": (lambda proofs: hear(proofs, 10), inf),
+    "after the heartbeat itself": (lambda proofs: hear(proofs, 10, audited_at=3_600.0), 1.0),
+    "of what is not applied": (lambda proofs: hear(proofs, 11, audited_at=50.0), inf),
+    "an older one": (
+        lambda proofs: (hear(proofs, 10, audited_at=50.0), hear(proofs, 10, audited_at=40.0)),
+        55.0,
+    ),
+    "silence after it": (lambda proofs: (hear(proofs, 10, audited_at=50.0), hear(proofs, 10)), 55.0),
+    "of another history": (lambda proofs: (hear(proofs, 10, audited_at=50.0), proofs.restart()), inf),
+}
+
+
+def hear(proofs: Proofs, revision: int, audited_at: float | None = None) -> None:
+    """A heartbeat of 104; `audited_at` on our clock."""
+    audited = None if audited_at is None else audited_at + SERVICE_AHEAD
+    proofs.heard(replace(beat(revision, 104.0, "at 11"), audited_at=audited), 105.0, at(10))
+
+
+@pytest.mark.parametrize(("happens", "age"), AUDITS.values(), ids=AUDITS.keys())
+def test_the_age_of_the_audit_at_105(happens: Callable[[Proofs], object], age: float) -> None:
+    proofs = pulled()
+    happens(proofs)
+    assert proofs.audit_age(105.0) == pytest.approx(age)
+
+
+@pytest.mark.parametrize(("revision_at", "age"), [("at 11", 55.0), ("at another time", inf)])
+def test_an_audit_counts_once_what_it_found_is_applied(revision_at: str, age: float) -> None:
+    proofs = pulled()
+    hear(proofs, 11, audited_at=50.0)
+    proofs.moved(Position(EPOCH, 11, revision_at))
+    assert proofs.audit_age(105.0) == pytest.approx(age)

@@ -344,6 +344,23 @@ class TestProofs:
         pull(machine, 140.0, 10)
         assert machine.phase is Phase.LIVE
 
+    def test_decisions_need_an_audit_within_its_bound(self) -> None:
+        machine = ReplicaMachine(FEED_INTERVAL, MAX_STALENESS, max_audit_age=60.0)
+        machine.begin()
+        machine.restart(change(10).position, 10, 100.0, 100.0)
+        assert machine.phase is Phase.LIVE  # it has a copy, whoever may decide by it
+        assert not machine.is_fresh(100.0)
+        for now, audited_at, fresh_until in (
+            (130.0, 95.0, 155.0),
+            (152.0, None, 155.0),
+            (154.0, 150.0, 184.0),
+        ):
+            machine.pulling(now)
+            audited = None if audited_at is None else audited_at + SERVICE_AHEAD
+            machine.pulled(10, now + SERVICE_AHEAD, now, now, audited_at=audited)
+            assert machine.is_fresh(fresh_until)
+            assert not machine.is_fresh(fresh_until + 0.1)
+
 
 class TestWhenToPull:
     def test_without_heartbeats_the_feed_is_polled(self) -> None:

@@ -23,15 +23,20 @@ STATUS = ReplicaStatus(
     fresh=True,
     store=POSITION,
     source="broker",
+    audit_age=250.0,
     near_cache_entries=7,
     dependencies={"user_service": True, "broker": False},
 )
-NEVER_SYNCED = replace(STATUS, phase=Phase.COLD, applied=None, head=None, staleness=None, dependencies={})
+NEVER_SYNCED = replace(
+    STATUS, phase=Phase.COLD, applied=None, head=None, staleness=None, audit_age=None, dependencies={}
+)
 
 GAUGES = {
     "applied": (STATUS, "authz_applied_revision", 41),
     "head": (STATUS, "authz_head_revision", 42),
     "staleness": (STATUS, "authz_staleness_seconds", 1.5),
+    "audit": (STATUS, "authz_audit_age_seconds", 250.0),
+    "no audit is no age": (NEVER_SYNCED, "authz_audit_age_seconds", float("inf")),
     "near cache": (STATUS, "authz_near_cache_entries", 7),
     "phase": (STATUS, 'authz_phase{phase="catching_up"}', 1),
     "another phase": (STATUS, 'authz_phase{phase="live"}', 0),

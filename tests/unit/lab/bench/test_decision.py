@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import cycle
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def warm() -> Warm:
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     key = Key("bench", frozenset({"RS256"}), (), private.public_key())
     clock = SystemClock()
-    authorizer = CachedAuthorizer(Replica(clock.monotonic), 3600)  # type: ignore[arg-type]
+    authorizer = CachedAuthorizer(Replica(clock.monotonic), 3600, inf)  # type: ignore[arg-type]
     authenticator = TokenAuthenticator(_settings().jwt, Keys(KeySet.of([key])))
     pipeline = Pipeline(policy_file.load(POLICY), authenticator, authorizer, clock)
     heads = [_head(_token(private, number)) for number in range(SUBJECTS)]
