@@ -184,6 +184,7 @@ class UserServiceClient:
         missing: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         url = URL(f"{self._base}/{path}", encoded=True)
+        place = f"User service at {url.host}:{url.port}: {path}"
         try:
             async with self._session.request(
                 method,
@@ -193,14 +194,10 @@ class UserServiceClient:
                 timeout=timeout,
                 allow_redirects=False,  # the credential goes nowhere else
             ) as response:
-                _check_status(response, path, missing=missing)
+                _check_status(response, place, missing=missing)
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"{_place(url, path)}: {described(error)}") from error
-
-
-def _place(url: URL, path: str) -> str:
-    return f"User service at {url.host}:{url.port}: {path}"
+            raise Unavailable(f"{place}: {described(error)}") from error
 
 
 def _connection_had_died(cause: BaseException | None) -> bool:
@@ -209,13 +206,13 @@ def _connection_had_died(cause: BaseException | None) -> bool:
     return died and not isinstance(cause, aiohttp.ClientConnectorError)
 
 
-def _check_status(response: aiohttp.ClientResponse, path: str, *, missing: bool) -> None:
+def _check_status(response: aiohttp.ClientResponse, place: str, *, missing: bool) -> None:
     if response.status == 410:
-        raise HistoryGone(f"{_place(response.url, path)}: the log does not go on from here")
+        raise HistoryGone(f"{place}: the log does not go on from here")
     if response.status in (401, 403):
-        raise Unavailable(f"{_place(response.url, path)}: our service token is refused ({response.status})")
+        raise Unavailable(f"{place}: our service token is refused ({response.status})")
     if response.status != 200 and not (missing and response.status == 404):
-        raise Unavailable(f"{_place(response.url, path)}: status {response.status}")
+        raise Unavailable(f"{place}: status {response.status}")
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
