@@ -73,7 +73,7 @@ def _explore(given: argparse.Namespace) -> Report:
         for verdict in workers.play(pool, texts, given.minutes * 60):
             report.add(verdict)
         report.seconds = time.monotonic() - report.begun
-        report.smallest = workers.shrink(pool, [str(verdict.schedule) for verdict in report.examples()])
+        report.smallest = workers.shrink(pool, report.examples())
     return report
 
 

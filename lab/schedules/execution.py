@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import psycopg
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, InternalError, OperationalError, connection, transaction
 from psycopg import errors
@@ -29,7 +30,10 @@ GIVES_WAY = 1.0
 """Seconds that ours may wait for a writer: the database would call it a deadlock then."""
 COMMIT = "COMMIT"
 LOOKS_ONLY_WHEN_MARKED = ("run", "sequence", "head", "changes", "snapshot", "subject")
-WRITERS_TROUBLE = (GivenUp, IntegrityError, OperationalError, InternalError, ObjectDoesNotExist, Killed)
+WRITERS_TROUBLE = (
+    *(GivenUp, Killed, ObjectDoesNotExist, IntegrityError, OperationalError, InternalError),
+    *(psycopg.IntegrityError, psycopg.OperationalError),  # from COPY, which Django knows nothing of
+)
 """How a writer may fail without our fault: another writer was there first."""
 
 
@@ -212,7 +216,8 @@ class _Play:
         return any(commit.by == role.name for commit in self.history.commits)
 
     def _committed(self, role: Role) -> None:
-        self.history.commits.append(Commit(role.name, world.state(self._database.rows())))
+        ends = role.writer.ends if role.writer else ()
+        self.history.commits.append(Commit(role.name, world.state(self._database.rows()), ends))
         role.contains = len(self.history.commits) - 1
 
     def _read_log(self) -> None:
@@ -240,9 +245,7 @@ class _Play:
                 self._wrong(f"a deadlock with ours: {role.part.what} fails")
         elif role.writer and not isinstance(error, WRITERS_TROUBLE):
             self._wrong(f"{role.part.what} cannot be done: {_first_line(error)}")
-        elif role.ours and (
-            not isinstance(error, product.GIVES_UP) or isinstance(cause, errors.SerializationFailure)
-        ):
+        elif role.ours and not _may_happen(error):
             self._wrong(f"{role.part.what} fails: {error!r}")
 
     def _names_ours(self, message: str) -> bool:
@@ -301,6 +304,15 @@ class _Play:
     def _wrong(self, what: str) -> None:
         if what not in self.history.wrong:
             self.history.wrong.append(what)
+
+
+def _may_happen(error: BaseException) -> bool:
+    """To ours: what its callers are told of, and that it was paused for too long."""
+    if isinstance(error.__cause__, errors.IdleInTransactionSessionTimeout):
+        return True
+    return isinstance(error, product.GIVES_UP) and not isinstance(
+        error.__cause__, errors.SerializationFailure
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from lab.schedules.catalogue import CATALOGUE, Writer
-from lab.schedules.catalogue.writers import CROWD, PLAIN
+from lab.schedules.catalogue.writers import CROWD, PLAIN, REBIRTH
 from lab.schedules.product import ACTIONS
 from lab.schedules.schedule import GIVE_WAY, KILL, TO_THE_END, Move, Part, Schedule
 
@@ -26,6 +26,7 @@ FORMS = (
     "a* r9 s9 b* r* s*",
 )
 """`a3` stands for one to three statements."""
+AKIN = 0.5
 KILLED, WAITED_FOR = 0.15, 0.05
 """Shares of our work."""
 OFTEN = {"run": 12, "sequence": 4, "head": 1, "snapshot": 2, "subject": 2, "changes": 2, "audit": 3}
@@ -86,12 +87,13 @@ def _any_form(choice: Choice, dice: random.Random, first: Writer, company: list[
 
 
 def _some(dice: random.Random, names: Iterable[str], first: Writer, company: list[Writer]) -> list[Writer]:
-    """One for each name; at most one of all locks tables for itself."""
-    readable = [writer for writer in company if not writer.exclusive]
+    """One for each name, half of them of the first one's kind; at most one of all locks tables for itself."""
     some: list[Writer] = []
     for _ in names:
-        alone = not any(writer.exclusive for writer in (first, *some))
-        some.append(dice.choice(company if alone else readable))
+        taken = any(writer.exclusive for writer in (first, *some))
+        possible = [writer for writer in company if not (taken and writer.exclusive)]
+        akin = [writer for writer in possible if writer.kind == first.kind]
+        some.append(dice.choice(akin if akin and dice.random() < AKIN else possible))
     return some
 
 
@@ -106,7 +108,8 @@ def _of(
     actions = choice.actions()
     weights = [OFTEN.get(name, 1) for name in actions]
     parts += [Part(name, dice.choices(actions, weights)[0]) for name in ours]
-    low = 0 if LIMITED in choice.without else 0.7 if any(writer.kind == CROWD for writer in writers) else 0.1
+    many = any(writer.kind in (CROWD, REBIRTH) for writer in writers)
+    low = 0 if LIMITED in choice.without else 0.6 if many else 0.1
     return Schedule(
         choice.database, tuple(parts), tuple(moves(parts)), LOW_LIMIT if dice.random() < low else None
     )

@@ -16,6 +16,8 @@ class Commit:
     by: str
     state: State
     """What the tables then said."""
+    ends: tuple[str, ...] = ()
+    """Users who ended and came back in it."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from lab.schedules import product
 from lab.schedules.history import Claim, Commit, History
@@ -35,6 +36,7 @@ def judge(history: History) -> list[str]:
     found += _answers(history, views)
     whole = history.schedule.limit is None and (history.schedule.crowd or 0) < product.LIMIT
     found += _whole(history, views) if whole else _by_subject(history, views)
+    found += _tokens(history, views)
     last = views[-1]
     if difference := differs(last.state, history.commits[-1].state):
         found.append(f"in the end the log says otherwise than the tables: {difference}")
@@ -127,6 +129,23 @@ def _out_of_order(
             yield view, f"lacks commit {contains} (by {by}), {told.by} was told otherwise"
         else:
             yield view, "shows what was never committed, or not in that order"
+
+
+def _tokens(history: History, views: list[View]) -> Iterator[str]:
+    """Who has ended since, if only for a moment, has no valid token from before."""
+    for subject, user in views[0].state.users.items():
+        now = views[-1].state.users.get(subject)
+        valid = now and user.active and now.active and now.generation == user.generation
+        if valid and any(_ends(*pair, subject) for pair in pairwise(history.commits)):
+            yield f"user {subject} ended, and a token from before is valid again"
+
+
+def _ends(before: Commit, after: Commit, subject: str) -> bool:
+    was, has_become = before.state.users.get(subject), after.state.users.get(subject)
+    if was is None or not was.active:
+        return False
+    ended = has_become is None or not has_become.active or has_become.generation > was.generation
+    return ended or subject in after.ends
 
 
 def _by_subject(history: History, views: list[View]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lab.schedules.databases import Database
 from lab.schedules.execution import Stage
@@ -25,6 +25,7 @@ class Verdict:
 class Player:
     def __init__(self, url: str) -> None:
         database: Database = SQLite(url) if url.startswith("sqlite") else PostgreSQL(url)
+        self.database = database.vendor
         self._stage = Stage(database)
 
     def play(self, schedule: Schedule) -> Verdict:
@@ -35,8 +36,11 @@ class Player:
             return Verdict(schedule, (f"the explorer itself fails: {error!r}",), ())
         return Verdict(schedule, tuple(judge(history)), tuple(history.trace))
 
-    def shrink(self, schedule: Schedule) -> Verdict:
-        """The smallest that still fails."""
+    def shrink(self, verdict: Verdict) -> Verdict:
+        """The smallest that still fails; the verdict itself, when it does not fail again."""
+        schedule = verdict.schedule
+        if not self.play(schedule).wrong:
+            return replace(verdict, wrong=(*verdict.wrong, "(but not when it was played again)"))
         return self.play(smallest(schedule, lambda candidate: bool(self.play(candidate).wrong)))
 
     def close(self) -> None:

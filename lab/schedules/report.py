@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from lab.schedules.player import Verdict
 
-MOST = 12
+MOST = 8
 """Failures that are told in full."""
 WIDTH = 130
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from lab.schedules.schedule import TO_THE_END, Move, Part, Schedule
 
-TRIES = 150
+TRIES = 80
 
 
 def smallest(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:

@@ -79,8 +79,8 @@ def play(pool: Pool, texts: Iterator[str], seconds: float) -> Iterator[Verdict]:
             return
 
 
-def shrink(pool: Pool, texts: list[str]) -> list[Verdict]:
-    return pool.map(_shrink, texts, 1)
+def shrink(pool: Pool, verdicts: list[Verdict]) -> list[Verdict]:
+    return pool.map(_shrink, verdicts, 1)
 
 
 def _play(text: str) -> Verdict:
@@ -89,7 +89,5 @@ def _play(text: str) -> Verdict:
     return _players[0].play(parse(text))
 
 
-def _shrink(text: str) -> Verdict:
-    from lab.schedules.schedule import parse
-
-    return _players[0].shrink(parse(text))
+def _shrink(verdict: Verdict) -> Verdict:
+    return _players[0].shrink(verdict)

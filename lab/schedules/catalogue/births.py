@@ -38,7 +38,7 @@ write("group_returns", REBIRTH, *GROUP_RETURNS)
 write("group_reborn", REBIRTH, *GROUP_ENDS, *GROUP_RETURNS)
 write("user_ends", REBIRTH, *USER_ENDS)
 write("user_returns", REBIRTH, *USER_RETURNS)
-write("user_reborn", REBIRTH, *USER_ENDS, *USER_RETURNS)
+write("user_reborn", REBIRTH, *USER_ENDS, *USER_RETURNS, ends=("1",))
 write("crowd_ends", REBIRTH, *CROWD_ENDS)
 write("crowd_returns", REBIRTH, *CROWD_RETURNS)
 write("crowd_reborn", REBIRTH, *CROWD_ENDS, *CROWD_RETURNS)
@@ -47,4 +47,5 @@ write(
     REBIRTH,
     "UPDATE accounts_user SET is_active = false WHERE id = 1",
     "UPDATE accounts_user SET is_active = true WHERE id = 1",
+    ends=("1",),
 )

@@ -105,6 +105,7 @@ write(
     "UPDATE accounts_user SET id = 50 WHERE id = 1",
     "UPDATE accounts_user SET id = 1 WHERE id = 3",
     "UPDATE accounts_user SET id = 3 WHERE id = 50",
+    ends=("1", "3"),
 )
 write(
     "cte",

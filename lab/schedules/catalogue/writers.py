@@ -43,6 +43,8 @@ class Writer:
     """It locks tables so that nobody can read them."""
     outside: tuple[str, ...] = ()
     """Statements before and after, outside its transaction."""
+    ends: tuple[str, ...] = ()
+    """Users who end in it, though a user of that key is there afterwards."""
     autocommit: bool = False
     """Each statement is a transaction."""
     schema: bool = False
