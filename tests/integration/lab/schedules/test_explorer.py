@@ -1,6 +1,6 @@
 """The explorer's share in the suite, and what it is known to find.
 
-A design that mends a kind takes the names of that kind out of `KNOWN` and `WITHOUT`.
+A design that mends a kind moves its schedules from `KNOWN` to `MENDED`, and takes its names out of `WITHOUT`.
 """
 
 import itertools
@@ -17,18 +17,23 @@ SCHEDULES = 30
 """For each seed."""
 WITHOUT = {
     "postgresql": (
-        *("rename", "rebirth", "crowd", "limits", "rewrite", "silent", "obstacle"),
-        *("exchange_keys", "new_epoch"),
+        *("rename", "rebirth", "crowd", "limits", "silent", "obstacle"),
+        "exchange_keys",
     ),
     "sqlite": ("rebirth", "crowd", "limits", "silent", "replace", "exchange_keys"),
 }
 """Kinds, writers and our own work in which violations are known."""
 
-KNOWN = {
+MENDED = {
     "a rewritten table is read as empty": "postgresql a=grant:rc b=add_column:rc r=run | a* b1 r9 b* r*",
     "an audit reads a rewritten table as empty": "postgresql b=rewrite_members:rc r=audit | b1 r*",
     "TRUNCATE is seen by half": "postgresql a=truncate_cascade:rc b=grant:rc r=run | b* a1 r6 a* r*",
     "a run does not give way": "postgresql a=grant:rc b=long_lock:rc r=run | a* b2 r9 r? r*",
+    "an epoch begins beside the relay": "postgresql a=grant:rc r=new_epoch s=publish t=run | a* t* r4 s* r*",
+}
+"""What was found once, and is not found again."""
+
+KNOWN = {
     "a label is renamed beside an exchange": "postgresql a=rename_app:rc b=exchange:rc r=sequence | a1 b* r*",
     "codes change places beside a key": "postgresql a=group_key:rc+ c=exchange_codes:ser | c1",
     "a gain overtakes a loss": (
@@ -47,7 +52,6 @@ KNOWN = {
     "ALTER of a watched column": "postgresql a=alter_watched:rc |",
     "ALTER of a watched link": "postgresql a=alter_link:rc |",
     "PREPARE TRANSACTION": "postgresql a=two_phases |",
-    "an epoch begins beside the relay": "postgresql a=grant:rc r=new_epoch s=publish t=run | a* t* r4 s* r*",
     "an audit beside a group's return": (
         "postgresql a=group_ends:rc b=group_returns:rc r=run s=audit | a* r* b* s*"
     ),
@@ -70,10 +74,20 @@ def test_schedules(player: Player, seed: int) -> None:
         assert not verdict.wrong, told_short(player.shrink(verdict))
 
 
+@pytest.mark.parametrize("violation", MENDED)
+def test_mended_violations(player: Player, violation: str) -> None:
+    _judge(player, MENDED[violation])
+
+
 @pytest.mark.parametrize("violation", KNOWN)
 @pytest.mark.xfail(reason="known, to be mended")
 def test_known_violations(player: Player, violation: str) -> None:
-    schedule = parse(KNOWN[violation])
+    _judge(player, KNOWN[violation])
+
+
+def _judge(player: Player, text: str) -> None:
+    schedule = parse(text)
     if schedule.database != player.database:
         pytest.skip(f"on {schedule.database}")
-    assert not player.play(schedule).wrong
+    verdict = player.play(schedule)
+    assert not verdict.wrong, told_short(verdict)
