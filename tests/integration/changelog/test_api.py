@@ -284,7 +284,7 @@ def test_a_malformed_parameter_is_named(sidecar: Client, call: str, query: dict,
         ('{"sub":"1","permission":7}', "permission"),
         ('{"sub":"1","permission":null,"token_generation":true}', "token_generation"),
         ('{"sub":"1","permission":null,"token_generation":-1}', "token_generation"),
-        ("[" * 100_000, "body"),
+        ("[" * 50_000, "body"),
         (b"\xff\xfe", "body"),
     ],
 )
