@@ -142,6 +142,12 @@ class UserServiceClient:
                 audited_at = mapped(head.audited_at, sent_at - head.now, sent_at)
             yield SnapshotStream(head.position, sent_at, audited_at, _entities(lines, head))
 
+    async def present(self) -> Confirmation:
+        """Where the service stands: the head of a snapshot, of which no more is read."""
+        async with self.snapshot() as snapshot:
+            position = snapshot.position
+            return Confirmation(position, position.revision, snapshot.sent_at, snapshot.audited_at)
+
     async def digest(self, buckets: int) -> Digest:
         async with self._open("GET", "digest", WHOLE, {"buckets": str(buckets)}) as response:
             return wire.parse_digest(await _body(response))

@@ -28,7 +28,7 @@ from typing import Final, NamedTuple
 from authz_sidecar.core.entities import Heartbeat, Position
 
 HEARTBEAT_SILENCE = 3.0
-"""Without a heartbeat this young the broker is not heard."""
+"""A broker that is silent for longer has failed."""
 CLOCK_TOLERANCE = 0.25
 """A heartbeat mapped further than this into the future shows that a clock was set."""
 MAX_PENDING = 1_000
@@ -47,9 +47,11 @@ class _Proof(NamedTuple):
 
 
 class Proofs:
-    """The proofs of one process's replica."""
+    """The proofs of one process's replica. `max_staleness`: how old one may be for a decision, in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_staleness: float = float("inf")) -> None:
+        self.silence = min(HEARTBEAT_SILENCE, max_staleness / 2)
+        """Without a heartbeat this young the broker is not heard: the feed must be asked in time."""
         self.proven_at: float | None = None
         """The instant of the newest proof that holds; `None` without one."""
         self.heartbeat_at: float | None = None
@@ -73,7 +75,7 @@ class Proofs:
 
     def hears_broker(self, now: float) -> bool:
         """Whether heartbeats arrive in time, so that the feed need not be polled."""
-        return self.heartbeat_at is not None and now - self.heartbeat_at <= HEARTBEAT_SILENCE
+        return self.heartbeat_at is not None and now - self.heartbeat_at <= self.silence
 
     def restart(self) -> None:
         """We stand on another history, which may live on another machine, with another clock."""

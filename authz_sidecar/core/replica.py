@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from authz_sidecar.core.entities import Change, Heartbeat, Position
 from authz_sidecar.core.phases import TRANSITIONS, Event, Phase
-from authz_sidecar.core.proofs import HEARTBEAT_SILENCE, NEVER, UNBOUNDED, Proofs
+from authz_sidecar.core.proofs import NEVER, UNBOUNDED, Proofs
 from authz_sidecar.core.steps import Apply, AskHead, Effect, Hold, Ignore, Pull, Resync, Step, Wait
 from authz_sidecar.core.wire import Head
 
@@ -38,7 +38,7 @@ class ReplicaMachine:
         self.phase = Phase.COLD
         self.was_live = False
         self.applied: Position | None = None
-        self.proofs = Proofs()
+        self.proofs = Proofs(max_staleness)
         self._feed_interval = feed_interval
         self._max_staleness = max_staleness
         self._max_audit_age = max_audit_age
@@ -236,7 +236,7 @@ class ReplicaMachine:
         if self._suspect is not None:
             dues.append(self._asked_at + ASK_SPACING)
         if proofs.heartbeat_at is not None and hears_broker:
-            dues.append(proofs.heartbeat_at + HEARTBEAT_SILENCE)
+            dues.append(proofs.heartbeat_at + self.proofs.silence)
         if proofs.proven_at is not None and self.phase is not Phase.STALE:
             dues.append(proofs.proven_at + self._max_staleness)
         return Wait(max(min(dues), now + 0.001))

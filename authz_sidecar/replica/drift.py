@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Awaitable, Callable
 
 from authz_sidecar.core.digest import Digests, bucket_of
 from authz_sidecar.core.entities import Entity, EntityKey, Position
@@ -12,12 +13,12 @@ from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable
 from authz_sidecar.core.ports import ReplicaObserver
 from authz_sidecar.replica.near_cache import NearCache
 from authz_sidecar.replica.store import Copy, Store
-from authz_sidecar.replica.store_sync import StoreSync
 from authz_sidecar.source import UserServiceClient
 
 INTERVAL = 600.0
 """Seconds between comparisons, on average."""
 BUCKETS = 1_024
+REACH_SECONDS = 5.0
 ATTEMPTS = 5
 """A repair is put off when changes keep coming in between."""
 
@@ -25,20 +26,24 @@ logger = logging.getLogger(__name__)
 
 
 class DriftCheck:
-    """Whole buckets are compared; only those that differ are fetched."""
+    """Whole buckets are compared; only those that differ are fetched.
+
+    `reached` waits so many seconds at most until this process has applied a revision: what is repaired, and
+    what it is repaired by, must both lie on our own history.
+    """
 
     def __init__(
         self,
         store: Store,
         user_service: UserServiceClient,
-        store_sync: StoreSync,
         near: NearCache,
+        reached: Callable[[int, float], Awaitable[bool]],
         observer: ReplicaObserver,
     ) -> None:
         self._store = store
         self._user_service = user_service
-        self._store_sync = store_sync
         self._near = near
+        self._reached = reached
         self._observer = observer
 
     async def run(self) -> None:
@@ -52,7 +57,7 @@ class DriftCheck:
     async def check(self) -> int:
         """Compare everything once. Returns the number of entities repaired."""
         copy = await self._store.current()
-        if copy is None or not self._store_sync.trusts(copy):
+        if copy is None or not self._near.holds(copy.position):
             return 0
         theirs = await self._user_service.digest(BUCKETS)
         ours = Digests(BUCKETS)
@@ -76,6 +81,8 @@ class DriftCheck:
             for entity in part:
                 if entity.key not in right and bucket_of(entity.key, BUCKETS) == bucket:
                     right[entity.key] = Entity(entity.key, snapshot.position.revision, None)
+        if not await self._reached(snapshot.position.revision, REACH_SECONDS):
+            return 0
         for _ in range(ATTEMPTS):
             repaired = await self._overwrite(right, snapshot.position)
             if repaired is not None:
@@ -85,9 +92,9 @@ class DriftCheck:
     async def _overwrite(self, right: dict[EntityKey, Entity], as_of: Position) -> int | None:
         """Write what differs; `None` when the store has moved meanwhile."""
         reading = await self._store.read(list(right))
-        if reading is None or reading.copy.position.epoch != as_of.epoch:
+        if reading is None or reading.copy.position.revision > as_of.revision:
             return 0
-        if not self._store_sync.trusts(reading.copy) or reading.copy.position.revision > as_of.revision:
+        if not (self._near.holds(as_of) and self._near.holds(reading.copy.position)):
             return 0
         wrong = [
             entity

@@ -52,24 +52,25 @@ class NearCache:
         for key in keys:
             self._entities.pop(key, None)
 
+    def holds(self, position: Position) -> bool:
+        """Whether that position lies on our own history, as far back as it is retained."""
+        return self.history is not None and self.history.after(position) is not None
+
     def admit(self, found: Sequence[Entity], read_at: Position) -> bool:
         """Take over entities from another copy, read when it stood at `read_at`. `False`: not admissible.
 
-        A copy that is ahead is right about every entity that has not changed since our position. One that is
-        behind is right once the changes in between are laid over it.
+        One rule: that copy stood on our own history. Then it was right there, and is right here once the
+        changes in between are laid over it. Of a copy that is ahead this is not known before we get there:
+        after a restored backup it may have come another way.
         """
         history, here = self.history, self.position
-        if history is None or here is None or read_at.epoch != here.epoch:
+        later = None if history is None else history.after(read_at)
+        if later is None or here is None:
             return False
         for entity in found:
             if entity.revision > here.revision:
                 return False
-        overlay: dict[EntityKey, Entity] = {}
-        if read_at.revision <= here.revision:
-            later = history.after(read_at)
-            if later is None:
-                return False
-            overlay = {entity.key: entity for change in later for entity in change.entities}
+        overlay = {entity.key: entity for change in later for entity in change.entities}
         for entity in found:
             self._put(overlay.get(entity.key, entity))
         return True

@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from authz_sidecar.config.table import ReplicaSettings
 from authz_sidecar.core.entities import Change, EntityKey
-from authz_sidecar.core.errors import HistoryGone, MalformedMessage, StoreUnavailable, Unavailable
+from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable
 from authz_sidecar.core.ports import Clock, ReplicaObserver, ReplicaStatus
 from authz_sidecar.core.replica import ReplicaMachine
 from authz_sidecar.core.steps import Apply, AskHead, Effect, Ignore, Pull, Resync, Wait
@@ -64,7 +64,7 @@ class Replica:
         self.waiting = Waiting(
             machine, near, self.store_sync, user_service, dependencies, clock, self._demand
         )
-        self._drift = DriftCheck(store, user_service, self.store_sync, near, observer)
+        self._drift = DriftCheck(store, user_service, near, self.waiting.reached, observer)
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stale = False
@@ -257,25 +257,17 @@ class Replica:
         self._machine.head_answered(await self._user_service.head(), self.now())
 
     async def _take_position(self, cause: str) -> None:
-        """Stand where the store stands, if the User service can go on from there; else at a snapshot."""
-        async with self.store_sync.writing:
-            copy = await self.store_sync.current()
-            known = await self._user_service.confirm(copy.position) if copy is not None else None
-            if known is not None:
-                self._stand(known, copy)
-                return
+        """Stand where the store stands, if the User service can go on from there; else where that stands.
+
+        Then the store is loaded anew by `store_sync`, in its own time: however slow that is, we follow the
+        log and decide, and what is missing here is asked for one subject at a time.
+        """
+        copy = await self.store_sync.current()
+        known = await self._user_service.confirm(copy.position) if copy is not None else None
+        if known is None:
             self._observer.resync(cause)
-            replaces = None if copy is None else copy.generation
-            async with self._user_service.snapshot() as snapshot:
-                try:
-                    loaded = await self.store_sync.load(snapshot, replaces)
-                except StoreUnavailable as error:
-                    # What is missing here is then asked for one subject at a time.
-                    logger.warning("the snapshot is not kept: %s", error)
-                    loaded = None
-                position = snapshot.position
-                at = Confirmation(position, position.revision, snapshot.sent_at, snapshot.audited_at)
-                self._stand(at, loaded)
+            known, copy = await self._user_service.present(), None
+        self._stand(known, copy)
 
     def _stand(self, at: Confirmation, copy: Copy | None) -> None:
         """Move to another position, with everything that hangs on it, in one step."""

@@ -23,12 +23,14 @@ from authz_sidecar.core.ports import ReplicaObserver
 from authz_sidecar.replica.dependencies import Dependencies
 from authz_sidecar.replica.near_cache import NearCache
 from authz_sidecar.replica.store import Copy, Outcome, Reading, Store
-from authz_sidecar.source import SnapshotStream, UserServiceClient
+from authz_sidecar.source import UserServiceClient
 
 BATCH = 1_000
 CHECK_INTERVAL = 5.0
 """Seconds after which the store is looked at though nothing has happened."""
 FIRST_RETRY, LAST_RETRY = 0.1, 2.0
+AFTER_LOAD, AFTER_FAILED_LOAD = 10.0, 60.0
+"""Seconds from the beginning of one load of the store to the next."""
 
 logger = logging.getLogger(__name__)
 
@@ -55,12 +57,12 @@ class StoreSync:
         self._copy: Copy | None = None
         """Where the store was last seen; `None` makes the next round look."""
         self._trusted: str | None = None
-        """The generation known to be of our history: the only one that is read."""
+        """The generation last known to be of our history."""
         self._confirmed: str | None = None
         """The generation that the User service last confirmed."""
         self._failures = 0
-        self.writing = asyncio.Lock()
-        """Held while the store is written; whoever holds it may call `current`, `load` and `adopt`."""
+        self._load_due = float("-inf")
+        """Before that the store is not loaded again: a snapshot costs the User service too much."""
 
     @property
     def position(self) -> Position | None:
@@ -81,9 +83,8 @@ class StoreSync:
         while True:
             await self._sleep()
             try:
-                async with self.writing:
-                    while await self._advance():
-                        pass
+                while await self._advance():
+                    pass
                 self._failures = 0
             except (Unavailable, MalformedMessage, HistoryGone) as error:
                 await self._pause(error)
@@ -97,7 +98,7 @@ class StoreSync:
         self._wake.clear()
 
     async def read(self, keys: Sequence[EntityKey]) -> Reading | None:
-        """Entities of the copy that is of our history; `None` when there is no such copy now."""
+        """Entities of the copy, wherever it stands; `None` when there is no usable one now."""
         if self._dependencies.up.get("store") is False:
             return None  # `run` finds out when it is back
         try:
@@ -106,14 +107,9 @@ class StoreSync:
             self._dependencies.report("store", False, str(error))
             self.forget_copy()
             return None
-        if reading is None or not self.trusts(reading.copy):
+        if reading is None:
             self.forget_copy()
-            return None
         return reading
-
-    def trusts(self, copy: Copy) -> bool:
-        """Whether this copy is known to be of our history."""
-        return copy.generation == self._trusted
 
     async def current(self) -> Copy | None:
         """The store's copy, whether or not it can be used; `None` too when the store cannot be asked."""
@@ -132,24 +128,6 @@ class StoreSync:
         self._confirmed = self._trusted
         self._wake.set()
 
-    async def load(self, snapshot: SnapshotStream, replaces: str | None) -> Copy | None:
-        """Load a snapshot into a new generation and switch to it.
-
-        `None` when another process has put a copy in place that must stay. Raises `StoreUnavailable`, and
-        `MalformedMessage` when the snapshot is truncated; the store then stays as it was.
-        """
-        generation = await self._store.stage()
-        switched = False
-        try:
-            async for batch in _batches(snapshot.entities):
-                await self._store.fill(generation, batch)
-            switched = await self._store.switch(generation, snapshot.position, replaces)
-        finally:
-            if not switched:
-                with suppress(StoreUnavailable):
-                    await self._store.discard(generation)
-        return Copy(generation, snapshot.position) if switched else None
-
     async def _advance(self) -> bool:
         """One step towards our own position; `False` when there is nothing more to do for now."""
         history = self._near.history
@@ -160,8 +138,7 @@ class StoreSync:
             self._dependencies.report("store", True)
         copy = self._copy
         if copy is None:
-            await self._reload("store_empty", None)
-            return True
+            return await self._reload("store_empty", None)
         changes = history.after(copy.position)
         if changes is not None:
             self._trusted = copy.generation
@@ -194,21 +171,42 @@ class StoreSync:
                 self._confirmed = copy.generation
                 changes = [change async for change in stream.changes]
         except HistoryGone:
-            await self._reload("store_gone", copy.generation)
-            return True
+            return await self._reload("store_gone", copy.generation)
         if changes:
             await self._write(copy, changes)
             return True
         self._verify_position()  # it is at the head by another way than ours: is ours the live history?
         return False
 
-    async def _reload(self, cause: str, replaces: str | None) -> None:
-        self._observer.resync(cause)
+    async def _reload(self, cause: str, replaces: str | None) -> bool:
+        """Load a snapshot into a new generation and switch to it. `False`: not now."""
+        now = asyncio.get_running_loop().time()
+        if now < self._load_due:
+            return False
         self._copy = None
-        async with self._user_service.snapshot() as snapshot:
-            self._copy = await self.load(snapshot, replaces)
-        if self._copy is not None:
-            self._confirmed = self._copy.generation
+        generation = await self._store.stage()  # no snapshot is asked for before the store can take it
+        self._observer.resync(cause)
+        self._load_due = now + AFTER_FAILED_LOAD
+        self._copy = await self._load(generation, replaces)
+        self._load_due = now + AFTER_LOAD
+        return True
+
+    async def _load(self, generation: str, replaces: str | None) -> Copy | None:
+        """`None` when another process has put a copy in place that must stay."""
+        switched = False
+        try:
+            async with self._user_service.snapshot() as snapshot:
+                async for batch in _batches(snapshot.entities):
+                    await self._store.fill(generation, batch)
+            switched = await self._store.switch(generation, snapshot.position, replaces)
+        finally:
+            if not switched:
+                with suppress(StoreUnavailable):
+                    await self._store.discard(generation)
+        if not switched:
+            return None
+        self._confirmed = generation
+        return Copy(generation, snapshot.position)
 
     async def _pause(self, error: Exception) -> None:
         self._copy = None

@@ -113,12 +113,13 @@ class Waiting:
         if reading is None:
             return False
         found = [entity for entity in reading.entities if entity is not None]
-        newest = max([entity.revision for entity in found], default=0)
-        if not await self._reached(newest, FILL_TIMEOUT):
+        read_at, here = reading.copy.position, self._near.position
+        if here is None or read_at.epoch != here.epoch:
+            self._store_sync.forget_copy()
             return False
-        if not self._store_sync.trusts(reading.copy):  # it was replaced while we waited
+        if not await self.reached(read_at.revision, FILL_TIMEOUT):
             return False
-        return self._admit(found, reading.copy.position) and len(found) == len(keys)
+        return self._admit(found, read_at) and len(found) == len(keys)
 
     async def _from_service(self, sub: str) -> bool:
         try:
@@ -129,7 +130,7 @@ class Waiting:
             return False
         self._dependencies.report("user_service", True)
         # Only an answer that lies on our own history shows that both are of the same branch of the epoch.
-        if not await self._reached(answer.position.revision, FILL_TIMEOUT):
+        if not await self.reached(answer.position.revision, FILL_TIMEOUT):
             return False
         if self._admit(answer.entities, answer.position):
             return True
@@ -153,7 +154,7 @@ class Waiting:
             return Arrival.OTHER_HISTORY
         if wanted.revision > (self._machine.head or 0):
             return Arrival.BEYOND_HEAD
-        return Arrival.HERE if await self._reached(wanted.revision, BEHIND_TIMEOUT) else Arrival.LATE
+        return Arrival.HERE if await self.reached(wanted.revision, BEHIND_TIMEOUT) else Arrival.LATE
 
     def _of_our_epoch(self, wanted: RevisionToken) -> bool:
         position = self._machine.applied
@@ -167,7 +168,7 @@ class Waiting:
             return False
         return await self._until(lambda: self._is_applied(revision), BRIEF)
 
-    async def _reached(self, revision: int, timeout: float) -> bool:  # noqa: ASYNC109 (a bound, with an answer)
+    async def reached(self, revision: int, timeout: float) -> bool:  # noqa: ASYNC109 (a bound, with an answer)
         """Wait until `revision` of the present epoch is applied: first for the subscription, then pull."""
         if await self._heard(revision):
             return True

@@ -10,8 +10,9 @@ from lab.simulation.http import Request
 MINUTE = 60.0
 CALLS = 1_500
 """Calls of one sidecar to the User service in a minute: pulls on demand are 0.1 s apart."""
-SNAPSHOTS = 12
-"""Whole snapshots of one sidecar in a minute, whatever happens to its store and its history."""
+SNAPSHOTS = 8
+"""Whole snapshots of one sidecar in a minute, whatever happens to its store and its history; a process that
+was started again may ask for one at once."""
 TASKS = 400
 
 
@@ -26,6 +27,9 @@ class Budgets:
 
     def called(self, who: str, request: Request, now: float) -> None:
         self.most_calls = max(self.most_calls, self._count(who, "calls", now, CALLS))
+
+    def read(self, who: str, request: Request, now: float) -> None:
+        """More than the head of an answer was read."""
         if request.path.endswith("/snapshot") and request.query.get("buckets") == "1":
             self.most_snapshots = max(self.most_snapshots, self._count(who, "snapshots", now, SNAPSHOTS))
 

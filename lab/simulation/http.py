@@ -47,16 +47,21 @@ class Service(Protocol):
     def refuses(self) -> bool: ...
 
 
-class Session:
-    """One process's client. `called` hears of each request."""
+Heard = Callable[[Request], None]
 
-    def __init__(
-        self, loop: ProcessLoop, link: Link, service: Service, called: Callable[[Request], None]
-    ) -> None:
+
+class Session:
+    """One process's client.
+
+    `called` hears of each request, `read` of those whose answer was read further than its beginning.
+    """
+
+    def __init__(self, loop: ProcessLoop, link: Link, service: Service, called: Heard, read: Heard) -> None:
         self._loop = loop
         self._link = link
         self._service = service
         self._called = called
+        self._read = read
 
     def request(
         self,
@@ -91,6 +96,8 @@ class Session:
             yield response
         finally:
             connection.close()
+            if response.taken > 1:
+                self._read(asked)
 
 
 class _Sender:
@@ -133,6 +140,8 @@ class Response:
         self._read = timeout.sock_read or float("inf")
         self._chunks: deque[bytes] = deque()
         self._ended = False
+        self.taken = 0
+        """Pieces of the body that were read."""
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
 
@@ -145,6 +154,7 @@ class Response:
     async def iter_any(self) -> AsyncIterator[bytes]:
         while True:
             while self._chunks:
+                self.taken += 1
                 yield self._chunks.popleft()
             if self._error is not None:
                 raise self._error

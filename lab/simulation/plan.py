@@ -74,7 +74,7 @@ def draw_setup(seed: int) -> Setup:
         max_staleness=random.choice((3.0, 5.0, 10.0, 30.0)),
         feed_interval=random.choice((0.2, 0.5, 1.0)),
         drift_interval=random.choice((5.0, 20.0, 600.0)),
-        drift_buckets=random.choice((1, 4, 16)),
+        drift_buckets=random.choice((2, 4, 16)),
         changes_limit=random.choice((3, 20, 1000)),
         queue_length=random.choice((5, 50, 10_000)),
         latency=random.choice((0.0005, 0.002, 0.02)),

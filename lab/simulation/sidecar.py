@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from functools import partial
 from random import Random
 from typing import Protocol
 
@@ -30,6 +31,7 @@ class Watcher(Protocol):
     def applied(self, sidecar: Sidecar, position: Position) -> None: ...
     def moved(self, sidecar: Sidecar, keys: Collection[EntityKey] | None) -> None: ...
     def called(self, sidecar: Sidecar, request: Request) -> None: ...
+    def read(self, sidecar: Sidecar, request: Request) -> None: ...
     def resynced(self, sidecar: Sidecar, cause: str) -> None: ...
     def failed(self, sidecar: Sidecar, error: BaseException) -> None: ...
 
@@ -87,7 +89,11 @@ class Sidecar:
     def _build(self, loop: ProcessLoop) -> None:
         watcher = self._watcher
         session = Session(
-            loop, self.links["user_service"], self._service, lambda request: watcher.called(self, request)
+            loop,
+            self.links["user_service"],
+            self._service,
+            partial(watcher.called, self),
+            partial(watcher.read, self),
         )
         edges = joints.Edges(
             self.clock,

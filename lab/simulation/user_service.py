@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -115,10 +116,8 @@ class UserService:
         ]
         first = {"type": "snapshot", "v": 1, **self._position(), "at": head.at, "entities": len(lines)}
         whole = [dumps(first), *lines, dumps({"type": "end", "entities": len(lines)})]
-        chunks = [
-            b"\n".join(whole[start : start + SNAPSHOT_CHUNK]) + b"\n"
-            for start in range(0, len(whole), SNAPSHOT_CHUNK)
-        ]
+        starts = [0, *range(1, len(whole), SNAPSHOT_CHUNK), len(whole)]
+        chunks = [b"\n".join(whole[start:end]) + b"\n" for start, end in pairwise(starts)]
         if self.snapshot_flaw == "truncated":
             chunks[-1] = chunks[-1][: len(chunks[-1]) // 2]
         return Answer(200, chunks, pace=self.snapshot_pace, cut=self.snapshot_flaw == "cut")

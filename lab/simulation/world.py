@@ -170,6 +170,9 @@ class World:
     def called(self, sidecar: Sidecar, request: Request) -> None:
         self.budgets.called(sidecar.name, request, self.scheduler.now)
 
+    def read(self, sidecar: Sidecar, request: Request) -> None:
+        self.budgets.read(sidecar.name, request, self.scheduler.now)
+
     def resynced(self, sidecar: Sidecar, cause: str) -> None:
         self.tell(f"{sidecar.name} resync: {cause}")
 
