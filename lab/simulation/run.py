@@ -126,7 +126,7 @@ def _outcome(world: World) -> Outcome:
     return Outcome(
         world.plan,
         world.digest(),
-        world.violations,
+        list(world.violations),
         judge.codes.total(),
         judge.waited,
         world.faults,

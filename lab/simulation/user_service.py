@@ -75,7 +75,8 @@ class UserService:
         if request.path.endswith("/jwks.json"):
             return Answer(500, [b""]) if self.keys_sick else Answer(200, [self.signer.published()])
         draw = self._random.random()
-        if draw < self.failing or not self.sequence():
+        proved = self.sequence()
+        if draw < self.failing or not (proved or request.query.get("proof") == "optional"):
             return Answer(503, [b"{}"])
         if draw < self.failing + self.garbled:
             return Answer(200, [GARBAGE], {"Authz-Head": "soon"})
@@ -101,7 +102,10 @@ class UserService:
             return _json(self._position() | {"code": "history_gone"}, 410)
         limit = min(self._limit, int(request.query.get("limit", self._limit)))
         body = b"".join(node.line() + b"\n" for node in following[:limit])
-        return Answer(200, [body], {"Authz-Head": str(head.revision), "Authz-Now": self._now()})
+        headers = {"Authz-Head": str(head.revision), "Authz-Now": self._now()}
+        if database.pending:
+            headers["Authz-Unproved"] = "pending"
+        return Answer(200, [body], headers)
 
     def _named(self, revision: int) -> Node:
         return self.database.log[revision - self.database.oldest]
