@@ -214,6 +214,8 @@ class StoreSync:
             self._dependencies.report("store", False, str(error))
         else:
             logger.warning("the store cannot be brought up to date: %s", error)
+        if isinstance(error, MalformedMessage):
+            self._observer.rejected(str(error))
         delay = min(FIRST_RETRY * 2**self._failures, LAST_RETRY)
         self._failures = min(self._failures + 1, 10)
         await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 (jitter)

@@ -112,7 +112,7 @@ class TestDrift:
         await client.hset(key, "u:mallory", genuine[b"u:alice"])
         await client.hdel(key, "g:staff")
         replica = sidecar.replica
-        check = DriftCheck(store, user_service, replica.store_sync, replica.near, sidecar.observer)
+        check = DriftCheck(store, user_service, replica.near, replica.waiting.reached, sidecar.observer)
         assert await check.check() == 3
         assert sidecar.observer.seen["drift"] == 3
         repaired = await client.hgetall(key)
@@ -129,6 +129,8 @@ class TestDrift:
         await sidecar.until(lambda: sidecar.store_at_head)
         replica = sidecar.replica
         assert (
-            await DriftCheck(store, user_service, replica.store_sync, replica.near, sidecar.observer).check()
+            await DriftCheck(
+                store, user_service, replica.near, replica.waiting.reached, sidecar.observer
+            ).check()
             == 0
         )
