@@ -236,7 +236,7 @@ class ReplicaMachine:
         if self._suspect is not None:
             dues.append(self._asked_at + ASK_SPACING)
         if proofs.heartbeat_at is not None and hears_broker:
-            dues.append(proofs.heartbeat_at + self.proofs.silence)
+            dues.append(proofs.heartbeat_at + proofs.silence)
         if proofs.proven_at is not None and self.phase is not Phase.STALE:
             dues.append(proofs.proven_at + self._max_staleness)
         return Wait(max(min(dues), now + 0.001))
