@@ -107,9 +107,9 @@ MUTANTS = (
     ),
     Mutant(
         "marks-deleted-by-range",
-        "user_service/authz_changelog/revisions/sequencer.py",
-        "        marks.delete()",
-        "        Mark.objects.filter(id__lte=max(marks.values_list('id', flat=True), default=0)).delete()",
+        "user_service/authz_changelog/revisions/pending.py",
+        "self.marks().delete()",
+        "Mark.objects.filter(id__lte=max(self.marks().values_list('id', flat=True), default=0)).delete()",
         ("tests/integration/changelog/test_sequencer.py",),
     ),
 )

@@ -19,7 +19,7 @@ from django.urls import resolve
 from authz_changelog.bootstrap import install
 from authz_changelog.models import Head, Mark
 from authz_changelog.publishing.relay import publish_new
-from authz_changelog.revisions import epochs, reconcile, sequencer
+from authz_changelog.revisions import epochs, pending, reconcile, sequencer
 from authz_changelog.revisions.errors import SequencingFailed
 from authz_changelog.revisions.revision_token import revision_token
 from authz_changelog.sidecars import service_tokens
@@ -28,9 +28,14 @@ from lab.schedules.world import State, User
 
 TABLES = [model._meta.db_table for model in apps.get_app_config("authz_changelog").get_models()]
 MARKS = Mark._meta.db_table
-LIMIT = sequencer.LIMIT
+LIMIT = pending.LIMIT
 """With at most so many entities pending, each revision is a committed state as a whole."""
-SHARES = {"LIMIT": 1.0, "PART": 0.4, "SMALL": 0.25, "LARGEST": 1.25}
+SHARES = (
+    (pending, "LIMIT", 1.0),
+    (pending, "PART", 0.4),
+    (pending, "SMALL", 0.25),
+    (sequencer, "LARGEST", 1.25),
+)
 """The sequencer's limits, as shares of the first."""
 GIVES_UP = (SequencingFailed, OperationalError)
 """What callers of the log are told to expect: it cannot be done now, somebody will try again."""
@@ -180,14 +185,14 @@ def completed() -> bool:
 @contextmanager
 def limits(entities: int | None) -> Iterator[None]:
     """The sequencer's limits in proportion, so that little is a lot."""
-    before = {name: getattr(sequencer, name) for name in SHARES if entities and hasattr(sequencer, name)}
-    for name in before:
-        setattr(sequencer, name, max(1, int(SHARES[name] * (entities or 0))))
+    before = [(module, name, getattr(module, name)) for module, name, _ in SHARES]
+    for module, name, share in SHARES if entities else ():
+        setattr(module, name, max(1, int(share * (entities or 0))))
     try:
         yield
     finally:
-        for name, value in before.items():
-            setattr(sequencer, name, value)
+        for module, name, value in before:
+            setattr(module, name, value)
 
 
 def applied(before: Entities, revision: str) -> Entities:

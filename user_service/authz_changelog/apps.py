@@ -1,7 +1,7 @@
 """The Django app of the change log."""
 
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate, pre_migrate
+from django.db.models.signals import post_migrate
 
 
 class AuthzChangelogConfig(AppConfig):
@@ -13,5 +13,4 @@ class AuthzChangelogConfig(AppConfig):
         from authz_changelog import bootstrap, checks, signals  # noqa: F401 (registers the system check)
 
         signals.connect()
-        pre_migrate.connect(bootstrap.before_migrations, sender=self)
         post_migrate.connect(bootstrap.after_migrations, sender=self)

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
 
 from django.db import connection
 
 from authz_changelog.marks import installation
+from authz_changelog.revisions import sequencer
 from authz_changelog.revisions.epochs import ensure_epoch
-from authz_changelog.revisions.reconcile import reconcile
+from authz_changelog.revisions.errors import SequencingFailed
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 60.0
+"""Seconds in which the log is brought up to date here; after that the relay goes on with it."""
 
 
 def install() -> int:
     """Make everything ready; how many triggers had to be created.
 
-    What changed while a trigger was missing left no mark: it is looked for.
+    What changed while a trigger was missing left no mark: the tables concerned are compared.
     """
     ensure_epoch()
     created = installation.install()
-    if created:
-        reconcile()
+    try:
+        sequencer.sequence(within=PATIENCE)
+    except SequencingFailed as error:
+        logger.warning("The change log is behind, it will catch up: %s", error)
     return created
 
 
-def before_migrations(plan: list[Any], **_: object) -> None:
-    """SQLite refuses to rebuild a table that a trigger of another one names; PostgreSQL minds nothing."""
-    if plan and connection.vendor == "sqlite" and installation.tables_exist():
-        installation.uninstall()
+def restore() -> None:
+    """Put back the triggers that a migration took away with their table, whether it went well or not."""
+    if installation.tables_exist() and installation.columns_exist() and installation.missing():
+        installation.install()
 
 
 def after_migrations(using: str, **_: object) -> None:

@@ -30,8 +30,8 @@ def triggers_are_installed(databases: Sequence[str] | None = None, **_: object) 
         return []
     return [
         Warning(
-            f"Changes to these tables do not reach the change log: {', '.join(tables)}.",
-            hint="Run `manage.py install_triggers` (or `migrate`): it also looks for what was missed.",
+            f"Changes to these tables do not always reach the change log: {', '.join(tables)}.",
+            hint="Run `manage.py install_triggers` (or `migrate`): what was missed is then found, too.",
             id="authz_changelog.W001",
         )
     ]

@@ -11,14 +11,18 @@ from django.db.models.functions import Now
 
 
 class Mark(models.Model):
-    """ "This entity may have changed": written by a trigger, inside the transaction that changed it.
+    """ "This may have changed": written by a trigger, inside the transaction that changed it.
 
+    It names an entity, or what many entities depend on (`marks.kinds`), by kind and key.
     It carries no state: one transaction cannot see what a concurrent one is writing.
     `tx` is PostgreSQL's number of that transaction; SQLite has none to give and leaves 0.
     """
 
-    kind = models.CharField(max_length=5)
+    kind = models.CharField(max_length=20)
     key = models.CharField(max_length=255)
+    position = models.CharField(
+        max_length=300, db_default="", help_text="How far the entities of a mark of many have been taken."
+    )
     tx = models.BigIntegerField(db_default=0)
     marked_at = models.DateTimeField(db_default=Now())
 
@@ -95,6 +99,15 @@ class Head(models.Model):
     def newest(self) -> Revision:
         """Read it in the snapshot of the database that showed this head."""
         return Revision.objects.get(pk=self.revision)
+
+
+class Fingerprint(models.Model):
+    """What the triggers and the watched tables were when the log was last known to hear of every change."""
+
+    text = models.TextField()
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class Cursor(models.Model):

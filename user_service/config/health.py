@@ -4,6 +4,7 @@ from django.contrib.auth import get_user_model
 from django.db import DatabaseError
 from django.http import HttpRequest, JsonResponse
 
+from authz_changelog.revisions.revision_token import revision_token
 from tokens import keys
 
 
@@ -12,8 +13,14 @@ def livez(request: HttpRequest) -> JsonResponse:
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
-    """503 names the check that fails; it never shows the error itself, which may name hosts."""
+    """503 names the check that fails; it never shows the error itself, which may name hosts.
+
+    `?proof` also asks whether the change log is proved to be complete. No traffic should be routed by that:
+    sign-in, keys and the feed go on without.
+    """
     checks = {"database": _database(), "signing_key": bool(keys.published())}
+    if "proof" in request.GET:
+        checks["proof"] = checks["database"] and revision_token() is not None
     return JsonResponse({"checks": checks}, status=200 if all(checks.values()) else 503)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
@@ -10,16 +12,30 @@ from authz_changelog.marks.triggers import Trigger
 from authz_changelog.marks.watched import Watched
 from authz_changelog.models import Head
 
+ALWAYS = "A"
+"""A trigger fires whatever the role of the writer is (`tgenabled`)."""
+
 
 def tables_exist() -> bool:
     """False before the first migrations have run to their end."""
     return {*Watched().tables(), Head._meta.db_table}.issubset(connection.introspection.table_names())
 
 
+def columns_exist() -> bool:
+    """False in the middle of migrations that have not yet made the models' columns."""
+    with connection.cursor() as cursor:
+        return all(
+            {str(field.column) for field in rule.fields}
+            <= {column.name for column in connection.introspection.get_table_description(cursor, table)}
+            for rule in triggers.rules()
+            for table in [rule.model._meta.db_table]
+        )
+
+
 def missing() -> list[Trigger]:
-    """The triggers that should be installed and are not."""
-    present = _present()
-    return [trigger for trigger in triggers.wanted() if trigger.name not in present]
+    """The triggers that should be there and always fire, and do not."""
+    firing = {name for name, _, how in _present() if how == ALWAYS}
+    return [trigger for trigger in triggers.wanted() if trigger.name not in firing]
 
 
 def install() -> int:
@@ -27,9 +43,7 @@ def install() -> int:
     with transaction.atomic(), connection.cursor() as cursor:
         absent = missing()
         working = {trigger.name for trigger in triggers.wanted()} - {trigger.name for trigger in absent}
-        for name, table in _present(enabled_only=False).items():
-            if name not in working:
-                _drop(cursor, name, table)
+        _drop(cursor, keep=working)
         for trigger in absent:
             for statement in triggers.create(trigger):
                 cursor.execute(statement)
@@ -39,32 +53,34 @@ def install() -> int:
 def uninstall() -> None:
     """Drop every trigger of the change log."""
     with transaction.atomic(), connection.cursor() as cursor:
-        for name, table in _present(enabled_only=False).items():
-            _drop(cursor, name, table)
+        _drop(cursor)
 
 
-def _drop(cursor: CursorWrapper, name: str, table: str) -> None:
-    name, table = connection.ops.quote_name(name), connection.ops.quote_name(table)
-    if connection.vendor == "postgresql":
-        cursor.execute(f"DROP TRIGGER {name} ON {table}")
-        cursor.execute(f"DROP FUNCTION IF EXISTS {name}()")
-    else:
-        cursor.execute(f"DROP TRIGGER {name}")
+def _drop(cursor: CursorWrapper, keep: frozenset[str] | set[str] = frozenset()) -> None:
+    quoted = connection.ops.quote_name
+    for name, table, _ in list(_present()):
+        if name in keep:
+            continue
+        if connection.vendor == "postgresql":
+            cursor.execute(f"DROP TRIGGER {quoted(name)} ON {quoted(table)}")
+            cursor.execute(f"DROP FUNCTION IF EXISTS {quoted(name)}()")
+        else:
+            cursor.execute(f"DROP TRIGGER {quoted(name)}")
 
 
-def _present(*, enabled_only: bool = True) -> dict[str, str]:
-    """Names and tables of the change log's triggers that are there."""
+def _present() -> Iterator[tuple[str, str, str]]:
+    """Name and table of each trigger of the change log that is there, and how it fires."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(
-                "SELECT tgname, relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid"
-                " WHERE starts_with(tgname, %s) AND pg_table_is_visible(tgrelid) AND tgenabled = ANY(%s)",
-                [triggers.PREFIX, ["O", "A"] if enabled_only else ["O", "A", "R", "D"]],
+                "SELECT tgname, relname, tgenabled FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid"
+                " WHERE starts_with(tgname, %s) AND pg_table_is_visible(tgrelid)",
+                [triggers.PREFIX],
             )
         else:
             cursor.execute(
-                "SELECT name, tbl_name FROM sqlite_master"
+                "SELECT name, tbl_name, %s FROM sqlite_master"
                 " WHERE type = 'trigger' AND substr(name, 1, %s) = %s",
-                [len(triggers.PREFIX), triggers.PREFIX],
+                [ALWAYS, len(triggers.PREFIX), triggers.PREFIX],
             )
-        return dict(cursor.fetchall())
+        yield from cursor.fetchall()

@@ -3,6 +3,12 @@
 Signals would not do: `update()`, `bulk_create()` and raw SQL send none, `post_save` outside a transaction
 comes after the commit, and deleting a group or permission sends nothing for those who held it.
 
+They are in nobody's way. On PostgreSQL they name no column where the database would know of it, and look at
+rows as JSON, so that every column can be altered or dropped; a row whose key is not where it was marks
+everything. They always fire, also for replication and restores (`ENABLE ALWAYS`), and write to our table
+whatever the writer's search path, privileges or temporary tables are. SQLite fires no trigger for a row that
+REPLACE removes: there triggers that fire before look for rows that have the new row's unique keys.
+
 A trigger's name carries a digest of its definition, so the names alone tell whether the right ones
 are installed (`installation.py`).
 """
@@ -13,153 +19,194 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.models import Field, Model
 
 from authz_changelog import clock
-from authz_changelog.marks.watched import GROUP, USER, Link, Watched, column
-from authz_changelog.models import Entity, Mark
+from authz_changelog.marks.kinds import ALL, CONTENT_TYPE, ENTITIES, GROUP, PERMISSION, USER
+from authz_changelog.marks.watched import Link, Watched, column
+from authz_changelog.models import Mark
 
-CHANNEL = "authz_changelog_marks"
-"""PostgreSQL's NOTIFY channel: a transaction that left marks has committed."""
 PREFIX = "authz_changelog_"
 ROWS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
 
 
 @dataclass(frozen=True)
 class Trigger:
-    """`body` runs after `event` on `table`: for each row where `when` holds, or once per statement."""
+    """`body` runs `when` (`AFTER UPDATE`, …) something happens to `table`; `each` row, or once."""
 
     table: str
-    event: str
+    when: str
     body: str
-    when: str = ""
     each: str = "ROW"
 
     @property
     def name(self) -> str:
-        definition = "\0".join((self.table, self.event, self.body, self.when, self.each))
+        definition = "\0".join((self.table, self.when, self.body, self.each))
         digest = hashlib.sha256(definition.encode()).hexdigest()[:8]
-        return f"{PREFIX}{digest}_{self.event.lower()}_{self.table}"[:63]
+        return f"{PREFIX}{digest}_{self.when.lower().replace(' ', '_')}_{self.table}"[:63]
+
+
+class Rule(NamedTuple):
+    """A row of the `key` field's table marks what has this kind and key, when one of `fields` changes."""
+
+    kind: str
+    key: Field[Any, Any]
+    fields: tuple[Field[Any, Any], ...]
+
+    @property
+    def model(self) -> type[Model]:
+        return self.key.model
+
+
+def rules() -> list[Rule]:
+    watched = Watched()
+    permission, content_type = watched.permission, watched.content_type
+    label = (column(permission, "codename"), column(permission, "content_type"))
+    return [
+        _of(USER, watched.user._meta.pk, *watched.user_fields()),
+        _of(GROUP, watched.group._meta.pk),
+        *(_of_link(USER, link) for link in (watched.user_permissions, watched.memberships)),
+        _of_link(GROUP, watched.group_permissions),
+        _of(PERMISSION, permission._meta.pk, *label),
+        _of(CONTENT_TYPE, content_type._meta.pk, column(content_type, "app_label")),
+    ]
+
+
+def _of(kind: str, key: Field[Any, Any], *others: Field[Any, Any]) -> Rule:
+    return Rule(kind, key, (key, *others))
+
+
+def _of_link(kind: str, link: Link) -> Rule:
+    return Rule(kind, link.owner, (link.owner, link.target))
+
+
+def concerned(table: str) -> str:
+    """The kind of entity whose states are made of this table's rows; empty when both are."""
+    (kind,) = (rule.kind for rule in rules() if rule.model._meta.db_table == table)
+    return kind if kind in ENTITIES else ""
 
 
 def wanted() -> list[Trigger]:
     """Every trigger of the change log, for this database and this project's models."""
-    watched = Watched()
-    triggers = [
-        *_on_rows(USER, watched.user._meta.pk, [watched.user._meta.pk, *watched.user_fields()]),
-        *_on_rows(GROUP, watched.group._meta.pk, [watched.group._meta.pk]),
-        *_on_link(USER, watched.user_permissions),
-        *_on_link(USER, watched.memberships),
-        *_on_link(GROUP, watched.group_permissions),
-        *_on_permission(watched),
-        *_on_content_type(watched),
-    ]
     if connection.vendor == "postgresql":
-        triggers += _on_truncate(watched)
-        triggers.append(_notification())
-    return triggers
+        return [trigger for rule in rules() for trigger in _on_postgresql(rule)]
+    return [trigger for rule in rules() for trigger in (*_on_sqlite(rule), *_on_replaced(rule))]
 
 
-def _on_rows(kind: str, key: Field[Any, Any], fields: list[Field[Any, Any]]) -> Iterator[Trigger]:
-    """Mark the entity that a row is, or belongs to, when one of `fields` changes."""
+def create(trigger: Trigger) -> list[str]:
+    """The statements that create it."""
+    name, table = connection.ops.quote_name(trigger.name), connection.ops.quote_name(trigger.table)
+    head = f"CREATE TRIGGER {name} {trigger.when} ON {table} FOR EACH {trigger.each}"
+    if connection.vendor != "postgresql":
+        return [f"{head} {trigger.body}"]
+    function = (
+        f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
+        f" SET search_path = pg_catalog, {_schema()}, pg_temp AS $body$ {trigger.body} $body$"
+    )
+    return [
+        function,
+        f"{head} EXECUTE FUNCTION {name}()",
+        f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}",
+    ]
+
+
+# PostgreSQL
+
+
+def _on_postgresql(rule: Rule) -> Iterator[Trigger]:
+    table = rule.model._meta.db_table
     for event, rows in ROWS.items():
-        selects = [f"SELECT '{kind}' AS kind, {_text(f'{row}.{_column(key)}')} AS entity" for row in rows]
-        yield _marking(key.model, event, " UNION ".join(selects), fields)
-
-
-def _on_link(kind: str, link: Link) -> Iterator[Trigger]:
-    return _on_rows(kind, link.owner, [link.owner, link.target])
-
-
-def _on_permission(watched: Watched) -> Iterator[Trigger]:
-    """A renamed or deleted permission changes all who hold it."""
-    permission = watched.permission
-    key = permission._meta.pk
-    fields = [key, column(permission, "codename"), column(permission, "content_type")]
-    for event in ("UPDATE", "DELETE"):
-        ids = ", ".join(f"{row}.{_column(key)}" for row in ROWS[event])
-        yield _marking(permission, event, _holders(watched, ids), fields)
-
-
-def _on_content_type(watched: Watched) -> Iterator[Trigger]:
-    """Its app label is the first half of the permissions' labels."""
-    content_type, permission = watched.content_type, watched.permission
-    key = content_type._meta.pk
-    for event in ("UPDATE", "DELETE"):
-        ids = ", ".join(f"{row}.{_column(key)}" for row in ROWS[event])
-        permissions = (
-            f"SELECT {_column(permission._meta.pk)} FROM {_table(permission)}"
-            f" WHERE {_column(column(permission, 'content_type'))} IN ({ids})"
+        same = " AND ".join(
+            f"{_json('OLD', field)} IS NOT DISTINCT FROM {_json('NEW', field)}" for field in rule.fields
         )
-        holders = _holders(watched, permissions)
-        yield _marking(content_type, event, holders, [key, column(content_type, "app_label")])
+        unless = f"IF {same} THEN RETURN NULL; END IF; " if event == "UPDATE" else ""
+        keys = " UNION ".join(f"SELECT {_json(row, rule.key, '->>')} AS key" for row in rows)
+        marked = (
+            f"SELECT CASE WHEN key IS NULL THEN '{ALL}' ELSE '{rule.kind}' END,"
+            f" coalesce(key, '') FROM ({keys}) AS touched"
+        )
+        yield Trigger(table, f"AFTER {event}", f"BEGIN {unless}{_insert(marked)}; RETURN NULL; END")
+    # TRUNCATE fires no row triggers, and leaves no rows to look at.
+    everything = f"SELECT '{ALL}', '{concerned(table)}'"
+    yield Trigger(table, "AFTER TRUNCATE", f"BEGIN {_insert(everything)}; RETURN NULL; END", each="STATEMENT")
 
 
-def _holders(watched: Watched, permissions: str) -> str:
-    links = ((USER, watched.user_permissions), (GROUP, watched.group_permissions))
-    return " UNION ".join(
-        f"SELECT '{kind}' AS kind, {_text(_column(link.owner))} AS entity FROM {_table(link.through)}"
-        f" WHERE {_column(link.target)} IN ({permissions})"
-        for kind, link in links
-    )
+def _json(row: str, field: Field[Any, Any], operator: str = "->") -> str:
+    return f"to_jsonb({row}) {operator} {_literal(str(field.column))}"
 
 
-def _on_truncate(watched: Watched) -> Iterator[Trigger]:
-    """TRUNCATE fires no row triggers and leaves no rows to look at: mark everything, known or present."""
-    existing = (
-        f"SELECT '{kind}', {_text(_column(model._meta.pk))} FROM {_table(model)}"
-        for kind, model in ((USER, watched.user), (GROUP, watched.group))
-    )
-    everything = " UNION ".join((f"SELECT kind, key AS entity FROM {_table(Entity)}", *existing))
-    for table in watched.tables():
-        yield Trigger(table, "TRUNCATE", _insert(everything), each="STATEMENT")
+def _schema() -> str:
+    """Where our tables are, as SQL spells it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT quote_ident(nspname) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+            " WHERE relname = %s AND nspname = ANY(current_schemas(false))"
+            " ORDER BY array_position(current_schemas(false), nspname) LIMIT 1",
+            [Mark._meta.db_table],
+        )
+        return str(cursor.fetchone()[0])
 
 
-def _notification() -> Trigger:
-    return Trigger(Mark._meta.db_table, "INSERT", f"PERFORM pg_notify('{CHANNEL}', '')", each="STATEMENT")
+# SQLite
 
 
-def _marking(model: type[Model], event: str, entities: str, fields: list[Field[Any, Any]]) -> Trigger:
-    when = ""
-    if event == "UPDATE":
-        differs = "IS DISTINCT FROM" if connection.vendor == "postgresql" else "IS NOT"
-        when = " OR ".join(f"OLD.{_column(field)} {differs} NEW.{_column(field)}" for field in fields)
-    return Trigger(model._meta.db_table, event, _insert(entities), when)
+def _on_sqlite(rule: Rule) -> Iterator[Trigger]:
+    table = rule.model._meta.db_table
+    for event, rows in ROWS.items():
+        keys = " UNION ".join(f"SELECT '{rule.kind}', {_text(row, rule.key)}" for row in rows)
+        when = _differs(map(_column, rule.fields)) if event == "UPDATE" else ""
+        yield Trigger(table, f"AFTER {event}", f"{when}BEGIN {_insert(keys)}; END")
 
 
-def _insert(entities: str) -> str:
-    tx = "txid_current()" if connection.vendor == "postgresql" else "0"
-    return (
-        f"INSERT INTO {_table(Mark)} (kind, key, tx, marked_at)"
-        f" SELECT kind, entity, {tx}, {clock.sql()} FROM ({entities}) AS touched"
-    )
+def _on_replaced(rule: Rule) -> Iterator[Trigger]:
+    """Mark what the rows were that have a unique key of the new row: REPLACE removes them."""
+    table = rule.model._meta.db_table
+    uniques = _unique_keys(table)
+    for event in ("INSERT", "UPDATE"):
+        other = " AND gone.rowid IS NOT OLD.rowid" if event == "UPDATE" else ""
+        rows = " UNION ".join(
+            f"SELECT '{rule.kind}', {_text('gone', rule.key)} FROM {connection.ops.quote_name(table)} AS gone"
+            f" WHERE {' AND '.join(f'gone.{name} = NEW.{name}' for name in unique)}{other}"
+            for unique in uniques
+        )
+        when = _differs(sorted({name for unique in uniques for name in unique})) if other else ""
+        yield Trigger(table, f"BEFORE {event}", f"{when}BEGIN {_insert(rows)}; END")
+
+
+def _unique_keys(table: str) -> list[tuple[str, ...]]:
+    with connection.cursor() as cursor:
+        constraints = connection.introspection.get_constraints(cursor, table).values()
+    keys = {tuple(each["columns"]) for each in constraints if each["unique"] or each["primary_key"]}
+    return sorted(tuple(map(connection.ops.quote_name, key)) for key in keys if key)
+
+
+def _differs(columns: Any) -> str:
+    return f"WHEN {' OR '.join(f'OLD.{name} IS NOT NEW.{name}' for name in columns)} "
+
+
+def _text(row: str, field: Field[Any, Any]) -> str:
+    return f"CAST({row}.{_column(field)} AS text)"
 
 
 def _column(field: Field[Any, Any]) -> str:
     return connection.ops.quote_name(str(field.column))
 
 
-def _table(model: type[Model]) -> str:
-    return connection.ops.quote_name(model._meta.db_table)
+# Both
 
 
-def _text(expression: str) -> str:
-    return f"CAST({expression} AS text)"
-
-
-def create(trigger: Trigger) -> list[str]:
-    """The statements that create it."""
-    name, table = connection.ops.quote_name(trigger.name), connection.ops.quote_name(trigger.table)
-    when = f" WHEN ({trigger.when})" if trigger.when else ""
-    head = f"CREATE TRIGGER {name} AFTER {trigger.event} ON {table} FOR EACH {trigger.each}{when}"
-    if connection.vendor != "postgresql":
-        return [f"{head} BEGIN {trigger.body}; END"]
-    # The search path is fixed so that writers with another one still reach our tables.
-    function = (
-        f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT"
-        f" AS $body$ BEGIN {trigger.body}; RETURN NULL; END $body$"
+def _insert(kinds_and_keys: str) -> str:
+    table, tx = connection.ops.quote_name(Mark._meta.db_table), "0"
+    if connection.vendor == "postgresql":
+        table, tx = f"{_schema()}.{table}", "txid_current()"
+    return (
+        f"INSERT INTO {table} (kind, key, tx, marked_at)"
+        f" SELECT marked.*, {tx}, {clock.sql()} FROM ({kinds_and_keys}) AS marked"
     )
-    return [function, f"{head} EXECUTE FUNCTION {name}()"]
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

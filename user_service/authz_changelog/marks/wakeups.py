@@ -1,7 +1,12 @@
-"""Lets the relay wait until something was committed: NOTIFY on PostgreSQL, short polling on SQLite."""
+"""Lets the relay wait until something was committed.
+
+Where the log is brought up to date it says so, by NOTIFY on PostgreSQL. Triggers do not: a transaction
+that has notified cannot be prepared for a commit in two phases. So marks are looked for, too.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
@@ -9,12 +14,14 @@ from threading import Event
 from django.db import connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from authz_changelog.marks.triggers import CHANNEL
+from authz_changelog.models import Mark
 
+CHANNEL = "authz_changelog"
+"""PostgreSQL's NOTIFY channel: there is a new revision."""
 POLL_SECONDS = 0.05
 
 Wait = Callable[[float], None]
-"""Returns when marks were committed, or after so many seconds at the latest."""
+"""Returns when something was committed, or after so many seconds at the latest."""
 
 
 @contextmanager
@@ -31,11 +38,22 @@ def wakeups(stopping: Event) -> Iterator[Wait]:
         listener.close()
 
 
+def announce() -> None:
+    """Wake those who wait, when the transaction commits."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"NOTIFY {CHANNEL}")
+
+
 def _poll(stopping: Event, seconds: float) -> None:
     stopping.wait(min(seconds, POLL_SECONDS))
 
 
 def _listen(listener: BaseDatabaseWrapper, seconds: float) -> None:
-    with listener.wrap_database_errors:
-        for _ in listener.connection.notifies(timeout=seconds, stop_after=1):
-            pass
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        with listener.wrap_database_errors:
+            for _ in listener.connection.notifies(timeout=min(left, POLL_SECONDS), stop_after=1):
+                return
+        if Mark.objects.exists():
+            return

@@ -11,7 +11,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import AppRegistryNotReady, FieldDoesNotExist
 from django.db.models import Field, ManyToManyField, Model
 
-USER, GROUP = "user", "group"
+from authz_changelog.marks.kinds import USER
 
 
 @dataclass(frozen=True)

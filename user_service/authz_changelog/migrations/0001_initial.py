@@ -20,6 +20,13 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name='Fingerprint',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('text', models.TextField()),
+            ],
+        ),
+        migrations.CreateModel(
             name='Head',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -69,8 +76,9 @@ class Migration(migrations.Migration):
             name='Mark',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(max_length=5)),
+                ('kind', models.CharField(max_length=20)),
                 ('key', models.CharField(max_length=255)),
+                ('position', models.CharField(db_default='', help_text='How far the entities of a mark of many have been taken.', max_length=300)),
                 ('tx', models.BigIntegerField(db_default=0)),
                 ('marked_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],

@@ -68,19 +68,22 @@ class Relay:
         if time.monotonic() >= self._upkeep_due:
             self._upkeep(stopping)
             self._upkeep_due = time.monotonic() + settings.AUTHZ_CHANGELOG_RECONCILE_SECONDS
-        return max(0.0, self._heartbeat_due - time.monotonic()) if complete else 0.0
+        if not complete:
+            return 0.0
+        due = self._heartbeat_due - time.monotonic()
+        return due if due > 0 else HEARTBEAT_SECONDS  # it is due, but nothing can be proved
 
     def _relay(self) -> bool:
         """Sequence and publish. False when more is pending than one run takes."""
         now = clock.now()
-        complete = sequencer.run()
+        progress = sequencer.advance()
         epoch, newest = publish_new(self._broker)
         # Only now is it true that at `now` nothing newer had been committed.
-        if complete and time.monotonic() >= self._heartbeat_due:
+        if progress.proved and time.monotonic() >= self._heartbeat_due:
             self._broker.publish(messages.heartbeat(epoch, newest, now))
             self._heartbeat_due = time.monotonic() + HEARTBEAT_SECONDS
         self._broker.keep_alive()
-        return complete
+        return progress.complete
 
     def _upkeep(self, stopping: Event) -> None:
         """Retention and reconciliation, without ever leaving the log unattended for long."""

@@ -10,7 +10,8 @@ from operator import or_
 
 from django.db.models import Q
 
-from authz_changelog.marks.watched import GROUP, USER, Watched
+from authz_changelog.marks.kinds import GROUP, USER
+from authz_changelog.marks.watched import Watched
 from authz_changelog.models import Entity
 from authz_changelog.revisions import states
 from authz_changelog.revisions.digest import slot

@@ -7,3 +7,7 @@ class SequencingFailed(Exception):
 
 class GaveWay(SequencingFailed):
     """Somebody has a watched table for himself, as statements that rewrite it do: try again."""
+
+
+class NotProved(SequencingFailed):
+    """Changes may have left no marks, as triggers are missing: the log says what it knows, no more."""

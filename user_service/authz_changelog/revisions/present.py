@@ -10,26 +10,37 @@ from typing import NamedTuple
 from authz_changelog import clock
 from authz_changelog.models import Head
 from authz_changelog.revisions import sequencer
+from authz_changelog.revisions.errors import SequencingFailed
 from authz_changelog.revisions.transactions import one_snapshot
 
 
 class Present(NamedTuple):
-    """`head` contains everything that was committed before `now`."""
+    """`head` contains everything that was committed before `now`, unless `unproved` says why perhaps not."""
 
     head: Head
     now: datetime
+    unproved: str
 
 
-def bring_up_to_date() -> None:
-    """While a lot is pending sidecars must neither occupy every thread nor be in the way of small changes."""
-    sequencer.refuse_while_busy()
-    sequencer.sequence(within=1)
+def bring_up_to_date(*, proof: bool = True) -> str:
+    """While a lot is pending sidecars must neither occupy every thread nor be in the way of small changes.
+
+    Raises `SequencingFailed` when that cannot be done. Without the need of a `proof` the reason is returned.
+    """
+    try:
+        sequencer.refuse_while_busy()
+        sequencer.sequence(within=1)
+    except SequencingFailed as error:
+        if proof:
+            raise
+        return str(error)
+    return ""
 
 
 @contextmanager
-def present() -> Iterator[Present]:
+def present(*, proof: bool = True) -> Iterator[Present]:
     """The present state of the log, in one snapshot of the database."""
     now = clock.now()
-    bring_up_to_date()
+    unproved = bring_up_to_date(proof=proof)
     with one_snapshot():
-        yield Present(Head.objects.get(), now)
+        yield Present(Head.objects.get(), now, unproved)

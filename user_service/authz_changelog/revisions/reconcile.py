@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from django.db.models import QuerySet
-
-from authz_changelog.marks.watched import GROUP, USER, Watched
-from authz_changelog.models import Entity, Mark
-from authz_changelog.revisions import differences
+from authz_changelog.marks.kinds import ALL, ENTITIES
+from authz_changelog.models import Mark
+from authz_changelog.revisions import differences, expansion
 from authz_changelog.revisions.errors import GaveWay
-from authz_changelog.revisions.sequencer import LIMIT, sequence
+from authz_changelog.revisions.pending import LIMIT
+from authz_changelog.revisions.sequencer import sequence
 from authz_changelog.revisions.states import Key
 from authz_changelog.revisions.transactions import one_snapshot
 
@@ -24,43 +22,31 @@ def reconcile() -> list[Key]:
 
 
 def steps() -> Iterator[list[Key]]:
-    """Compare, mark what differs and yield it, one bounded batch at a time."""
-    for keys in _batches():
-        found = None
-        while found is None:
-            found = _unmarked_differences(keys)
-            Mark.objects.bulk_create(Mark(kind=key.kind, key=key.key) for key in found or ())
-            yield found or []
+    """Compare, mark what differs and yield it, one bounded batch at a time.
+
+    A batch that cannot be seen now, as somebody rewrites a table, is empty, and comes again.
+    """
+    position: str | None = ""
+    while position is not None:
+        try:
+            found, position = compare(position, LIMIT)
+        except GaveWay:
+            found = []
+        yield found
 
 
-def _unmarked_differences(keys: list[Key]) -> list[Key] | None:
-    """A difference that is marked is on its way into the log, not lost. `None`: not to be seen now."""
-    try:
-        with one_snapshot(of_watched=True):
-            return _differences(keys)
-    except GaveWay:
-        return None
+def compare(position: str, count: int) -> tuple[list[Key], str | None]:
+    """Compare some entities with the log, mark those that differ; these, and the next position."""
+    with one_snapshot(of_watched=True):
+        page = expansion.page(ALL, "", position, count)
+        found = _unmarked({difference.key for difference in differences.find(page.keys)})
+    Mark.objects.bulk_create(Mark(kind=key.kind, key=key.key) for key in found)
+    return found, page.position
 
 
-def _differences(keys: list[Key]) -> list[Key]:
-    found = {difference.key for difference in differences.find(keys)}
+def _unmarked(found: set[Key]) -> list[Key]:
+    """A difference that is marked is on its way into the log, not lost."""
+    if not found or Mark.objects.exclude(kind__in=ENTITIES).exists():
+        return []
     marked = Mark.objects.filter(key__in=[key.key for key in found]).values_list("kind", "key")
     return sorted(found - {Key(*mark) for mark in marked})
-
-
-def _batches() -> Iterator[list[Key]]:
-    """All entities the log knows, then all that exist."""
-    for kind in (USER, GROUP):
-        for rows in _pages(Entity.objects.filter(kind=kind), "key"):
-            yield [Key(kind, key) for key in rows]
-        for rows in _pages(Watched().model(kind)._base_manager.all(), "pk"):
-            yield [Key(kind, str(key)) for key in rows]
-
-
-def _pages(rows: QuerySet[Any], field: str) -> Iterator[list[Any]]:
-    """Values of a unique field, page by page: no cursor stays open between them."""
-    values = rows.order_by(field).values_list(field, flat=True)
-    page = list(values[:LIMIT])
-    while page:
-        yield page
-        page = list(values.filter(**{f"{field}__gt": page[-1]})[:LIMIT])

@@ -5,12 +5,10 @@ results. States are computed from that one snapshot, so a transaction that touch
 never seen half-applied. Only marks visible in the snapshot are deleted, so a change that commits
 meanwhile keeps its mark for the next run. No ordinary transaction ever holds the lock.
 
-The only exception to atomicity: when more than `LIMIT` entities are pending, a run takes the smallest
-transactions, and then the next larger one or a part of it: an import of 50,000 users neither delays a
-revocation, nor is delayed for ever by small changes, nor holds the lock for long. A transaction of more than
-`LIMIT` entities becomes several revisions, in the order of its statements; an entity that several of those
-pending have changed is shown as the last of them left it. (SQLite does not number transactions: there all
-pending marks count as one.)
+The only exception to atomicity: when more than `LIMIT` entities are pending, a run takes a part of them
+(`pending.py`). A transaction of more than `LIMIT` entities becomes several revisions, in the order of its
+statements; an entity that several of those pending have changed is shown as the last of them left it. (SQLite
+does not number transactions: there all pending marks count as one.)
 """
 
 from __future__ import annotations
@@ -18,23 +16,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.db import connection
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import Min
 
 from authz_changelog import clock
+from authz_changelog.marks.wakeups import announce
 from authz_changelog.models import Entity, Head, Mark, Revision
-from authz_changelog.revisions import differences
-from authz_changelog.revisions.errors import GaveWay, SequencingFailed
-from authz_changelog.revisions.states import Key
+from authz_changelog.revisions import differences, pending, proof
+from authz_changelog.revisions.errors import GaveWay, NotProved, SequencingFailed
+from authz_changelog.revisions.pending import LIMIT, SMALL
 from authz_changelog.revisions.transactions import refuse_inside_transaction, sequencing
 
-LIMIT = 1000
-"""Entities of a transaction that is surely one revision."""
-PART = 400
-"""Entities taken at a time from a transaction that has more: the lock is held only briefly."""
-SMALL = 250
-"""Marks of small transactions that one run takes before any larger one."""
 LARGEST = LIMIT + SMALL
 """Entities in one revision."""
 BUSY = timedelta(seconds=0.5)
@@ -50,16 +44,20 @@ def sequence(within: float = 5.0) -> Head:
     transaction, and Django's `DatabaseError`.
     """
     deadline = time.monotonic() + within
-    while not run(within=deadline - time.monotonic()):
+    while not (progress := advance(within=deadline - time.monotonic())).complete:
         _refuse_after(deadline, within)
+    if progress.unproved:
+        raise NotProved(progress.unproved)
     return Head.objects.get()
 
 
 def sequence_since(mark: int, within: float) -> Head:
     """As `sequence`, but the head need only contain what was marked after that mark and committed by now."""
     deadline = time.monotonic() + within
-    pending = Mark.objects.filter(id__gt=mark, id__lte=last_mark())
-    while pending.exists():
+    refuse_inside_transaction()
+    waited_for = Mark.objects.filter(id__gt=mark, id__lte=last_mark())
+    proof.refuse_unproved(within)
+    while waited_for.exists():
         run(within=deadline - time.monotonic(), hurried=True)
         _refuse_after(deadline, within)
     return Head.objects.get()
@@ -86,7 +84,8 @@ def refuse_while_busy() -> None:
 
     Whoever needs the whole log then would not get it sooner by taking part, only make small changes wait.
     """
-    if Mark.objects.all()[LIMIT:].exists() and Head.objects.get().newest.at > clock.now() - BUSY:
+    lot = Mark.objects.all()[LIMIT:].exists() or Mark.objects.filter(position__gt="").exists()
+    if lot and Head.objects.get().newest.at > clock.now() - BUSY:
         raise SequencingFailed("a lot is pending, and being sequenced by another")
 
 
@@ -95,68 +94,38 @@ def run(within: float = 5.0, *, hurried: bool = False) -> bool:
 
     `hurried`: while a lot is pending, small transactions are enough.
     """
+    return advance(within, hurried=hurried).proved
+
+
+class Progress(NamedTuple):
+    """`complete`: nothing more is marked. `unproved`: why changes may have left no mark; empty if not."""
+
+    complete: bool
+    unproved: str
+
+    @property
+    def proved(self) -> bool:
+        return self.complete and not self.unproved
+
+
+def advance(within: float = 5.0, *, hurried: bool = False) -> Progress:
+    """One run, and what is then known of what was committed before the call."""
     refuse_inside_transaction()
-    if not Mark.objects.exists():
-        return True
+    marked, unproved = proof.look(within)
+    return Progress(not marked or _run(within, hurried=hurried), unproved)
+
+
+def _run(within: float, *, hurried: bool) -> bool:
     try:
         with sequencing(within):
-            return _sequence(hurried=hurried)
+            batch = pending.take(hurried=hurried)
+            changes = differences.find(batch.keys)
+            if changes:
+                _log(changes, batch.marks().aggregate(earliest=Min("marked_at"))["earliest"])
+            batch.spend()
+            return batch.whole
     except GaveWay:
         return False
-
-
-def _sequence(*, hurried: bool) -> bool:
-    pending, complete = _pending(hurried=hurried)
-    changes = differences.find(pending)
-    marks = Mark.objects.filter(_any_of(pending))
-    if changes:
-        _log(changes, marks.aggregate(earliest=Min("marked_at"))["earliest"])
-    marks.delete()
-    return complete
-
-
-def _pending(*, hurried: bool) -> tuple[list[Key], bool]:
-    """The entities of this run, and whether they are all that are marked."""
-    entities = _entities(Mark.objects.all())
-    if len(entities) <= LIMIT:
-        return entities, True
-    small, next_larger = _transactions()
-    entities = _entities(Mark.objects.filter(tx__in=small))
-    if hurried and entities:
-        return entities, False
-    more = [] if next_larger is None else _entities(Mark.objects.filter(tx=next_larger))
-    return [*entities, *(more if len(more) <= LIMIT else more[:PART])], False
-
-
-def _entities(marks: QuerySet[Mark]) -> list[Key]:
-    """What is marked, in the order of the marks; only so many that more than `LIMIT` can be told."""
-    entities: dict[Key, None] = {}
-    for kind, key in marks.order_by("id").values_list("kind", "key").iterator(chunk_size=LIMIT):
-        entities[Key(kind, key)] = None
-        if len(entities) > LIMIT:
-            break
-    return list(entities)
-
-
-def _transactions() -> tuple[list[int], int | None]:
-    """Those with the fewest marks, `SMALL` marks in all, and the next one."""
-    small: list[int] = []
-    total = 0
-    sizes = Mark.objects.values_list("tx").annotate(size=Count("id")).order_by("size", "tx")
-    for tx, size in sizes[: SMALL + 1]:
-        total += size
-        if total > SMALL:
-            return small, tx
-        small.append(tx)
-    return small, None
-
-
-def _any_of(entities: list[Key]) -> Q:
-    """Every mark of these entities that the snapshot shows: their states contain all those changes."""
-    keys: dict[str, list[str]] = {}
-    for kind, key in entities:
-        keys.setdefault(kind, []).append(key)
-    return Q(*(Q(kind=kind, key__in=some) for kind, some in keys.items()), _connector=Q.OR)
 
 
 def _log(changes: list[differences.Difference], marked_at: datetime) -> None:
@@ -180,6 +149,7 @@ def _log(changes: list[differences.Difference], marked_at: datetime) -> None:
             update_fields=["revision", "state"],
         )
     head.save(update_fields=["revision"])
+    announce()
 
 
 def _parts(changes: list[differences.Difference]) -> Iterator[list[differences.Difference]]:

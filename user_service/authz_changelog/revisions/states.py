@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from authz_changelog.marks.watched import GROUP, USER, Link, Watched
+from authz_changelog.marks.kinds import GROUP, USER
+from authz_changelog.marks.watched import Link, Watched
 
 State = dict[str, Any]
 

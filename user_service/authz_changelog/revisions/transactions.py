@@ -62,7 +62,7 @@ def sequencing(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def beside_no_run(seconds: float) -> Iterator[None]:
-    """A transaction that sees what others commit, and holds the sequencer's lock: for the log's own tables."""
+    """For the log's own tables: the sequencer's lock, in a transaction that sees what others commit."""
     refuse_inside_transaction()
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":

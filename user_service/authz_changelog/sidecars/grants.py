@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from authz_changelog.marks.watched import GROUP, USER
+from authz_changelog.marks.kinds import GROUP, USER
 from authz_changelog.models import Entity
 from authz_changelog.revisions.states import State
 

@@ -38,6 +38,12 @@ class TextField(serializers.Field):
         return data
 
 
+class ProofQuery(serializers.Serializer):
+    """Whether an answer is wanted that proves nothing, rather than none."""
+
+    proof = serializers.ChoiceField(choices=["required", "optional"], default="required")
+
+
 class ChangesQuery(serializers.Serializer):
     """`epoch` and `at` as `head`, `snapshot` and the last change message gave them."""
 

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler as framework_handler
 
-from authz_changelog.revisions.errors import SequencingFailed
+from authz_changelog.revisions.errors import NotProved, SequencingFailed
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,14 @@ class UnknownSubject(Refusal):
     default_code = "unknown_subject"
 
 
+class Unproved(Refusal):
+    """Like `Unavailable`, but somebody must do something."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "unproved"
+    wait = 1
+
+
 class Unavailable(Refusal):
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_detail = "The change log cannot be read now."
@@ -47,7 +55,9 @@ class Unavailable(Refusal):
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """What an exception becomes in an answer of these views."""
-    if isinstance(error, DatabaseError | SequencingFailed):
+    if isinstance(error, NotProved):
+        error = Unproved(f"Nothing can be proved: {error}.")
+    elif isinstance(error, DatabaseError | SequencingFailed):
         logger.warning("%s cannot be answered now: %s", context["request"].path, error)
         error = Unavailable()
     elif isinstance(error, RecursionError):

@@ -1,8 +1,13 @@
-"""The sidecars' API, `/authz/v1/*`. Every answer first brings the log up to date."""
+"""The sidecars' API, `/authz/v1/*`. Every answer first brings the log up to date.
+
+What it says was then committed, and is all that was, or it is 503 with the reason. Who asks with
+`proof=optional` is answered all the same; `Authz-Unproved` then says why there may be more.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import transaction
@@ -29,6 +34,7 @@ from authz_changelog.sidecars.parameters import (
     CHANGES_LIMIT,
     ChangesQuery,
     DigestQuery,
+    ProofQuery,
     Question,
     SnapshotQuery,
 )
@@ -64,9 +70,30 @@ class SidecarView(APIView):
     renderer_classes = (JSONRenderer,)
     content_negotiation_class = IgnoreClientContentNegotiation
     schema = None
+    unproved = ""
+    """Why the answer proves nothing."""
+
+    @contextmanager
+    def present(self, request: Request) -> Iterator[Present]:
+        """The log as it is: proved, unless the caller can do without."""
+        with present(proof=_needs_proof(request)) as state:
+            self.unproved = state.unproved
+            yield state
+
+    def finalize_response(
+        self, request: Request, response: Response, *arguments: Any, **options: Any
+    ) -> Response:
+        if self.unproved:
+            response.headers["Authz-Unproved"] = self.unproved
+        return super().finalize_response(request, response, *arguments, **options)
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
         return problems.exception_handler
+
+
+def _needs_proof(request: Request) -> bool:
+    query = _validated(ProofQuery, request.query_params.dict())
+    return bool(query["proof"] == "required")
 
 
 def _validated(form: type[Serializer[Any]], data: Any) -> dict[str, Any]:
@@ -79,7 +106,7 @@ def _validated(form: type[Serializer[Any]], data: Any) -> dict[str, Any]:
 
 class HeadView(SidecarView):
     def get(self, request: Request) -> Response:
-        with present() as state:
+        with self.present(request) as state:
             return Response({**_position(state), "oldest": _oldest(), "now": rfc3339(state.now)})
 
 
@@ -88,7 +115,7 @@ class ChangesView(SidecarView):
 
     def get(self, request: Request) -> HttpResponse:
         query = _validated(ChangesQuery, request.query_params.dict())
-        with present() as state:
+        with self.present(request) as state:
             _refuse_other_history(state, query)
             body = _changes(state, query["after"], min(query["limit"], CHANGES_LIMIT))
         headers = {"Authz-Head": str(state.head.revision), "Authz-Now": rfc3339(state.now)}
@@ -100,7 +127,7 @@ class SnapshotView(SidecarView):
 
     def get(self, request: Request) -> StreamingHttpResponse:
         query = _validated(SnapshotQuery, request.query_params.dict())
-        bring_up_to_date()
+        self.unproved = bring_up_to_date(proof=_needs_proof(request))
         return StreamingHttpResponse(snapshot.lines(**query), content_type=NDJSON)
 
 
@@ -109,14 +136,14 @@ class DigestView(SidecarView):
 
     def get(self, request: Request) -> Response:
         query = _validated(DigestQuery, request.query_params.dict())
-        with present() as state:
+        with self.present(request) as state:
             buckets = [bucket.json() for bucket in digest.buckets(query["buckets"])]
             return Response({**_position(state), "buckets": buckets})
 
 
 class SubjectView(SidecarView):
     def get(self, request: Request, sub: str) -> Response:
-        with present() as state:
+        with self.present(request) as state:
             held = grants.of(sub)
             position = {**_position(state), "at": rfc3339(state.head.newest.at)}
         if held is None:
@@ -138,7 +165,7 @@ class CheckView(SidecarView):
 
     def post(self, request: Request) -> Response:
         question = _validated(Question, request.data)
-        with present() as state:
+        with self.present(request) as state:
             held = grants.of(question["sub"])
             allowed, reason = grants.decide(held, question["permission"], question["token_generation"])
         return Response({"allowed": allowed, "reason": reason, **_position(state)})
