@@ -170,9 +170,11 @@ class ReplicaSettings:
         "or mutating requests get 503 (unset: no bound)",
         default=None,
     )
-    # A user with more groups than fit could never be decided on.
     near_cache_size: int = setting(
-        "AUTHZ_NEAR_CACHE_SIZE", parsers.count(1_000), "entities kept in the process", default="100000"
+        "AUTHZ_NEAR_CACHE_SIZE",
+        parsers.count(1_000),
+        "entities kept in the process (more, where one user's groups alone need more)",
+        default="100000",
     )
 
     @property

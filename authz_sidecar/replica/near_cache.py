@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from authz_sidecar.core.entities import Change, Entity, EntityKey, Position
+from authz_sidecar.core.entities import Change, Entity, EntityKey, Position, UserState
 from authz_sidecar.replica.history import History
 
 
 class NearCache:
     """Implements `core.decision.View`. Least recently used entities go first.
 
-    Known absences are entries like any other.
+    Known absences are entries like any other. It grows beyond `size` where less would not hold a user and
+    all groups of that user at once, twice: who needs more than there is room for could never be decided on.
     """
 
     def __init__(self, size: int) -> None:
@@ -43,6 +44,7 @@ class NearCache:
         for entity in change.entities:
             if entity.key in entities:
                 entities[entity.key] = entity
+                self._make_room(entity)
         self.position = change.position
         if self.history is not None:
             self.history.append(change)
@@ -78,5 +80,11 @@ class NearCache:
     def _put(self, entity: Entity) -> None:
         self._entities[entity.key] = entity
         self._entities.move_to_end(entity.key)
+        self._make_room(entity)
         if len(self._entities) > self._size:
             self._entities.popitem(last=False)
+
+    def _make_room(self, entity: Entity) -> None:
+        state = entity.state
+        if isinstance(state, UserState):
+            self._size = max(self._size, 2 * (1 + len(state.groups)))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -109,13 +110,13 @@ class RedisStore:
         return bool(answer == b"switched")
 
     async def discard(self, generation: str) -> None:
-        async with _mapped(), self._slots:
+        async with self._asking():
             await self._client.unlink(self._generations + generation)
 
     async def scan(self, generation: str) -> AsyncIterator[Sequence[Entity]]:
         key, cursor = self._generations + generation, 0
         while True:
-            async with _mapped(), self._slots:
+            async with self._asking():
                 answer: Any = await self._client.hscan(key, cursor, count=SCAN_COUNT)
             cursor, fields = answer
             yield [_scanned(field, value) for field, value in fields.items() if not field.startswith(b"@")]
@@ -138,8 +139,28 @@ class RedisStore:
         return self._client.register_script(files(__package__).joinpath(f"lua/{name}.lua").read_text())
 
     async def _call(self, script: AsyncScript, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        async with _mapped(), self._slots:
+        async with self._asking():
             return await script(keys=keys, args=args)
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
+        try:
+            async with _mapped(), self._slots:
+                yield
+        except StoreUnavailable:
+            await self._reconnect()
+            raise
+
+    async def _reconnect(self) -> None:
+        """What is asked next goes to the server that is behind the address then.
+
+        One that has become a replica goes on answering on the connections it has, and takes nothing.
+        """
+        with suppress(RedisError, OSError):
+            if isinstance(self._client, RedisCluster):
+                await self._client.aclose()  # it asks anew who serves which slots
+            else:
+                await self._client.connection_pool.disconnect(inuse_connections=False)
 
 
 class _mapped:  # noqa: N801 (used like a function)

@@ -125,6 +125,18 @@ async def test_a_revision_is_applied_whole(store: Store) -> None:
     assert reading.entities == (gone, group(11))
 
 
+async def test_more_groups_than_one_user_should_have_are_read_at_once(store: Store) -> None:
+    entities = [group(4, EntityKey("group", str(number))) for number in range(10_000)]
+    generation = await store.stage()
+    for start in range(0, len(entities), 1_000):
+        await store.fill(generation, entities[start : start + 1_000])
+    assert await store.switch(generation, position(10), None)
+    absent = [EntityKey("group", "none"), *(EntityKey("user", str(number)) for number in range(10))]
+    reading = await store.read([absent[0], *(entity.key for entity in entities), *absent[1:]])
+    assert reading is not None
+    assert list(reading.entities) == [None, *entities, *[None] * 10]
+
+
 async def test_many_entities_in_one_revision(store: Store) -> None:
     copy = await load(store, 10)
     entities = [group(11, EntityKey("group", str(number))) for number in range(1_500)]

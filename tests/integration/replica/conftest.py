@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,7 +33,7 @@ from authz_sidecar.core.entities import (
     UserState,
 )
 from authz_sidecar.core.phases import Phase
-from authz_sidecar.core.ports import Pending, SilentObserver
+from authz_sidecar.core.ports import Dependency, Pending, SilentObserver
 from authz_sidecar.core.verdicts import Code, Identity, Question, Requirement, Verdict
 from authz_sidecar.replica import waiting
 from authz_sidecar.replica.memory_store import MemoryStore
@@ -113,7 +113,11 @@ class ScriptedService:
         return self.commit(("user", key, state))
 
     def group(self, key: str, *permissions: str) -> dict:
-        return self.commit(("group", key, GroupState(frozenset(permissions))))
+        return self.groups([key], *permissions)
+
+    def groups(self, keys: Iterable[str], *permissions: str) -> dict:
+        state = GroupState(frozenset(permissions))
+        return self.commit(*(("group", key, state) for key in keys))
 
     @property
     def head(self) -> int:
@@ -270,6 +274,9 @@ class Observer(SilentObserver):
 
     def drift(self, entities: int) -> None:
         self.seen["drift"] += entities
+
+    def dependency(self, name: Dependency, up: bool) -> None:
+        self.seen[f"{name} {'up' if up else 'down'}"] += 1
 
 
 @dataclass

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz_sidecar.core.entities import Change, Entity, EntityKey, GroupState, Position
+from authz_sidecar.core.entities import Change, Entity, EntityKey, GroupState, Position, UserState
 from authz_sidecar.replica import history
 from authz_sidecar.replica.history import History
 from authz_sidecar.replica.near_cache import NearCache
@@ -108,6 +108,27 @@ def test_the_least_recently_used_goes_first() -> None:
     near.admit([group("c", 3)], position(10))
     assert [near.entity(EntityKey("group", name)) is not None for name in "abc"] == [True, False, True]
     assert len(near) == 2
+
+
+def user(revision: int, groups: int) -> Entity:
+    names = frozenset(map(str, range(groups)))
+    return Entity(EntityKey("user", "u"), revision, UserState(True, False, frozenset(), names, 0))
+
+
+def test_a_user_and_all_its_groups_are_at_hand_together() -> None:
+    """Whether all come at once, or one by one in the middle of much else; and with new groups, too."""
+    near = NearCache(size=10)
+    near.restart(position(10))
+    groups = [group(str(number), 2) for number in range(30)]
+    near.admit([user(1, 20), *groups[:20]], position(10))
+    assert all(near.entity(entity.key) for entity in (user(1, 20), *groups[:20]))
+    near.apply(Change(position(11), None, (user(11, 30),)))
+    for number, each in enumerate(groups[20:]):
+        near.admit([each, group(f"other {number}", 3)], position(11))
+    assert near.entity(user(11, 30).key) == user(11, 30)
+    assert all(near.entity(entity.key) for entity in groups)
+    near.admit([group(f"another {number}", 3) for number in range(100)], position(11))
+    assert len(near) == 2 * 31
 
 
 @given(
