@@ -52,14 +52,15 @@ def bearer_token(request: Fields, token_header: bytes) -> bytes:
 
     In any other header than Authorization the word "Bearer" may be left out.
     """
-    values = request.values(token_header)
+    usual = token_header == b"authorization"
+    values = request.known.get(token_header, ()) if usual else request.values(token_header)
     if not values:
         raise Refused(Code.TOKEN_MISSING, "this needs an access token")
     if len(values) > 1:
         raise Refused(Code.TOKEN_INVALID, "there is more than one access token")
     scheme, _, token = values[0].partition(b" ")
     if scheme.lower() != b"bearer":
-        if token_header == b"authorization":
+        if usual:
             raise Refused(Code.TOKEN_MISSING, "this needs an access token (Authorization: Bearer)")
         token = values[0]
     token = token.strip(b" ")

@@ -19,7 +19,7 @@ from authz_sidecar.core.verdicts import Answered, Code, Decision, FaultCode, Req
 from authz_sidecar.pipeline import Undecided
 from authz_sidecar.proxy import framing
 from authz_sidecar.proxy.client import Client
-from authz_sidecar.proxy.messages import CHUNKED, CLOSE, IncomingRequest, IncomingResponse
+from authz_sidecar.proxy.messages import CHUNKED, CLOSE, IDEMPOTENT, IncomingRequest, IncomingResponse
 from authz_sidecar.proxy.shared import Shared
 from authz_sidecar.proxy.states import (
     AWAITING,
@@ -93,16 +93,17 @@ class Exchange(UpstreamUser):
     def _decided(self, decision: Decision) -> None:
         shared, self._decision = self._shared, decision
         self._told = shared.observer.decided(decision, shared.clock.monotonic() - self._started)
-        if not decision.forward:
+        if decision.status:
             self._answer(answers.refusal(decision))
             return
         if decision.identity is not None:
             shared.revocable.add(self)
-        connection = shared.pool.checkout(repeatable=self.request.idempotent)
+        connection = shared.pool.checkout(repeatable=self.request.method in IDEMPOTENT)
+        unsent, whole = self._beginning(), self.request.complete
         if connection is None:
-            self._connect(self._head(), whole=False)
+            self._connect(unsent, whole=whole)
         else:
-            self._begin(connection, self._head(), whole=False)
+            self._begin(connection, unsent, whole=whole)
 
     @property
     def _upgrade(self) -> bool:
@@ -110,9 +111,9 @@ class Exchange(UpstreamUser):
         decision = self._decision
         return self.request.upgrade and decision is not None and decision.rule is not None
 
-    def _head(self) -> bytes:
-        """What the upstream is told of the request."""
-        request, client = self.request, self._client
+    def _beginning(self) -> bytes:
+        """What the upstream is told of the request, as far as it has arrived."""
+        request, client, upgrade = self.request, self._client, self._upgrade
         sent_on = headers.forwarded_request(
             request.fields,
             request_id=self.request_id,
@@ -120,7 +121,8 @@ class Exchange(UpstreamUser):
             scheme=client.scheme,
             peer_trusted=client.trusted,
         )
-        return framing.request_head(request, sent_on, self._shared.pool.authority, upgrade=self._upgrade)
+        head = framing.request_head(request, sent_on, self._shared.pool.authority, upgrade=upgrade)
+        return head + framing.arrived(request, chunked=request.framing is CHUNKED)
 
     # send
 
@@ -131,40 +133,34 @@ class Exchange(UpstreamUser):
 
     async def _connect_later(self, unsent: bytes, whole: bool) -> None:
         try:
-            connection = await self._shared.pool.acquire(repeatable=self.request.idempotent)
+            connection = await self._shared.pool.acquire(repeatable=self.request.method in IDEMPOTENT)
         except UpstreamError as error:
             self.upstream_failed(error)
         else:
             self._begin(connection, unsent, whole=whole)
 
     def _begin(self, connection: UpstreamConnection, unsent: bytes, *, whole: bool) -> None:
-        self._connection = connection
-        connection.begin(self, to_head=self.request.method == "HEAD", upgrade=self._upgrade)
+        request, self._connection = self.request, connection
+        if not whole:  # more may have arrived meanwhile
+            unsent += framing.arrived(request, chunked=request.framing is CHUNKED)
+            whole = request.complete
+        self._enter(AWAITING if whole else SENDING)
+        connection.begin(self, to_head=request.method == "HEAD", upgrade=self._upgrade)
         if not self._client.writable:
             connection.set_reading(False)
-        if whole:
-            self._enter(AWAITING)
-            connection.write(unsent)
-            connection.await_response()
-        else:
-            self._enter(SENDING)
-            self._send(connection, unsent)
+        connection.send(unsent, whole=whole)
         self._client.update()
 
     def request_readable(self) -> None:
         """More of the request has arrived, or what arrived is wrong."""
-        fault, connection = self.request.fault, self._connection
-        if fault is not None:
-            self.fail(fault)
+        request, connection = self.request, self._connection
+        if request.fault is not None:
+            self.fail(request.fault)
         elif connection is not None and self.takes_body:
-            self._send(connection, b"")
-
-    def _send(self, connection: UpstreamConnection, head: bytes) -> None:
-        request = self.request
-        connection.write(head + framing.arrived(request, chunked=request.framing is CHUNKED))
-        if request.complete:
-            self._enter(AWAITING if self._state is SENDING else RELAYING)
-            connection.await_response()
+            data = framing.arrived(request, chunked=request.framing is CHUNKED)
+            if request.complete:
+                self._enter(AWAITING if self._state is SENDING else RELAYING)
+            connection.send(data, whole=request.complete)
 
     def upstream_unused(self, unsent: bytes) -> None:
         """Nothing of the request was handed over, so it may go to another connection: once."""

@@ -10,7 +10,7 @@ from authz_sidecar.answers import Fault
 from authz_sidecar.core.fields import FieldList, Fields
 
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-"""Methods whose requests do the same when they are sent twice (RFC 9110 §9.2.2)."""
+"""Methods of requests that a client may send again when the answer was lost (RFC 9110 §9.2.2)."""
 
 
 class Framing(Enum):
@@ -71,11 +71,6 @@ class IncomingRequest(Message):
         super().__init__(minor, fields, keep_alive=keep_alive)
         self.method = method
         self.target = target
-
-    @property
-    def idempotent(self) -> bool:
-        """Whether a client may send it again when the answer was lost."""
-        return self.method in IDEMPOTENT
 
 
 class IncomingResponse(Message):

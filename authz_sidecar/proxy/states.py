@@ -97,7 +97,7 @@ CLOSED: Final = ClientState.CLOSED
 
 AFTER: Final[Mapping[ExchangeState, frozenset[ExchangeState]]] = MappingProxyType(
     {
-        DECIDING: frozenset({CONNECTING, SENDING, OVER}),
+        DECIDING: frozenset({CONNECTING, SENDING, AWAITING, OVER}),
         CONNECTING: frozenset({SENDING, AWAITING, OVER}),
         SENDING: frozenset({CONNECTING, AWAITING, CROSSING, OVER}),
         AWAITING: frozenset({CONNECTING, RELAYING, SWITCHED, OVER}),

@@ -81,14 +81,17 @@ class UpstreamConnection(Connection):
         self.deadline = NEVER
         self.reader.expect(to_head=to_head, upgrade=upgrade)
 
-    def await_response(self) -> None:
-        """The request is sent in full: from now on silence is limited."""
-        self._request_sent = True
-        self._settle()
+    def send(self, data: bytes, *, whole: bool) -> None:
+        """Send more of the request. Once the `whole` of it is sent, silence is limited."""
+        if whole:
+            self._request_sent = True
+            self._settle()
+        self.write(data)
 
     def rest(self) -> None:
         """Wait for another user. What an early answer left behind must not go out with the next request."""
-        self.flush()
+        if self._unsent:
+            self.flush()
         self._user = None
         if not self.reading:
             self.set_reading(True)

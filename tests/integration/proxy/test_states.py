@@ -104,6 +104,14 @@ async def the_end_of_the_server(rig: Rig) -> None:
     assert (await unused.closed(), await used.closed()) == (b"", b"")
 
 
+async def an_upload_in_parts(rig: Rig) -> None:
+    client, peer = await begun(rig, POST)
+    await client.send(b"def")
+    await peer.contains(b"abcdef")
+    await peer.send(OK)
+    await client.contains(OK)
+
+
 async def an_early_answer(rig: Rig) -> None:
     client, peer = await begun(rig, POST)
     await peer.send(OK)
@@ -175,6 +183,7 @@ WAYS: list[Callable[[Rig], Awaitable[None]]] = [
     a_client_leaves_after_a_refusal,
     a_last_request,
     the_end_of_the_server,
+    an_upload_in_parts,
     an_early_answer,
     an_answer_that_outlasts_the_request,
     a_kept_connection_has_ended,
