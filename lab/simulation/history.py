@@ -101,6 +101,8 @@ class Database:
         self.pending: list[Transaction] = []
         self.cursor = 0
         """What the relays have published; it is restored with the rest."""
+        self.moments: list[tuple[float, Node]] = []
+        """What was the head from when on."""
         self.disturbed = -1e9
         """When a backup was restored or another epoch begun."""
         self.committed: list[Callable[[Transaction], None]] = []
@@ -109,6 +111,7 @@ class Database:
             key: (0, state) for key, state in states.items()
         }
         self.log = [self._add(Node(self._new_epoch(), 0, self._instant(), None, None, (), entities, 0.0))]
+        self.moments.append((0.0, self.head))
 
     @property
     def head(self) -> Node:
@@ -137,7 +140,7 @@ class Database:
         for call in self.committed:
             call(transaction)
 
-    def sequence(self) -> None:
+    def sequence(self, now: float) -> None:
         """Turn what is pending into one revision."""
         pending, self.pending = self.pending, []
         if not pending:
@@ -162,6 +165,7 @@ class Database:
             pending[-1].committed,
         )
         self.log.append(self._add(node))
+        self.moments.append((now, node))
 
     def backup(self) -> Backup:
         return Backup(tuple(self.log), tuple(self.pending), self.cursor)
@@ -173,17 +177,29 @@ class Database:
             self.head.replaced = now
         self.log, self.pending, self.cursor = list(backup.log), list(backup.pending), backup.cursor
         self.head.replaced = self.pending[0].committed if self.pending else None
+        self.moments.append((now, self.head))
 
     def new_epoch(self, now: float) -> None:
         """Begin another history where this one stands; the log begins anew."""
-        self.sequence()
+        self.sequence(now)
         self.disturbed = now
         head = self.head
         head.replaced = now
         epoch = self._new_epoch()
         node = Node(epoch, head.revision, self._instant(), None, None, (), head.entities, now)
         self.log = [self._add(node)]
+        self.moments.append((now, node))
         self.cursor = head.revision
+
+    def between(self, since: float, until: float) -> list[Node]:
+        """Every head between two instants."""
+        found = []
+        for when, node in reversed(self.moments):
+            if when <= until:
+                found.append(node)
+            if when <= since:
+                break
+        return found
 
     def prune(self, keep: int) -> None:
         """Forget all revisions but the newest `keep`."""

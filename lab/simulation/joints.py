@@ -91,6 +91,7 @@ def build(setup: Setup, edges: Edges, *, with_broker: bool) -> Parts:
         feed_interval=setup.feed_interval,
         max_staleness=setup.max_staleness,
         near_cache_size=setup.near_cache_size,
+        max_audit_age=setup.max_audit_age,
     )
     keys = KeyRefresher(session, JWT, edges.clock)
     source = UserServiceClient(session, USER_SERVICE, "token", edges.clock)

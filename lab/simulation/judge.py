@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from authz_sidecar.core.entities import Entity, Position
-from authz_sidecar.core.verdicts import Code, Decision
+from authz_sidecar.core.verdicts import FORWARDED, Code, Decision
 from authz_sidecar.verify.checker import right_code
 from lab.simulation.clocks import HostClock
 from lab.simulation.history import Database, EntityId, Node, State
 from lab.simulation.joints import RULES
+from lab.simulation.plan import Setup
+
+Say = Callable[[str], None]
 
 AT_A_REVISION = frozenset(
     {
@@ -26,7 +29,9 @@ AT_A_REVISION = frozenset(
     }
 )
 """What is decided at a revision, and has to be exactly right there."""
-NOT_KNOWN = frozenset({Code.NOT_READY, Code.STALE, Code.BEHIND, Code.GRANTS_UNKNOWN, Code.KEYS_UNKNOWN})
+NOT_KNOWN = frozenset(
+    {Code.NOT_READY, Code.STALE, Code.UNAUDITED, Code.BEHIND, Code.GRANTS_UNKNOWN, Code.KEYS_UNKNOWN}
+)
 TOLERANCE = 0.5
 """Seconds by which a proof may look younger than it is: the product notices a clock that was set by more than
 0.25 s, and clocks of the world run up to 1 % wrong."""
@@ -59,14 +64,16 @@ class Excuses:
 class Judge:
     """Finds out what is wrong; `say` is told, once for each."""
 
-    def __init__(self, database: Database, max_staleness: float, say: Callable[[str], None]) -> None:
+    def __init__(self, database: Database, setup: Setup, audited: Callable[[], float], say: Say) -> None:
         self.codes: Counter[str] = Counter()
         self.waited = 0
         self.oldest = 0.0
         self.clock_slack = 0.0
         """By how much the service's clock was set lately: heartbeats may look younger by as much."""
         self._database = database
-        self._max_staleness = max_staleness
+        self._max_staleness = setup.max_staleness
+        self._max_audit_age = setup.max_audit_age
+        self._audited = audited
         self._say = say
 
     def slacken(self, seconds: float) -> None:
@@ -80,6 +87,7 @@ class Judge:
         if code in AT_A_REVISION:
             self._judge_right(who, asked, decision, position)
             self._judge_age(who, asked, position, clock, now)
+            self._judge_audit(who, asked, clock, now)
             self._judge_minimum(who, asked, position)
         elif code in NOT_KNOWN:
             self._judge_refusal(who, asked, decision, excuses)
@@ -99,6 +107,20 @@ class Judge:
                 f"{who} decided request {asked.number} ({asked.sub}): {code} at {at}, right is {wanted}"
             )
 
+    def allowed(self, asked: Asked, node: Node) -> bool:
+        """Whether the truth at that node lets it through."""
+        return Code(right_code(_record(asked), _View(node))) in FORWARDED
+
+    def revoked(self, who: str, asked: Asked, decision: Decision) -> None:
+        """A request under way was ended."""
+        if decision.verdict.code in AT_A_REVISION:
+            self._judge_right(who, asked, decision, decision.verdict.position)
+
+    def went_on(self, who: str, asked: Asked, seconds: float) -> None:
+        self._say(
+            f"{who} let request {asked.number} go on for more than {seconds:.1f} s after its revocation"
+        )
+
     def node(self, position: Position | None) -> Node | None:
         if position is None:
             return None
@@ -115,6 +137,12 @@ class Judge:
         if age > self._max_staleness * 1.01 + TOLERANCE + self.clock_slack:
             self._say(f"{who} decided request {asked.number} by permissions {age:.2f} s old")
 
+    def _judge_audit(self, who: str, asked: Asked, clock: HostClock, now: float) -> None:
+        age = (now - self._audited()) * max(1.0, clock.rate)
+        bound = self._max_audit_age
+        if bound is not None and age > bound * 1.01 + TOLERANCE + self.clock_slack:
+            self._say(f"{who} decided request {asked.number} by a log audited {age:.2f} s ago")
+
     def _judge_minimum(self, who: str, asked: Asked, position: Position | None) -> None:
         for token in (asked.minimum, asked.claimed):
             if token is None or position is None:
@@ -126,7 +154,7 @@ class Judge:
     def _judge_refusal(self, who: str, asked: Asked, decision: Decision, excuses: Excuses) -> None:
         """What is not known is excused by what is, or lately was, broken."""
         code = decision.verdict.code
-        source_only = code in (Code.STALE, Code.NOT_READY, Code.KEYS_UNKNOWN)
+        source_only = code in (Code.STALE, Code.UNAUDITED, Code.NOT_READY, Code.KEYS_UNKNOWN)
         well = excuses.source if source_only else excuses.everything
         patience = PATIENCE[code]
         if well > patience:
@@ -169,6 +197,7 @@ TOKEN_PATIENCE = 100.0
 """A token that was made while a clock was wrong is used for a while."""
 PATIENCE: Mapping[Code, float] = {
     Code.STALE: 15.0,
+    Code.UNAUDITED: 15.0,
     Code.NOT_READY: 15.0,
     Code.KEYS_UNKNOWN: 12.0,
     Code.BEHIND: 12.0,

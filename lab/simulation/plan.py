@@ -26,6 +26,7 @@ class Setup:
     groups: int
     near_cache_size: int
     max_staleness: float
+    max_audit_age: float | None
     feed_interval: float
     drift_interval: float
     drift_buckets: int
@@ -72,6 +73,7 @@ def draw_setup(seed: int) -> Setup:
         groups=random.choice((2, 4, 8)),
         near_cache_size=random.choice((6, 12, 12, 20, 100)),
         max_staleness=random.choice((3.0, 5.0, 10.0, 30.0)),
+        max_audit_age=random.choice((None, None, 8.0, 20.0)),
         feed_interval=random.choice((0.2, 0.5, 1.0)),
         drift_interval=random.choice((5.0, 20.0, 600.0)),
         drift_buckets=random.choice((2, 4, 16)),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 from lab.simulation.broker import Broker
-from lab.simulation.history import dumps, rfc3339
+from lab.simulation.history import dumps
 from lab.simulation.scheduler import Scheduler
 from lab.simulation.user_service import UserService
 
@@ -47,14 +48,15 @@ class Relay:
         self._scheduler.after(HEARTBEAT_SECONDS * 0.25, self._step)
 
     def _work(self) -> None:
-        now = rfc3339(self._service.clock.wall())
+        clocks = self._service.clocks()
+        now = clocks.pop("now")
         complete = not self._service.down and not self._service.frozen and self._service.sequence()
         if self.lag:
-            self._scheduler.after(self.lag, lambda: self._publish(now, complete=complete))
+            self._scheduler.after(self.lag, lambda: self._publish(now, clocks, complete=complete))
         else:
-            self._publish(now, complete=complete)
+            self._publish(now, clocks, complete=complete)
 
-    def _publish(self, now: str, *, complete: bool) -> None:
+    def _publish(self, now: str, clocks: dict[str, Any], *, complete: bool) -> None:
         self._busy = False
         if self.stopped or not self._publish_new():
             self._due = self._scheduler.now + PAUSE
@@ -64,7 +66,7 @@ class Relay:
             self._beat_due = self._scheduler.now + HEARTBEAT_SECONDS
             head = database.head
             beat = {"v": 1, "type": "heartbeat", "epoch": head.epoch, "revision": head.revision}
-            self._broker.publish(dumps(beat | {"revision_at": head.at, "at": now}))
+            self._broker.publish(dumps(beat | clocks | {"revision_at": head.at, "at": now}))
 
     def _publish_new(self) -> bool:
         database = self._service.database

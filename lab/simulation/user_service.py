@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from itertools import pairwise
@@ -14,6 +15,8 @@ from lab.simulation.http import Answer, Request
 from lab.simulation.keys import Signer
 from lab.simulation.scheduler import Scheduler
 
+AUDIT_SECONDS = 3.0
+"""How old the oldest slice of the audit is, when all is well."""
 SNAPSHOT_CHUNK = 8
 """Lines in one piece of a snapshot."""
 GARBAGE = b"<!doctype html><title>Welcome</title>"
@@ -47,7 +50,23 @@ class UserService:
         self._scheduler = scheduler
         self._random = random
         self._limit = limit
+        self.auditing = True
+        self.audited = -math.inf
+        """Since when all of the log is known to say what the tables say, in the world's time."""
+        self._audited_at: str | None = None
         self._waiting: list[tuple[Request, Callable[[Answer], None]]] = []
+
+    def audit(self) -> None:
+        """One slice of the rolling comparison."""
+        if self.auditing and not self.down and not self.frozen:
+            self.audited = self._scheduler.now - AUDIT_SECONDS
+            self._audited_at = rfc3339(self.clock.wall() - AUDIT_SECONDS)
+        self._scheduler.after(1.0, self.audit)
+
+    def clocks(self) -> dict[str, Any]:
+        """What the service says of its clock and its audit."""
+        audited = {} if self._audited_at is None else {"audited_at": self._audited_at}
+        return audited | {"now": self._now()}
 
     def refuses(self) -> bool:
         return self.down
@@ -68,7 +87,7 @@ class UserService:
         """Bring the log up to date; whether it is."""
         if self.cannot_sequence:
             return not self.database.pending
-        self.database.sequence()
+        self.database.sequence(self._scheduler.now)
         return True
 
     def _answer(self, request: Request) -> Answer:
@@ -87,7 +106,7 @@ class UserService:
         return answer(request)
 
     def _head(self, _request: Request) -> Answer:
-        return _json(self._position() | {"oldest": self.database.oldest, "now": self._now()})
+        return _json(self._position() | {"oldest": self.database.oldest} | self.clocks())
 
     def _permissions(self, _request: Request) -> Answer:
         return _json({"permissions": ["s.add", "s.change", "s.delete"]})
@@ -103,6 +122,8 @@ class UserService:
         limit = min(self._limit, int(request.query.get("limit", self._limit)))
         body = b"".join(node.line() + b"\n" for node in following[:limit])
         headers = {"Authz-Head": str(head.revision), "Authz-Now": self._now()}
+        if self._audited_at is not None:
+            headers["Authz-Audited-At"] = self._audited_at
         if database.pending:
             headers["Authz-Unproved"] = "pending"
         return Answer(200, [body], headers)
@@ -119,6 +140,7 @@ class UserService:
             if state is not None and (buckets == 1 or slot(kind, key) % buckets == bucket)
         ]
         first = {"type": "snapshot", "v": 1, **self._position(), "at": head.at, "entities": len(lines)}
+        first |= self.clocks()
         whole = [dumps(first), *lines, dumps({"type": "end", "entities": len(lines)})]
         starts = [0, *range(1, len(whole), SNAPSHOT_CHUNK), len(whole)]
         chunks = [b"\n".join(whole[start:end]) + b"\n" for start, end in pairwise(starts)]

@@ -25,6 +25,7 @@ from lab.simulation.relay import Relay
 from lab.simulation.scheduler import ProcessLoop, Scheduler
 from lab.simulation.sidecar import Sidecar
 from lab.simulation.store import StoreServer
+from lab.simulation.underway import Underway
 from lab.simulation.user_service import UserService
 
 Trouble = tuple[str, ...]
@@ -55,7 +56,7 @@ class World:
         self.broker = Broker(self.scheduler, stream(seed, "broker"), setup.queue_length)
         self.store = StoreServer(self.scheduler, stream(seed, "store"))
         self.relay = self.new_relay("relay")
-        self.judge = Judge(self.database, setup.max_staleness, self.violation)
+        self.judge = Judge(self.database, setup, lambda: self.service.audited, self.violation)
         self.budgets = Budgets(self.violation)
         self.sidecars = [self._sidecar(index) for index in range(setup.sidecars)]
         self.administrators = Administrators(
@@ -68,6 +69,14 @@ class World:
             self.service_clock,
             stream(seed, "clients"),
             self.answered,
+        )
+        self.underway = Underway(
+            self.scheduler,
+            stream(seed, "underway"),
+            self.database,
+            self.judge,
+            setup.max_staleness,
+            lambda sidecar: self._excuses(sidecar, self.scheduler.now).source,
         )
         self.faults: Counter[str] = Counter()
         self._paces = stream(seed, "paces")
@@ -96,6 +105,7 @@ class World:
     # What goes on by itself
 
     def start(self) -> None:
+        self.service.audit()
         for sidecar in self.sidecars:
             sidecar.start()
             self._pace(self.setup.requests, lambda sidecar=sidecar: self._ask(sidecar))  # type: ignore[misc]  # mypy cannot type defaults of lambdas
@@ -148,6 +158,7 @@ class World:
         where = position.token if position else "-"
         self.tell(f"{sidecar.name} request {asked.number} of {asked.sub} {verdict.code} at {where}")
         self.judge.decided(sidecar.name, asked, decision, sidecar.clock, now, self._excuses(sidecar, now))
+        self.underway.begin(sidecar, asked, decision)
         if decision.status == 401 and asked.sub is not None:
             self.clients.refused(asked.sub)
         if sidecar.parts is not None and verdict.code in (Code.STALE, Code.GRANTED) and not waited:
@@ -162,6 +173,7 @@ class World:
         sidecar.moved_to(position, self.violation)
 
     def moved(self, sidecar: Sidecar, keys: Collection[EntityKey] | None) -> None:
+        self.underway.changed(sidecar, keys)
         if keys is None and sidecar.parts is not None:
             position = joints.position(sidecar.parts)
             self.tell(f"{sidecar.name} stands at {position.token if position else None}")

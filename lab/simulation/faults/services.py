@@ -52,12 +52,17 @@ def _snapshot_truncated(world: World, _random: Random) -> Strike:
     return setting(world.service, "snapshot_flaw", "truncated", None, SERVICE)
 
 
+def _audit_stopped(world: World, _random: Random) -> Strike:
+    return setting(world.service, "auditing", False, True, SERVICE)
+
+
 KINDS = (
     Kind("kill the User service", _killed, (0.5, 10.0)),
     Kind("freeze the User service", _frozen, (0.5, 10.0)),
     Kind("fail answers", _failing, (0.5, 8.0)),
     Kind("garble answers", _garbled, (0.5, 8.0)),
     Kind("fail the key endpoint", _keys_sick, (1.0, 20.0)),
+    Kind("stop the audit", _audit_stopped, (2.0, 30.0)),
     Kind("rotate the keys", _keys_rotated, (0.0, 0.1)),
     Kind("slow snapshots", _snapshot_slow, (1.0, 20.0)),
     Kind("cut snapshots", _snapshot_cut, (1.0, 10.0)),
