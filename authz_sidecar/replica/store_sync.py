@@ -30,7 +30,9 @@ CHECK_INTERVAL = 5.0
 """Seconds after which the store is looked at though nothing has happened."""
 FIRST_RETRY, LAST_RETRY = 0.1, 2.0
 AFTER_LOAD, AFTER_FAILED_LOAD = 10.0, 60.0
-"""Seconds from the beginning of one load of the store to the next."""
+"""Seconds from the beginning of one load of the store to the next. What was loaded twice and lost counts as
+failed: that store takes everything and keeps nothing.
+"""
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +65,8 @@ class StoreSync:
         self._failures = 0
         self._load_due = float("-inf")
         """Before that the store is not loaded again: a snapshot costs the User service too much."""
+        self._loaded_at = float("-inf")
+        """When the last load began that ended well."""
 
     @property
     def position(self) -> Position | None:
@@ -85,7 +89,7 @@ class StoreSync:
             try:
                 while await self._advance():
                     pass
-                self._failures = 0
+                self._succeeded()
             except (Unavailable, MalformedMessage, HistoryGone) as error:
                 await self._pause(error)
 
@@ -135,7 +139,6 @@ class StoreSync:
             return False
         if self._copy is None:
             self._copy = await self._store.current()
-            self._dependencies.report("store", True)
         copy = self._copy
         if copy is None:
             return await self._reload("store_empty", None)
@@ -188,7 +191,9 @@ class StoreSync:
         self._observer.resync(cause)
         self._load_due = now + AFTER_FAILED_LOAD
         self._copy = await self._load(generation, replaces)
-        self._load_due = now + AFTER_LOAD
+        loses_them = now - self._loaded_at < AFTER_FAILED_LOAD
+        self._load_due = now + (AFTER_FAILED_LOAD if loses_them else AFTER_LOAD)
+        self._loaded_at = now
         return True
 
     async def _load(self, generation: str, replaces: str | None) -> Copy | None:
@@ -208,11 +213,17 @@ class StoreSync:
         self._confirmed = generation
         return Copy(generation, snapshot.position)
 
+    def _succeeded(self) -> None:
+        self._failures = 0
+        if self._near.history is not None:  # before there is a place to stand, nothing was asked
+            self._dependencies.report("store", True)
+
     async def _pause(self, error: Exception) -> None:
         self._copy = None
         if isinstance(error, StoreUnavailable):
             self._dependencies.report("store", False, str(error))
         else:
+            self._dependencies.report("store", True)
             logger.warning("the store cannot be brought up to date: %s", error)
         if isinstance(error, MalformedMessage):
             self._observer.rejected(str(error))

@@ -8,13 +8,25 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis as Client
 
+from authz_sidecar.core.entities import Change, Position
 from authz_sidecar.core.verdicts import Code
+from authz_sidecar.replica import store_sync
+from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.redis_store import RedisStore
+from authz_sidecar.replica.store import Copy, Outcome, Store
 from lab.campaign.link import Network, Server
 from lab.stack.servers import Redis
 
 ADD, CHANGE = "students.add_student", "students.change_student"
 Start = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Much is tried in a short time."""
+    monkeypatch.setattr(store_sync, "LAST_RETRY", 0.01)
+    monkeypatch.setattr(store_sync, "CHECK_INTERVAL", 0.01)
+    monkeypatch.setattr(store_sync, "AFTER_LOAD", 0.0)
 
 
 @pytest.fixture
@@ -33,11 +45,39 @@ def retired(redis_server: Redis) -> Iterator[Redis]:
         yield server
 
 
-async def demote(server: Redis) -> None:
+async def demote(server: Redis, primary: tuple[str, str] = ("127.0.0.1", "1")) -> None:
     """It is a replica from now on: it answers as before and takes nothing."""
     client = Client.from_url(server.url)
-    await client.replicaof("127.0.0.1", "1")
+    await client.replicaof(*primary)
     await client.aclose()
+
+
+async def promote(server: Redis) -> None:
+    await demote(server, ("NO", "ONE"))
+
+
+class Counting(RedisStore):
+    """Knows how often it was tried to write."""
+
+    writes = 0
+
+    async def apply(self, generation: str, before: Position, change: Change) -> Outcome:
+        self.writes += 1
+        return await super().apply(generation, before, change)
+
+    async def stage(self) -> str:
+        self.writes += 1
+        return await super().stage()
+
+
+class Forgetful(MemoryStore):
+    """It takes everything and keeps nothing, as a Redis with too little memory does."""
+
+    looks = 0
+
+    async def current(self) -> Copy | None:
+        self.looks += 1
+        return None
 
 
 async def test_failed_over_behind_its_address(
@@ -51,3 +91,58 @@ async def test_failed_over_behind_its_address(
     service.user("alice")
     await sidecar.until_decided("alice", CHANGE, Code.PERMISSION_DENIED)
     await sidecar.until(lambda: sidecar.store_at_head)
+
+
+async def test_a_store_that_has_become_read_only_is_down_until_it_takes_changes(
+    start: Start, service: Any, retired: Redis, redis_prefix: str
+) -> None:
+    store = Counting(retired.url, redis_prefix)
+    sidecar = await start(store)
+    await demote(retired)
+    tried = store.writes
+    service.user("alice")
+    await sidecar.until_decided("alice", CHANGE, Code.PERMISSION_DENIED)
+    await sidecar.until(lambda: store.writes > tried + 10)
+    assert (sidecar.observer.seen["store up"], sidecar.observer.seen["store down"]) == (1, 1)
+    await promote(retired)
+    await sidecar.until(lambda: sidecar.store_at_head)
+    assert sidecar.observer.seen["store up"] == 2
+
+
+async def test_no_snapshot_for_a_store_that_was_read_only_from_the_start(
+    start: Start, service: Any, retired: Redis, redis_prefix: str
+) -> None:
+    await demote(retired)
+    store = Counting(retired.url, redis_prefix)
+    sidecar = await start(store, live=False)
+    await sidecar.until_decided("alice", CHANGE, Code.GRANTED)
+    await sidecar.until(lambda: store.writes > 10)
+    assert service.calls["snapshot"] == 1, "its head alone was read, to know where to stand"
+    await promote(retired)
+    await sidecar.until(lambda: sidecar.store_at_head)
+    assert service.calls["snapshot"] == 2
+
+
+async def test_a_store_that_keeps_nothing_is_loaded_twice_and_then_seldom(start: Start, service: Any) -> None:
+    store = Forgetful()
+    sidecar = await start(store, live=False)
+    await sidecar.until_decided("alice", CHANGE, Code.GRANTED)
+    await sidecar.until(lambda: sidecar.observer.seen["resync store_empty"] >= 2)
+    looked = store.looks
+    await sidecar.until(lambda: store.looks > looked + 10)
+    assert sidecar.observer.seen["resync store_empty"] == 2
+    assert (await sidecar.decide("bob", ADD)).code is Code.GRANTED
+
+
+async def test_a_cut_snapshot_is_not_asked_for_again_at_once(
+    start: Start, store: Store, service: Any
+) -> None:
+    service.broken_snapshots = 1_000
+    sidecar = await start(store, live=False)
+    await sidecar.until_decided("alice", CHANGE, Code.GRANTED)
+    await sidecar.until(lambda: sidecar.observer.seen["resync store_empty"])
+    calls = service.calls["snapshot"]
+    for number in range(10):
+        service.user(f"new {number}", ADD)
+        await sidecar.until_decided(f"new {number}", ADD, Code.GRANTED)
+    assert service.calls["snapshot"] == calls
