@@ -82,6 +82,9 @@ class ReplicaObserver(Protocol):
     def drift(self, entities: int) -> None:
         """The store differed from the User service in this many entities and was repaired."""
 
+    def silence(self) -> None:
+        """A subscription brought nothing though the broker is there, and is made anew."""
+
     def dependency(self, name: Dependency, up: bool) -> None:
         """A dependency was lost or is back; called on changes only."""
 
@@ -96,6 +99,7 @@ class SilentObserver:
     def rejected(self, reason: str) -> None: ...
     def foreign_epoch(self) -> None: ...
     def drift(self, entities: int) -> None: ...
+    def silence(self) -> None: ...
     def dependency(self, name: Dependency, up: bool) -> None: ...
 
 
@@ -117,6 +121,8 @@ class ReplicaStatus:
     """Where changes come from now."""
     audit_age: float | None = None
     """Seconds since all of the User service's log had been compared with its tables; `None`: not known."""
+    silent_subscription: bool = False
+    """Whether the broker is there and brings nothing, so that the subscription is made anew."""
     near_cache_entries: int = 0
     dependencies: Mapping[Dependency, bool] = field(default_factory=lambda: MappingProxyType({}))
     """Up or down; absent when never tried or not configured."""
@@ -135,6 +141,7 @@ class ReplicaStatus:
             "audit_age": self.audit_age,
             "store": self.store.revision if self.store else None,
             "source": self.source,
+            "silent_subscription": self.silent_subscription,
             "near_cache_entries": self.near_cache_entries,
             "dependencies": dict(self.dependencies),
         }

@@ -69,6 +69,12 @@ PHASE = Family("authz_phase", "gauge", "1 for the phase the replica is in.", ("p
 NEAR_CACHE_ENTRIES = Family("authz_near_cache_entries", "gauge", "Entities held in this process.")
 DEPENDENCY_UP = Family("authz_dependency_up", "gauge", "1 while a dependency answers.", ("name",))
 DEPENDENCY_LOSSES = Family("authz_dependency_losses", "counter", "Times a dependency was lost.", ("name",))
+SILENT_SUBSCRIPTION = Family(
+    "authz_silent_subscription", "gauge", "1 while the broker is there and its subscription brings nothing."
+)
+SILENCES = Family(
+    "authz_subscription_silences", "counter", "Times a subscription brought nothing and was made anew."
+)
 DUPLICATES = Family("authz_duplicates", "counter", "Revisions received that were already applied.")
 GAPS = Family("authz_gaps", "counter", "Gaps noticed in the revisions.")
 RESYNCS = Family("authz_resyncs", "counter", "Snapshots loaded, by cause.", ("cause",))

@@ -29,6 +29,7 @@ class FreshnessCollector(Collector):
         yield _gauge(families.STALENESS_SECONDS, math.inf if staleness is None else staleness)
         yield _gauge(families.AUDIT_AGE_SECONDS, math.inf if status.audit_age is None else status.audit_age)
         yield _gauge(families.NEAR_CACHE_ENTRIES, status.near_cache_entries)
+        yield _gauge(families.SILENT_SUBSCRIPTION, status.silent_subscription)
         yield _labelled(families.PHASE, {phase.value: phase is status.phase for phase in Phase})
         yield _labelled(families.DEPENDENCY_UP, status.dependencies)
 

@@ -58,6 +58,9 @@ class ReplicaHooks:
     def drift(self, entities: int) -> None:
         self._metrics.drift.inc(entities)
 
+    def silence(self) -> None:
+        self._metrics.silences.inc()
+
     def dependency(self, name: Dependency, up: bool) -> None:
         if not up:
             self._metrics.losses.labels(name).inc()

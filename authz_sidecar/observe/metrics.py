@@ -34,6 +34,7 @@ class Metrics:
         self.gaps = self._counter(families.GAPS)
         self.rejected = self._counter(families.MESSAGES_REJECTED)
         self.foreign_epochs = self._counter(families.FOREIGN_EPOCHS)
+        self.silences = self._counter(families.SILENCES)
         self.drift = self._counter(families.DRIFT)
         self.resyncs = self._counter(families.RESYNCS)
         self.losses = self._counter(families.DEPENDENCY_LOSSES)

@@ -26,7 +26,7 @@ from authz_sidecar.replica.drift import DriftCheck
 from authz_sidecar.replica.near_cache import NearCache
 from authz_sidecar.replica.store import Copy, Store
 from authz_sidecar.replica.store_sync import StoreSync
-from authz_sidecar.replica.subscription import Subscription
+from authz_sidecar.replica.subscription import State, Subscription
 from authz_sidecar.replica.waiting import Waiting
 from authz_sidecar.source import Confirmation, UserServiceClient
 
@@ -65,6 +65,7 @@ class Replica:
             machine, near, self.store_sync, user_service, dependencies, clock, self._demand
         )
         self._drift = DriftCheck(store, user_service, near, self.waiting.reached, observer)
+        self._subscription: Subscription | None = None
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stale = False
@@ -79,8 +80,13 @@ class Replica:
         """Returns at once; dependencies that are down are waited for in the background."""
         self._machine.begin()
         if self._settings.amqp_url is not None:
-            subscription = Subscription(self._settings.amqp_url, self.receive, self._on_broker)
-            self._spawn("subscription", subscription.run)
+            self._subscription = Subscription(
+                self._settings.amqp_url,
+                self.receive,
+                self._on_subscription,
+                lambda: self._dependencies.up.get("user_service", False),
+            )
+            self._spawn("subscription", self._subscription.run)
         self._spawn("replica", self._follow)
         self._spawn("staleness", self._watch_staleness)
         self._spawn("store", self.store_sync.run)
@@ -108,6 +114,7 @@ class Replica:
             staleness=self.proofs.staleness(now),
             fresh=machine.is_fresh(now),
             store=self.store_sync.position,
+            silent_subscription=self._subscription is not None and self._subscription.silent,
             source="broker" if self.proofs.hears_broker(now) else "feed",
             audit_age=audit_age if isfinite(audit_age) else None,
             near_cache_entries=len(self.near),
@@ -132,11 +139,15 @@ class Replica:
                 self._execute(self._machine.receive(message, now))
             else:
                 self._execute(self._machine.heartbeat(message, now))
+                if self._subscription is not None:
+                    self._subscription.proved()
         self._wake.set()
 
-    def _on_broker(self, up: bool, reason: str) -> None:
-        self._dependencies.report("broker", up, reason)
-        self._demand()  # while it was away, messages may have passed us by
+    def _on_subscription(self, state: State, reason: str) -> None:
+        self._dependencies.report("broker", state is not State.LOST, reason)
+        if state is State.SILENT:
+            self._observer.silence()
+        self._demand()  # while there was none, messages may have passed us by
 
     def _reject(self, error: MalformedMessage) -> None:
         logger.warning("a message is not readable and is fetched from the feed instead: %s", error)

@@ -35,7 +35,7 @@ from authz_sidecar.core.entities import (
 from authz_sidecar.core.phases import Phase
 from authz_sidecar.core.ports import Dependency, Pending, SilentObserver
 from authz_sidecar.core.verdicts import Code, Identity, Question, Requirement, Verdict
-from authz_sidecar.replica import waiting
+from authz_sidecar.replica import subscription, waiting
 from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.replica import Replica
@@ -275,6 +275,9 @@ class Observer(SilentObserver):
     def drift(self, entities: int) -> None:
         self.seen["drift"] += entities
 
+    def silence(self) -> None:
+        self.seen["silence"] += 1
+
     def dependency(self, name: Dependency, up: bool) -> None:
         self.seen[f"{name} {'up' if up else 'down'}"] += 1
 
@@ -365,8 +368,9 @@ async def start(
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine may take longer than a client should have to wait."""
+    """A busy machine may take longer than a client should have to wait; no relay sends heartbeats here."""
     monkeypatch.setattr(waiting, "FILL_TIMEOUT", DEADLINE)
+    monkeypatch.setattr(subscription, "SILENCE", 2 * DEADLINE)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -10,13 +11,24 @@ import aiormq
 import pytest
 
 from authz_sidecar.core.verdicts import Code
+from authz_sidecar.replica import subscription
 from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.subscription import EXCHANGE
+from lab import DEADLINE
 from lab.stack.servers import RabbitMQ
 
 ADD, CHANGE = "students.add_student", "students.change_student"
 MAX_STALENESS = 30.0
 Start = Callable[..., Awaitable[Any]]
+
+
+async def remake(rabbitmq: RabbitMQ) -> None:
+    """The exchange is deleted and made anew, without the bindings it had."""
+    connection = await aiormq.connect(rabbitmq.url)
+    channel = await connection.channel()
+    await channel.exchange_delete(EXCHANGE)
+    await channel.exchange_declare(EXCHANGE, exchange_type="fanout", durable=True)
+    await connection.close()
 
 
 class TestBroker:
@@ -60,6 +72,36 @@ class TestBroker:
         await publish(*changes[10:], *changes, *reversed(changes))
         await sidecar.until(lambda: sidecar.at_head)
         assert (await sidecar.decide("alice", "x.29")).code is Code.GRANTED
+
+    async def test_an_exchange_that_was_made_anew_is_subscribed_to(
+        self,
+        start: Start,
+        publish: Callable[..., Awaitable[None]],
+        service: Any,
+        rabbitmq: RabbitMQ,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """A binding ends with its exchange: the broker is there, the queue is there, and nothing comes."""
+        monkeypatch.setattr(subscription, "SILENCE", 0.1)
+        sidecar = await start(MemoryStore(), amqp_url=rabbitmq.url)
+        beat = {"v": 1, "type": "heartbeat", "epoch": service.epoch, "revision": service.head}
+
+        def silent() -> bool:
+            return sidecar.replica.status(0.0).silent_subscription
+
+        async def heard() -> None:
+            async with asyncio.timeout(DEADLINE):
+                while silent() or not sidecar.observer.seen["broker up"]:
+                    await publish({**beat, "at": "2026-11-22T09:00:00Z"})
+                    await asyncio.sleep(0.01)
+
+        await heard()
+        await remake(rabbitmq)
+        await sidecar.until(silent)
+        await heard()
+        assert sidecar.observer.seen["silence"]
+        assert sidecar.observer.seen["broker up"] == 1
+        assert not sidecar.observer.seen["broker down"]
 
     @pytest.mark.parametrize("what", ["lost", "garbage", "unknown version", "heartbeat ahead"])
     async def test_what_the_broker_does_not_bring_is_fetched(

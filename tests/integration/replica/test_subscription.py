@@ -14,7 +14,7 @@ import pytest
 from aiormq.exceptions import AMQPError
 
 from authz_sidecar.replica import subscription as subscription_module
-from authz_sidecar.replica.subscription import EXCHANGE, Subscription, open_queue
+from authz_sidecar.replica.subscription import EXCHANGE, State, Subscription, open_queue
 from lab import DEADLINE
 from lab.stack.servers import BROKER, RabbitMQ
 
@@ -24,16 +24,17 @@ class Heard:
     """What a subscription reported."""
 
     messages: list[bytes] = field(default_factory=list)
-    states: list[bool] = field(default_factory=list)
+    states: list[State] = field(default_factory=list)
     queue: Callable[[], str | None] = lambda: None
+    proved: Callable[[], None] = lambda: None
 
     @property
     def subscribed(self) -> bool:
-        return self.states[-1:] == [True]
+        return self.states[-1:] == [State.SUBSCRIBED]
 
     @property
     def lost(self) -> bool:
-        return self.states[-1:] == [False]
+        return self.states[-1:] == [State.LOST]
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -45,8 +46,11 @@ async def until(condition: Callable[[], object]) -> None:
 @asynccontextmanager
 async def subscribed(url: str) -> AsyncIterator[Heard]:
     heard = Heard()
-    subscription = Subscription(url, heard.messages.append, lambda up, _reason: heard.states.append(up))
+    subscription = Subscription(
+        url, heard.messages.append, lambda state, _reason: heard.states.append(state), lambda: True
+    )
     heard.queue = lambda: subscription.queue
+    heard.proved = subscription.proved
     task = asyncio.create_task(subscription.run())
     try:
         yield heard
@@ -95,6 +99,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence ends no subscription here: a busy machine may be silent for seconds, and what is published
     until the subscription is back is lost, as it should be."""
     monkeypatch.setattr(subscription_module, "HEARTBEAT", 60)
+    monkeypatch.setattr(subscription_module, "SILENCE", 2 * DEADLINE)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +122,8 @@ async def test_it_waits_for_the_exchange(rabbitmq: RabbitMQ, sidecar_url: str) -
     async with channel_of(rabbitmq.url) as channel:
         await channel.exchange_delete(EXCHANGE)
     async with subscribed(sidecar_url) as heard:
-        await until(lambda: heard.states.count(False) >= 2)
+        await until(lambda: heard.states.count(State.SILENT) >= 2)
+        assert State.LOST not in heard.states, "the broker is there"
         await declare(rabbitmq.url)
         await until(lambda: heard.subscribed)
 
@@ -155,13 +161,34 @@ async def test_a_cancelled_consumer_is_noticed(rabbitmq: RabbitMQ, sidecar_url: 
         # Nobody but its connection may delete an exclusive queue, except for the broker's own command.
         await asyncio.to_thread(rabbitmq._control, "delete_queue", first)
         await until(lambda: heard.subscribed and heard.queue() != first)
-    assert False in heard.states
+    assert State.SILENT in heard.states
+    assert State.LOST not in heard.states
+
+
+async def test_one_that_brings_nothing_is_made_anew_ever_more_seldom(
+    rabbitmq: RabbitMQ, sidecar_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exchange is deleted and made anew, and nobody tells the queue that was bound to the old one."""
+    monkeypatch.setattr(subscription_module, "SILENCE", 0.05)
+    monkeypatch.setattr(subscription_module, "LONGEST_SILENCE", 2 * DEADLINE)
+    await declare(rabbitmq.url)
+    async with subscribed(sidecar_url) as heard:
+        await until(lambda: heard.subscribed)
+        async with channel_of(rabbitmq.url) as channel:
+            await channel.exchange_delete(EXCHANGE)
+        await declare(rabbitmq.url)
+        async with asyncio.timeout(DEADLINE):
+            while not heard.messages:
+                await publish(rabbitmq.url, b"after")
+                await asyncio.sleep(0.01)
+        assert State.LOST not in heard.states
+        heard.proved()
 
 
 async def test_nobody_there_is_tried_again_for_ever() -> None:
     async with subscribed("amqp://u:the-password@127.0.0.1:1/") as heard:
         await until(lambda: len(heard.states) >= 3)
-    assert not any(heard.states)
+    assert set(heard.states) == {State.LOST}
 
 
 async def test_the_password_is_never_logged(rabbitmq: RabbitMQ, caplog: pytest.LogCaptureFixture) -> None:

@@ -37,6 +37,8 @@ GAUGES = {
     "staleness": (STATUS, "authz_staleness_seconds", 1.5),
     "audit": (STATUS, "authz_audit_age_seconds", 250.0),
     "no audit is no age": (NEVER_SYNCED, "authz_audit_age_seconds", float("inf")),
+    "heard": (STATUS, "authz_silent_subscription", 0),
+    "silent": (replace(STATUS, silent_subscription=True), "authz_silent_subscription", 1),
     "near cache": (STATUS, "authz_near_cache_entries", 7),
     "phase": (STATUS, 'authz_phase{phase="catching_up"}', 1),
     "another phase": (STATUS, 'authz_phase{phase="live"}', 0),
