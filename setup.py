@@ -23,6 +23,7 @@ COMPILED = (
     "core/phases.py",
     "core/policy.py",
     "core/proofs.py",
+    "core/remembered.py",
     "core/replica.py",
     "core/steps.py",
     "core/target.py",

@@ -5,10 +5,9 @@ from __future__ import annotations
 import binascii
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn, Protocol
+from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
 from jwt.algorithms import get_default_algorithms
 
@@ -17,10 +16,13 @@ from authz_sidecar.authn.key_set import Key, KeyName
 from authz_sidecar.config.table import JwtSettings
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.ports import Pending
+from authz_sidecar.core.remembered import Remembered
 from authz_sidecar.core.verdicts import Code, Identity, Verdict
 
 MAX_TOKEN_BYTES = 16 * 1024
-REMEMBERED = 10_000
+LARGEST_ENTRY: Final = 3 * MAX_TOKEN_BYTES
+REMEMBERED_BYTES = 8 * 1024 * 1024
+"""For good tokens: thousands of usual ones. A token is remembered whatever its size."""
 
 _ALGORITHMS = get_default_algorithms()
 
@@ -35,8 +37,7 @@ class Keys(Protocol):
         """Ask for a key that is not at hand: `None` once it is, else why the token cannot be accepted."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Verified:
+class _Verified(NamedTuple):
     """A token that was found good, the key it was verified with, and when it is valid (Unix seconds)."""
 
     identity: Identity
@@ -56,6 +57,14 @@ class _Token:
     signature: bytes
 
 
+class _KeyMissing(Exception):
+    """The key that a token names is not at hand."""
+
+    def __init__(self, name: KeyName) -> None:
+        super().__init__(name)
+        self.name = name
+
+
 class TokenAuthenticator:
     """Accepts a token only with the algorithm, key, type and claims that the settings and the key allow.
 
@@ -65,22 +74,20 @@ class TokenAuthenticator:
     def __init__(self, settings: JwtSettings, keys: Keys) -> None:
         self._settings = settings
         self._keys = keys
-        self._remembered: OrderedDict[bytes, _Verified] = OrderedDict()
+        self._remembered = Remembered(self._verify, REMEMBERED_BYTES, largest_entry=LARGEST_ENTRY)
 
     def authenticate(self, token: bytes, now: float) -> Identity | Pending:
         """`now` in Unix seconds. Raises Refused."""
-        verified = self._remembered.get(token)
-        if verified is None or self._keys.find(verified.name) is not verified.key:
-            parsed = _parse(token)
-            name = self._check_header(parsed.header)
-            key = self._keys.find(name)
-            if key is None:
-                return partial(self._keys.learn, name)
-            verified = self._verify(parsed, name, key)
-            self._remember(token, verified)
+        try:
+            verified = self._remembered.of(token)
+            if self._keys.find(verified.name) is not verified.key:
+                self._remembered.forget(token)
+                verified = self._remembered.of(token)
+        except _KeyMissing as missing:
+            return partial(self._keys.learn, missing.name)
         if verified.valid_from <= now < verified.valid_until:
             return verified.identity
-        self._remembered.pop(token, None)
+        self._remembered.forget(token)
         if now < verified.valid_from:
             raise _invalid("is not valid yet")
         raise Refused(Code.TOKEN_EXPIRED, "the access token has expired")
@@ -101,7 +108,12 @@ class TokenAuthenticator:
             raise _invalid("names its key by what is no string")
         return kid, algorithm
 
-    def _verify(self, token: _Token, name: KeyName, key: Key) -> _Verified:
+    def _verify(self, raw: bytes) -> _Verified:
+        token = _parse(raw)
+        name = self._check_header(token.header)
+        key = self._keys.find(name)
+        if key is None:
+            raise _KeyMissing(name)
         if not _ALGORITHMS[name[1]].verify(token.signed, key.public, token.signature):
             raise _invalid("has a bad signature")
         identity = claims.identity(_object(token.payload), self._settings, key.kid)
@@ -109,11 +121,6 @@ class TokenAuthenticator:
         return _Verified(
             identity, name, key, (identity.not_before or 0) - leeway, identity.expires_at + leeway
         )
-
-    def _remember(self, token: bytes, verified: _Verified) -> None:
-        self._remembered[token] = verified
-        if len(self._remembered) > REMEMBERED:
-            self._remembered.popitem(last=False)
 
 
 def _parse(token: bytes) -> _Token:

@@ -5,9 +5,10 @@ Names repeat from message to message, so what a name means is worked out once an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
+
+from authz_sidecar.core.remembered import Remembered
 
 FieldList = list[tuple[bytes, bytes]]
 """Names and values as received: in order, case and duplicates kept."""
@@ -42,19 +43,19 @@ class Fields:
 
 def of_request(received: FieldList) -> Fields:
     """Sort the fields of a request."""
-    return _sort(received, _in_request)
+    return _sort(received, _IN_REQUEST)
 
 
 def of_response(received: FieldList) -> Fields:
     """Sort the fields of a response."""
-    return _sort(received, _in_response)
+    return _sort(received, _IN_RESPONSE)
 
 
-def _sort(received: FieldList, meaning_of: Callable[[bytes], Meaning | None]) -> Fields:
+def _sort(received: FieldList, meanings: Remembered[bytes, Meaning | None]) -> Fields:
     kept: FieldList = []
     known: dict[bytes, list[bytes]] = {}
     for field in received:
-        meaning = meaning_of(field[0])
+        meaning = meanings.of(field[0])
         if meaning is None:
             kept.append(field)
             continue
@@ -70,7 +71,7 @@ def _sort(received: FieldList, meaning_of: Callable[[bytes], Meaning | None]) ->
 
 def is_plain(name: bytes) -> bool:
     """Whether a request's field of this name means nothing here and goes on."""
-    return _in_request(name) is None
+    return _IN_REQUEST.of(name) is None
 
 
 def fold(name: bytes) -> bytes:
@@ -108,7 +109,6 @@ _OVERRIDES: Final = frozenset({METHOD_OVERRIDE, b"x-http-method", b"x-method-ove
 _FORWARDING: Final = frozenset({b"forwarded", b"x-real-ip", b"x-original-url", b"x-rewrite-url"})
 
 
-@lru_cache(maxsize=256)
 def _in_request(name: bytes) -> Meaning | None:
     folded, lower = fold(name), name.lower()
     if folded in _OVERRIDES:
@@ -122,7 +122,6 @@ def _in_request(name: bytes) -> Meaning | None:
     return Meaning(lower, kept=True) if lower in _READ_HERE else None
 
 
-@lru_cache(maxsize=256)
 def _in_response(name: bytes) -> Meaning | None:
     lower = name.lower()
     if lower == b"connection" or lower in HOP_BY_HOP:
@@ -134,6 +133,10 @@ def is_forwarding(name: bytes) -> bool:
     """Whether a field says how a proxy was addressed."""
     folded = fold(name)
     return folded in _FORWARDING or folded.startswith(b"x-forwarded-")
+
+
+_IN_REQUEST: Final = Remembered(_in_request, 256 * 1024)
+_IN_RESPONSE: Final = Remembered(_in_response, 256 * 1024)
 
 
 def without(fields: Iterable[tuple[bytes, bytes]], names: frozenset[bytes]) -> FieldList:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from typing import Final
 
 from authz_sidecar.core import fields
 from authz_sidecar.core.entities import RevisionToken
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.fields import FieldList, Fields
+from authz_sidecar.core.remembered import Remembered
 from authz_sidecar.core.verdicts import Code
 
 _NO_TRAILERS = frozenset(
@@ -131,15 +132,18 @@ def _options(value: bytes) -> frozenset[bytes]:
     return frozenset(option.strip(b" \t") for option in value.lower().split(b","))
 
 
-@lru_cache(maxsize=256)
-def _removed(value: bytes) -> frozenset[bytes]:
+def _removing(value: bytes) -> frozenset[bytes]:
     return _options(value) - _IGNORED_OPTIONS
+
+
+_REMOVED: Final = Remembered(_removing, 64 * 1024)
+"""The options of a Connection field that remove something, by its value."""
 
 
 def _without_named(kept: FieldList, known: dict[bytes, list[bytes]]) -> FieldList:
     """Without the fields that `Connection` says are meant for this hop only."""
     for value in known.get(b"connection", ()):
-        if removed := _removed(value):
+        if removed := _REMOVED.of(value):
             kept = fields.without(kept, removed)
     return kept
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from typing import Final
 
 from authz_sidecar.core.errors import ConfigurationError, Problem
+from authz_sidecar.core.remembered import Remembered
 from authz_sidecar.core.verdicts import Requirement
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 MUTATING_METHODS: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-REMEMBERED: Final = 512
-"""Paths of which the rule is remembered."""
+REMEMBERED_BYTES: Final = 512 * 1024
+"""For the rules of methods and paths: clients ask for the same few again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Policy:
     digest: str
     allow_method_override: bool
     _trees: Mapping[str, _Node] = field(repr=False)
-    _remembered: Callable[[str, str], Rule | None] = field(repr=False, compare=False)
+    _remembered: Remembered[tuple[str, str], Rule | None] = field(repr=False, compare=False)
 
     def governs(self, method: str) -> bool:
         """Whether a request of this method can fall under a rule or be refused for lack of one."""
@@ -71,7 +72,7 @@ class Policy:
 
     def match(self, method: str, path: str) -> Rule | None:
         """The most specific rule for a path as `target.path` gives it; case-sensitive."""
-        return self._remembered(method, path)
+        return self._remembered.of((method, path))
 
 
 def compile(sources: Iterable[RuleSource], *, allow_method_override: bool = False) -> Policy:
@@ -92,12 +93,13 @@ def compile(sources: Iterable[RuleSource], *, allow_method_override: bool = Fals
         raise ConfigurationError(problems)
     if "GET" in trees:
         trees["HEAD"] = trees["GET"]
-    # Clients ask for the same few collections again and again.
-    match = lru_cache(maxsize=REMEMBERED)(partial(_match, trees))
-    return Policy(tuple(places), _digest(places, allow_method_override), allow_method_override, trees, match)
+    remembered = Remembered(partial(_match, trees), REMEMBERED_BYTES)
+    digest = _digest(places, allow_method_override)
+    return Policy(tuple(places), digest, allow_method_override, trees, remembered)
 
 
-def _match(trees: Mapping[str, _Node], method: str, path: str) -> Rule | None:
+def _match(trees: Mapping[str, _Node], asked: tuple[str, str]) -> Rule | None:
+    method, path = asked
     tree = trees.get(method)
     return None if tree is None else _find(tree, path.split("/"), 1)
 

@@ -8,11 +8,11 @@ before or after splitting, once or twice, dropping parameters or not) finds the 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from authz_sidecar.core.errors import Refused
+from authz_sidecar.core.remembered import Remembered
 from authz_sidecar.core.verdicts import Code
 
 # Origin-form or `*`, in visible ASCII; a fragment is never sent (RFC 9112 §3.2).
@@ -24,9 +24,6 @@ _PLAIN = re.compile(rb"/(?:[0-9A-Za-z_~-]+/)*[0-9A-Za-z_~-]*(?:\?[!-\"$-~]*)?")
 # Bad escapes, and escapes that hide a control byte or a character of the syntax itself: % / \ ; ? #
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|%(?:[01][0-9A-Fa-f]|7[Ff]|2[35Ff]|3[BbFf]|5[Cc])")
 
-REMEMBERED: Final = 512
-"""Targets of which the path is remembered: clients ask for the same few again and again."""
-
 _DOTS = frozenset({".", ".."})
 
 
@@ -36,9 +33,12 @@ def check_form(raw: bytes) -> None:
         raise _refused("the request target must be a path in visible ASCII, without a fragment")
 
 
-@lru_cache(maxsize=REMEMBERED)
 def path(raw: bytes) -> str:
     """The decoded path of a target that a rule may govern. Raises `Refused`."""
+    return _PATHS.of(raw)
+
+
+def _path(raw: bytes) -> str:
     encoded, _, _ = raw.partition(b"?")
     if _PLAIN.fullmatch(raw):
         return encoded.decode("ascii")
@@ -53,6 +53,10 @@ def path(raw: bytes) -> str:
     if "/." in decoded and not _DOTS.isdisjoint(decoded.split("/")):
         raise _refused("the path must not contain dot segments")
     return decoded
+
+
+_PATHS: Final = Remembered(_path, 512 * 1024)
+"""Clients ask for the same few targets again and again."""
 
 
 def _decode(path: bytes) -> str:

@@ -21,6 +21,7 @@ from authz_sidecar.authn.tokens import TokenAuthenticator
 from authz_sidecar.config.table import JwtSettings
 from authz_sidecar.core.entities import RevisionToken
 from authz_sidecar.core.errors import Refused
+from authz_sidecar.core.remembered import memory_of
 from authz_sidecar.core.verdicts import Code, Identity, Verdict
 
 NOW = 1_800_000_000.0
@@ -376,13 +377,15 @@ def test_a_remembered_token_dies_with_its_key(
 def test_a_known_token_is_not_verified_again_and_memory_is_bounded(
     jwt_settings: JwtSettings, keys: HeldKeys, signer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens, "REMEMBERED", 2)
+    sent = [signer.token(claims=CLAIMS | {"jti": str(number)}) for number in range(5)]
+    monkeypatch.setattr(tokens, "REMEMBERED_BYTES", 5 * memory_of(sent[0]))
     authenticator = TokenAuthenticator(jwt_settings, keys)
-    sent = [signer.token(claims=CLAIMS | {"jti": str(number)}) for number in range(3)]
     first = [authenticator.authenticate(token, NOW) for token in sent]
     again = [authenticator.authenticate(token, NOW) for token in reversed(sent)]
     assert again == first[::-1]
-    assert [old is new for old, new in zip(first[::-1], again, strict=True)] == [True, True, False]
+    same = [old is new for old, new in zip(first[::-1], again, strict=True)]
+    assert same[0]
+    assert not same[-1]
 
 
 def mutations(token: bytes) -> st.SearchStrategy[bytes]:
