@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 from lab.campaign.clocks import LIBRARY
-from lab.campaign.faults import clock, database, links, messages, processes, stores
+from lab.campaign.faults import clock, database, links, messages, processes, stores, tables
 from lab.campaign.system import System
 from lab.stack.binaries import find
 from lab.stack.daemon import Daemon
@@ -104,6 +104,24 @@ CATALOGUE: tuple[Fault, ...] = (
         database.truncated,
         (0.2, 1),
     ),
+    Fault(
+        "drop triggers",
+        "those of a watched table",
+        "`manage.py install_triggers`",
+        tables.triggers_gone,
+        (1, 7),
+    ),
+    Fault(
+        "switch triggers off", "DISABLE TRIGGER", "`manage.py install_triggers`", tables.triggers_off, (1, 7)
+    ),
+    Fault(
+        "rewrite a table",
+        "a column with a volatile default is added",
+        "it is dropped",
+        tables.rewritten,
+        (0.5, 2),
+    ),
+    Fault("lose a mark", "a change whose marks are deleted", "nothing ends it", tables.unmarked, (0.5, 2)),
     Fault("jump a clock", "1 to 90 s forth or back", "the right time again", clock.jumped, (2, 5)),
     Fault("jump a sidecar's clock", "the same", "the right time again", clock.sidecar_jumped, (2, 5)),
 )

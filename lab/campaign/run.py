@@ -16,9 +16,10 @@ from authz_sidecar.verify.archive import ArchiveError, replay
 from authz_sidecar.verify.checker import check
 from lab.campaign import evidence
 from lab.campaign.catalogue import CATALOGUE, Fault, plan
+from lab.campaign.faults import tables
 from lab.campaign.load import Load
 from lab.campaign.report import Injected, Report, Verified
-from lab.campaign.system import MAX_STALENESS, System
+from lab.campaign.system import AUDIT_SECONDS, MAX_STALENESS, System
 from lab.campaign.writers import Writers
 from lab.stack.process import StackError, wait_for
 
@@ -109,12 +110,27 @@ def _await_live(system: System, what: str) -> None:
 
 
 def _settle(system: System, report: Report) -> None:
-    """Let the sidecars write their last lines, and the archive reach the end."""
+    """Let the log reach the tables, the sidecars write their last lines, the archive reach the end."""
+    _await_equal_tables(system, report)
     for sidecar in system.sidecars.values():
         sidecar.stop()
     system.archiver.drain()
     if system.archiver.error is not None:
         report.errors.append(f"the archive is not whole: {system.archiver.error}")
+
+
+def _await_equal_tables(system: System, report: Report) -> None:
+    """What left no mark must be found by the audit, which nobody but time starts."""
+    left: list[str] = []
+
+    def equal() -> bool:
+        left[:] = tables.unlike_the_log(system.database_url)
+        return not left
+
+    try:
+        wait_for(equal, 2 * AUDIT_SECONDS, "the log to say what the tables say", pause=1)
+    except (StackError, psycopg.Error) as error:
+        report.errors.append(f"{error}: users {', '.join(left)}")
 
 
 def _judge(system: System, report: Report) -> None:

@@ -27,6 +27,8 @@ from lab.stack.services import Relay, Sidecar, UserService
 D = TypeVar("D", bound=Daemon)
 
 MAX_STALENESS = 5.0
+AUDIT_SECONDS = 20
+"""In which the tables are compared with the log: short, so that a campaign sees what no mark told."""
 DATABASE = "users"
 
 
@@ -128,7 +130,9 @@ class System:
         self.postgresql.create_database(DATABASE)
 
     def _start_user_service(self) -> None:
-        user_service = UserService(self._database_through("user-service → postgresql"))
+        user_service = UserService(
+            self._database_through("user-service → postgresql"), {"AUTHZ_AUDIT_SECONDS": str(AUDIT_SECONDS)}
+        )
         self.user_service = self._enter(user_service)
         self.population = population.create(self.database_url)
         self.archiver = Archiver(self.directory / "archive.jsonl")
