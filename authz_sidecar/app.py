@@ -29,7 +29,7 @@ from authz_sidecar.core.policy import Policy
 from authz_sidecar.core.ports import Authorizer, Clock, ReplicaStatus
 from authz_sidecar.observe import calls, logs, output
 from authz_sidecar.observe.decision_log import DecisionLog
-from authz_sidecar.observe.freshness import FreshnessCollector
+from authz_sidecar.observe.freshness import FreshnessCollector, KeysCollector
 from authz_sidecar.observe.hooks import ReplicaHooks, RequestHooks
 from authz_sidecar.observe.metrics import Metrics
 from authz_sidecar.observe.output import Outputs
@@ -100,14 +100,17 @@ class Sidecar:
         self._policy = policy
         self._metrics = Metrics()
         self._replica: Replica | None = None
+        self._status: StatusReader | None = None
+        self._ready = {"upstream": health.reachable(settings.upstream, settings.upstream_tls)}
+        self._decides: dict[str, health.Check] = {}
 
     async def start(self) -> None:
         """Start in the order of need: sources, replica, admin port, and the proxied port last."""
         self._tell_what_starts()
         session = await self._user_service_session()
         keys = await self._start_keys(session)
-        authorizer, status = await self._start_authorizer(session)
-        admin_runner = self._admin_runner(status)
+        authorizer = await self._start_authorizer(session)
+        admin_runner = self._admin_runner(keys)
         await self._listen(admin_runner, "AUTHZ_ADMIN_LISTEN", self.settings.admin.listen)
         decides = Pipeline(
             policy=self._policy,
@@ -128,8 +131,8 @@ class Sidecar:
             "mode": settings.mode,
             "validation": settings.validation,
             "policy": self._policy.digest,
-            "listen": str(settings.listen),
-            "admin_listen": str(settings.admin.listen),
+            "listen": ",".join(map(str, settings.listen)),
+            "admin_listen": ",".join(map(str, settings.admin.listen)),
             "upstream": str(settings.upstream),
             "user_service": settings.user_service.url,
         }
@@ -150,16 +153,19 @@ class Sidecar:
         keys = KeyRefresher(session, self.settings.jwt, self.clock)
         await keys.start()
         self.stack.push_async_callback(keys.stop)
+        self._metrics.registry.register(KeysCollector(keys.status))
+        self._decides["keys"] = health.keys(keys.status)
         return keys
 
-    async def _start_authorizer(self, session: ClientSession) -> tuple[Authorizer, StatusReader | None]:
+    async def _start_authorizer(self, session: ClientSession) -> Authorizer:
         source, settings, clock = self.settings.user_service, self.settings.replica, self.clock
         user_service = UserServiceClient(
             session, source.url, source.token, clock, answer_seconds=source.timeout
         )
         self._warn_of_unknown_labels(user_service)
         if self.settings.validation == "request":
-            return RequestAuthorizer(user_service), None
+            self._decides["user_service"] = health.answers(user_service)
+            return RequestAuthorizer(user_service)
         store = _store(settings)
         self.stack.push_async_callback(store.close)
         if settings.max_audit_age is not None:
@@ -171,8 +177,12 @@ class Sidecar:
         def status() -> ReplicaStatus:
             return replica.status(clock.monotonic())
 
+        authorizer = CachedAuthorizer(replica, settings.max_staleness, settings.audit_bound)
+        self._status = status
         self._metrics.registry.register(FreshnessCollector(status))
-        return CachedAuthorizer(replica, settings.max_staleness, settings.audit_bound), status
+        self._ready["replica"] = health.loaded(status)
+        self._decides["fresh"] = health.decides(lambda: authorizer.undecided(clock.monotonic()))
+        return authorizer
 
     def _warn_of_unknown_labels(self, user_service: UserServiceClient) -> None:
         labels = {label for rule in self._policy.rules for label in rule.requirement.permissions}
@@ -181,21 +191,15 @@ class Sidecar:
     def _in_background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self.stack.callback(asyncio.create_task(work, name=name).cancel)
 
-    def _admin_runner(self, status: StatusReader | None) -> web.AppRunner:
-        ready = {"upstream": health.reachable(self.settings.upstream)}
-        fresh = {}
-        if status is not None:
-            ready["replica"] = health.loaded(status)
-            fresh["fresh"] = health.fresh(status)
-            fresh["audit"] = health.audited(status, self.settings.replica.audit_bound)
+    def _admin_runner(self, keys: KeyRefresher) -> web.AppRunner:
         sources = admin.AdminSources(
-            health=health.Health(ready, fresh),
+            health=health.Health(self._ready, self._decides),
             metrics=self._metrics.exposition,
-            status=lambda: self._describe(status),
+            status=lambda: self._describe(keys),
         )
         return web.AppRunner(admin.application(sources, self.settings.admin), access_log=None)
 
-    def _describe(self, status: StatusReader | None) -> dict[str, Any]:
+    def _describe(self, keys: KeyRefresher) -> dict[str, Any]:
         """What `/status` shows."""
         return {
             "validation": self.settings.validation,
@@ -203,7 +207,8 @@ class Sidecar:
             "policy": self._policy.digest,
             "max_staleness": self.settings.replica.max_staleness,
             "max_audit_age": self.settings.replica.max_audit_age,
-            "replica": status().as_dict() if status else None,
+            "keys": keys.status().as_dict(),
+            "replica": self._status().as_dict() if self._status else None,
         }
 
     def start_request_hooks(self) -> RequestHooks:

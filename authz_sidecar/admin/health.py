@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from math import inf
 
 from aiohttp import web
 
 from authz_sidecar.config.addresses import UpstreamAddress
-from authz_sidecar.core.ports import ReplicaStatus
+from authz_sidecar.config.tls import client as client_context
+from authz_sidecar.core.errors import MalformedMessage, Unavailable
+from authz_sidecar.core.ports import KeysStatus, ReplicaStatus
+from authz_sidecar.core.verdicts import Verdict
+from authz_sidecar.source import UserServiceClient
 
 Check = Callable[[], Awaitable[str | None]]
 """`None` when all is well, else what is wrong in a few words."""
 
 CONNECT_SECONDS = 1.0
+REMEMBERED_SECONDS = 3.0
 
 
 class Health:
@@ -36,25 +42,47 @@ class Health:
         )
 
 
-def reachable(upstream: UpstreamAddress) -> Check:
-    """Whether something accepts connections there."""
+def reachable(upstream: UpstreamAddress, tls: ssl.SSLContext | None = None) -> Check:
+    """Whether something accepts connections there and, for https, proves to be the upstream."""
+    context = (tls or client_context()) if upstream.tls else None
 
     async def connect() -> None:
         if upstream.path is not None:
             _, writer = await asyncio.open_unix_connection(upstream.path)
         else:
-            _, writer = await asyncio.open_connection(upstream.host, upstream.port)
-        writer.close()
+            _, writer = await asyncio.open_connection(upstream.host, upstream.port, ssl=context)
+        writer.close()  # with TLS it says so before: the service has nothing to complain of
+        if context is not None:
+            await writer.wait_closed()
 
     async def check() -> str | None:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await connect()
+        except ssl.SSLCertVerificationError as error:
+            return f"its certificate is not accepted: {error.verify_message}"
+        except TimeoutError:
+            return "it does not answer in time"
         except OSError as error:
             return error.strerror or "unreachable"
         return None
 
-    return check
+    return check if context is None else remembered(check)
+
+
+def remembered(check: Check) -> Check:
+    """Asks once for all who ask within `REMEMBERED_SECONDS`: this one costs others something."""
+    asking, asked_at, answer = asyncio.Lock(), -inf, None
+
+    async def ask() -> str | None:
+        nonlocal asked_at, answer
+        async with asking:
+            now = asyncio.get_running_loop().time()
+            if now - asked_at >= REMEMBERED_SECONDS:
+                answer, asked_at = await check(), now
+            return answer
+
+    return ask
 
 
 def loaded(status: Callable[[], ReplicaStatus]) -> Check:
@@ -66,22 +94,34 @@ def loaded(status: Callable[[], ReplicaStatus]) -> Check:
     return check
 
 
-def fresh(status: Callable[[], ReplicaStatus]) -> Check:
-    """Whether mutating requests can be decided now."""
+def keys(status: Callable[[], KeysStatus]) -> Check:
+    """Whether tokens can be verified."""
 
     async def check() -> str | None:
-        return None if status().fresh else "no proof of freshness within the bounds"
+        found = status()
+        return None if found.kids else f"there are no signing keys: {found.failure or 'they are too old'}"
 
     return check
 
 
-def audited(status: Callable[[], ReplicaStatus], bound: float) -> Check:
-    """Whether the User service has compared all of its log with its tables in the last `bound` seconds."""
+def decides(undecided: Callable[[], Verdict | None]) -> Check:
+    """Whether changes can be decided on: what a decision would be answered for want of it."""
 
     async def check() -> str | None:
-        age = status().audit_age
-        if bound == inf or (age is not None and age <= bound):
-            return None
-        return "when the log was last audited is not known" if age is None else "the last audit is too old"
+        verdict = undecided()
+        return None if verdict is None else f"{verdict.code}: {verdict.detail}"
 
     return check
+
+
+def answers(user_service: UserServiceClient) -> Check:
+    """Whether the User service can be asked, where it is asked about every change."""
+
+    async def check() -> str | None:
+        try:
+            await user_service.head()
+        except (Unavailable, MalformedMessage) as error:
+            return f"the User service cannot be asked: {error}"
+        return None
+
+    return remembered(check)

@@ -12,7 +12,7 @@ from aiohttp import ClientError, ClientSession
 from authz_sidecar.authn.key_set import EMPTY, Key, KeyName, KeySet
 from authz_sidecar.config.table import JwtSettings
 from authz_sidecar.core.errors import MalformedMessage, Unavailable
-from authz_sidecar.core.ports import Clock
+from authz_sidecar.core.ports import Clock, KeysStatus
 from authz_sidecar.core.verdicts import Code, Verdict
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class KeyRefresher:
         self._set = EMPTY
         self._set_at = -math.inf
         self._asked_at = -math.inf
-        self._answering = False
+        self._failure: str | None = "they have not been fetched yet"
         self._flight: asyncio.Task[bool] | None = None
         self._background: asyncio.Task[None] | None = None
 
@@ -51,15 +51,21 @@ class KeyRefresher:
 
     def find(self, name: KeyName) -> Key | None:
         """The key of this name, if the set is young enough to be believed."""
-        if self._clock.monotonic() - self._set_at > self._settings.jwks_max_age:
-            return None
-        return self._set.keys.get(name)
+        return self._set.keys.get(name) if self._age() <= self._settings.jwks_max_age else None
+
+    def _age(self) -> float:
+        return self._clock.monotonic() - self._set_at
+
+    def status(self) -> KeysStatus:
+        age = self._age()
+        kids = self._set.kids if age <= self._settings.jwks_max_age else ()
+        return KeysStatus(tuple(kids), age if math.isfinite(age) else None, self._failure)
 
     async def learn(self, name: KeyName) -> Verdict | None:
         """Ask for a key that is not at hand: `None` once it is, else why the token cannot be accepted."""
         if self._flight or self._clock.monotonic() - self._asked_at >= ASK_AGAIN_SECONDS:
             await self.refresh()
-        if not self._answering:
+        if self._failure is not None:
             return Verdict(Code.KEYS_UNKNOWN, "the signing keys cannot be fetched now")
         if self.find(name) is not None:
             return None
@@ -93,14 +99,14 @@ class KeyRefresher:
         try:
             fetched = KeySet.parse(await self._fetch()).after(self._set)
         except (Unavailable, MalformedMessage) as error:
-            self._answering = False
+            self._failure = str(error)
             logger.warning("signing keys: %s (%s)", error, self._settings.jwks_url)
             return False
         if fetched != self._set:
             logger.info("signing keys: %s", ", ".join(fetched.kids))
             for kid in sorted(fetched.ambiguous):
                 logger.warning("signing keys: different ones are called %s, which is meant is not known", kid)
-        self._set, self._set_at, self._answering = fetched, asked_at, True
+        self._set, self._set_at, self._failure = fetched, asked_at, None
         return True
 
     async def _fetch(self) -> bytes:

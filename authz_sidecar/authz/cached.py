@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from authz_sidecar.core.decision import Behind, Missing, decide
+from authz_sidecar.core.decision import Behind, Missing, decide, stand
 from authz_sidecar.core.entities import EntityKey
 from authz_sidecar.core.ports import Pending
 from authz_sidecar.core.verdicts import Code, Question, Verdict
@@ -40,6 +40,18 @@ class CachedAuthorizer:
         if isinstance(found, Missing):
             return partial(self._fill, found.keys, question.identity.subject)
         return partial(self._catch_up, found, now)
+
+    def undecided(self, now: float) -> Verdict | None:
+        """Why no change can be decided on now, whoever asks; `None` when it can."""
+        proofs = self._proofs
+        found = stand(
+            self._near,
+            proofs.staleness(now),
+            self._max_staleness,
+            proofs.audit_age(now),
+            self._max_audit_age,
+        )
+        return found if isinstance(found, Verdict) else None
 
     async def _fill(self, keys: tuple[EntityKey, ...], sub: str) -> Verdict | None:
         if await self._waiting.for_entities(keys, sub):

@@ -50,17 +50,10 @@ def decide(
     audit_age: float,
     max_audit_age: float,
 ) -> Verdict | Missing | Behind:
-    """Decide at the view's position. `staleness`: seconds since its newest proof; `None` without one.
-
-    `audit_age`: seconds since all of the log had been compared with the tables it is made from.
-    """
-    position = view.position
-    if position is None:
-        return Verdict(Code.NOT_READY, "no copy of the permissions has been loaded yet")
-    if staleness is None or staleness > max_staleness:
-        return Verdict(Code.STALE, "the copy of the permissions is too old", position, staleness)
-    if audit_age > max_audit_age:
-        return Verdict(Code.UNAUDITED, "the log of permissions was not audited in time", position, staleness)
+    """Decide at the view's position. The other arguments are those of `stand`."""
+    position = stand(view, staleness, max_staleness, audit_age, max_audit_age)
+    if isinstance(position, Verdict):
+        return position
     behind = _behind(question, position)
     if behind is not None:
         return behind
@@ -69,6 +62,24 @@ def decide(
         return found
     detail = "" if found in FORWARDED else _detail(found, question.requirement)
     return Verdict(found, detail, position, staleness)
+
+
+def stand(
+    view: View, staleness: float | None, max_staleness: float, audit_age: float, max_audit_age: float
+) -> Position | Verdict:
+    """Where decisions are made now; or why none can be made, whoever asks.
+
+    `staleness`: seconds since the view's newest proof; `None` without one. `audit_age`: seconds since all of
+    the log had been compared with the tables it is made from.
+    """
+    position = view.position
+    if position is None:
+        return Verdict(Code.NOT_READY, "no copy of the permissions has been loaded yet")
+    if staleness is None or staleness > max_staleness:
+        return Verdict(Code.STALE, "the copy of the permissions is too old", position, staleness)
+    if audit_age > max_audit_age:
+        return Verdict(Code.UNAUDITED, "the log of permissions was not audited in time", position, staleness)
+    return position
 
 
 def _behind(question: Question, position: Position) -> Behind | None:

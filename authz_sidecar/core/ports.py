@@ -104,6 +104,22 @@ class SilentObserver:
 
 
 @dataclass(frozen=True, slots=True)
+class KeysStatus:
+    """The signing keys at one instant."""
+
+    kids: tuple[str, ...]
+    """Those that tokens are verified with now."""
+    age: float | None
+    """Seconds since the newest set was asked for that was good; `None` before the first."""
+    failure: str | None
+    """Why the latest attempt to fetch them failed; `None` when it did not."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {"kids": list(self.kids), "age": self.age, "failure": self.failure}
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaStatus:
     """The replica at one instant. `staleness` in seconds; `None` without a valid proof of freshness."""
 

@@ -75,6 +75,13 @@ SILENT_SUBSCRIPTION = Family(
 SILENCES = Family(
     "authz_subscription_silences", "counter", "Times a subscription brought nothing and was made anew."
 )
+SIGNING_KEYS = Family("authz_signing_keys", "gauge", "Keys that access tokens are verified with.")
+SIGNING_KEYS_AGE = Family(
+    "authz_signing_keys_age_seconds", "gauge", "Time since the signing keys were last fetched."
+)
+SIGNING_KEYS_FAILING = Family(
+    "authz_signing_keys_failing", "gauge", "1 while the signing keys cannot be fetched."
+)
 DUPLICATES = Family("authz_duplicates", "counter", "Revisions received that were already applied.")
 GAPS = Family("authz_gaps", "counter", "Gaps noticed in the revisions.")
 RESYNCS = Family("authz_resyncs", "counter", "Snapshots loaded, by cause.", ("cause",))

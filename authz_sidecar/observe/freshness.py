@@ -1,4 +1,4 @@
-"""Gauges of freshness, read from the replica when somebody scrapes."""
+"""Gauges of freshness and of the signing keys, read when somebody scrapes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from authz_sidecar.core.phases import Phase
-from authz_sidecar.core.ports import ReplicaStatus
+from authz_sidecar.core.ports import KeysStatus, ReplicaStatus
 from authz_sidecar.observe import families
 from authz_sidecar.observe.families import Family
 
@@ -32,6 +32,19 @@ class FreshnessCollector(Collector):
         yield _gauge(families.SILENT_SUBSCRIPTION, status.silent_subscription)
         yield _labelled(families.PHASE, {phase.value: phase is status.phase for phase in Phase})
         yield _labelled(families.DEPENDENCY_UP, status.dependencies)
+
+
+class KeysCollector(Collector):
+    """Turns a `KeysStatus` into gauges."""
+
+    def __init__(self, status: Callable[[], KeysStatus]) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        status = self._status()
+        yield _gauge(families.SIGNING_KEYS, len(status.kids))
+        yield _gauge(families.SIGNING_KEYS_AGE, math.inf if status.age is None else status.age)
+        yield _gauge(families.SIGNING_KEYS_FAILING, status.failure is not None)
 
 
 def _gauge(family: Family, value: float) -> GaugeMetricFamily:

@@ -102,7 +102,8 @@ def build(setup: Setup, edges: Edges, *, with_broker: bool) -> Parts:
     def status() -> ReplicaStatus:
         return replica.status(edges.clock.monotonic())
 
-    return Parts(keys, replica, pipeline, status, health.fresh(status))
+    fresh = health.decides(lambda: authorizer.undecided(edges.clock.monotonic()))
+    return Parts(keys, replica, pipeline, status, fresh)
 
 
 def position(parts: Parts) -> Position | None:

@@ -93,8 +93,10 @@ async def test_keys_that_cannot_be_fetched_are_unknown(system: Stack, tokens: Ma
         assert statuses(answer) == [503]
         assert b'"keys_unknown"' in answer
         await front.nothing_arrived()
+        assert not is_fresh(front)
         keys.onward = system.user_service.port
         await until(front, DELETE + TOKEN % b"admin", 404)
+        wait_for(lambda: is_fresh(front), DEADLINE, "readiness")
         await until(front, DELETE + TOKEN % b"alice", 403)
     await keys.stop()
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from math import inf
 
 import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
-from authz_sidecar.admin.health import Health, audited
+from authz_sidecar.admin.health import Health
 from authz_sidecar.admin.server import AdminSources, application
 from authz_sidecar.config.addresses import Address
 from authz_sidecar.config.table import AdminSettings
-from authz_sidecar.core.phases import Phase
-from authz_sidecar.core.ports import ReplicaStatus
 
 Get = Callable[..., Awaitable[tuple[int, str]]]
 problems: dict[str, str | None] = {}
@@ -106,20 +103,3 @@ async def test_readiness_says_which_check_fails(
     assert [status for status, _ in answers] == [livez, readyz, fresh]
     if wrong:
         assert f'"{wrong}": "out of order"' in answers[2][1]
-
-
-@pytest.mark.parametrize(
-    ("age", "bound", "problem"),
-    [
-        (None, inf, None),
-        (1_000.0, inf, None),
-        (60.0, 60.0, None),
-        (60.1, 60.0, "the last audit is too old"),
-        (None, 60.0, "when the log was last audited is not known"),
-    ],
-)
-async def test_readiness_asks_for_the_audit_where_it_is_bounded(
-    age: float | None, bound: float, problem: str | None
-) -> None:
-    status = ReplicaStatus(Phase.LIVE, True, None, None, 0.0, True, None, "feed", audit_age=age)
-    assert await audited(lambda: status, bound)() == problem

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import signal
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -73,8 +75,28 @@ async def test_an_upstream_with_another_name_is_not_the_upstream(
     await upstream.start(tls=server)
     program = start(f"https://127.0.0.1:{upstream.port}", UPSTREAM_CA=certificate)
     assert (await ask(program.port, GET)).startswith(b"HTTP/1.1 502 ")
+    checks = json.loads(await asyncio.to_thread(program.admin, "/readyz"))["checks"]
+    assert checks["upstream"].startswith("its certificate is not accepted: ")
     assert not upstream.peers
     await upstream.stop()
+
+
+@pytest.mark.parametrize("validation", ["cached", "request"])
+async def test_readiness_tells_what_is_missing_for_decisions(
+    start: Callable[..., Alone], validation: str
+) -> None:
+    """The User service is away: there are no keys, and no copy or nobody to ask."""
+    program = start("http://127.0.0.1:1", VALIDATION=validation)
+    answer = json.loads(program.admin("/readyz?fresh"))
+    assert answer["status"] == "failing"
+    assert answer["checks"]["keys"].startswith("there are no signing keys: ")
+    wanted = {"cached": ("fresh", "not_ready: "), "request": ("user_service", "the User service cannot")}
+    name, problem = wanted[validation]
+    assert answer["checks"][name].startswith(problem)
+    keys = json.loads(program.admin("/status"))["keys"]
+    assert (keys["kids"], keys["age"]) == ([], None)
+    wait_for(lambda: program.counted("authz_signing_keys_failing"), DEADLINE, "an attempt to fetch the keys")
+    assert program.counted("authz_signing_keys") == 0
 
 
 async def test_limits_the_proxy_protocol_and_what_is_told_of_failures(start: Callable[..., Alone]) -> None:

@@ -8,10 +8,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from authz_sidecar.core.phases import Phase
-from authz_sidecar.core.ports import ReplicaStatus
+from authz_sidecar.core.ports import KeysStatus, ReplicaStatus
 from authz_sidecar.core.verdicts import Code, Decision, Failure, FaultCode, Verdict
 from authz_sidecar.observe.families import FAMILIES, Family
-from authz_sidecar.observe.freshness import FreshnessCollector
+from authz_sidecar.observe.freshness import FreshnessCollector, KeysCollector
 from authz_sidecar.observe.hooks import ReplicaHooks
 from authz_sidecar.observe.lines import LineQueue
 from authz_sidecar.observe.metrics import Metrics
@@ -35,6 +35,7 @@ def exported() -> dict[str, tuple[str, str, set[str]]]:
     """Type, meaning and labels of every metric, once everything that has labels was counted."""
     metrics = Metrics()
     metrics.registry.register(FreshnessCollector(lambda: STATUS))
+    metrics.registry.register(KeysCollector(lambda: KeysStatus((), None, None)))
     metrics.watch(Outputs(LineQueue(SimpleQueue()), LineQueue(SimpleQueue())))
     metrics.decided(Decision("r", "GET", "/", Verdict(Code.SAFE_METHOD), 0), 0.1)
     metrics.failed(Failure("r", 400, FaultCode.MALFORMED_REQUEST, "::1"))
