@@ -87,8 +87,8 @@ MUTANTS = (
     Mutant(
         "inadmissible-fill",
         NEAR_CACHE,
-        "if entity.revision > here.revision:",
-        "if entity.revision < 0:",
+        "later = None if history is None else history.after(read_at)",
+        "later = [] if history is None else history.after(read_at) or []",
         NEAR_CACHE_TESTS,
     ),
     Mutant(

@@ -3,6 +3,7 @@
 scripts/simulate --minutes 5          seeds, for as long as that
 scripts/simulate --seed 7             one seed: what came of it; a failing one is shrunk and told
 scripts/simulate --seed 7 --trace     everything that happens in it
+scripts/simulate --mutants            the sidecar broken on purpose, one rule at a time
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ def main(arguments: Sequence[str]) -> int:
         # The order of sets is a source of randomness, too.
         environment = {**os.environ, "PYTHONHASHSEED": "0"}
         os.execve(sys.executable, [sys.executable, "-P", "-m", "lab.simulation", *arguments], environment)  # noqa: S606 (it is ourselves)
+    if options.mutants is not None:
+        from lab.simulation import mutants  # as below
+
+        return 1 if mutants.main(options.mutants) else 0
+    if options.until_caught:
+        return _until_caught(options.first, options.seeds or 1)
     if options.seed is not None:
         return _one(options.seed, trace=options.trace, whole=options.whole)
     return _many(options)
@@ -36,6 +43,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=2, help="at once (2)")
     parser.add_argument("--seed", type=int, help="this one only")
     parser.add_argument("--trace", action="store_true", help="with --seed: print everything that happens")
+    parser.add_argument("--mutants", nargs="*", metavar="NAME", help="try these, or all")
+    parser.add_argument("--until-caught", action="store_true", help="stop at the first failing seed")
     parser.add_argument("--whole", action="store_true", help="with --seed: tell it without shrinking it")
     return parser.parse_args(arguments)
 
@@ -58,6 +67,17 @@ def _one(seed: int, *, trace: bool, whole: bool) -> int:
         plan = Shrinker(outcome).shrink().plan
     print("\n".join(story.tell(plan)))
     return 1
+
+
+def _until_caught(first: int, seeds: int) -> int:
+    from lab.simulation.run import plan_of, run
+
+    for seed in range(first, first + seeds):
+        violations = run(plan_of(seed)).violations
+        if violations:
+            print(f"seed {seed}: {violations[0]}")
+            return 1
+    return 0
 
 
 def _many(options: argparse.Namespace) -> int:

@@ -44,6 +44,8 @@ class Broker:
         self.duplicates = 0.0
         self.disorders = 0.0
         """The share of messages that are delivered later than those after them."""
+        self.backlog = 0.0
+        """Seconds that every message waits before it reaches the queues."""
         self.queues: dict[str, Queue] = {}
         self.published: deque[bytes] = deque(maxlen=500)
         self._scheduler = scheduler
@@ -72,8 +74,11 @@ class Broker:
         queue = self.queues.get(name)
         if queue is None or not queue.bound:
             return
+        late = self.backlog
         if self._random.random() < self.disorders:
-            self._scheduler.after(self._random.uniform(0.01, 3.0), lambda: self._put(name, body))
+            late += self._random.uniform(0.01, 3.0)
+        if late:
+            self._scheduler.after(late, lambda: self._put(name, body))
         else:
             self._put(name, body)
 

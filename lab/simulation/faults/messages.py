@@ -39,6 +39,11 @@ def _share(name: str) -> Callable[[World, Random], Strike]:
     return strike
 
 
+def _backlog(world: World, random: Random) -> Strike:
+    seconds = random.choice((0.3, 4.0, 12.0))
+    return setting(world.broker, "backlog", seconds, 0.0, BROKER, detail=f"{seconds} s")
+
+
 def _replayed(world: World, random: Random) -> Strike:
     old = list(world.broker.published)
     bodies = random.sample(old, min(len(old), random.randint(1, 30)))
@@ -91,6 +96,7 @@ KINDS = (
     Kind("lose messages", _share("loses"), (1.0, 10.0)),
     Kind("double messages", _share("duplicates"), (1.0, 10.0)),
     Kind("disorder messages", _share("disorders"), (1.0, 10.0)),
+    Kind("hold up messages", _backlog, (2.0, 30.0)),
     Kind("replay messages", _replayed, (0.0, 1.0)),
     Kind("poison messages", _poisoned, (0.0, 0.1)),
     Kind("rebuild the exchange", _exchange_rebuilt, (0.0, 0.1)),
