@@ -10,9 +10,8 @@ from lab.simulation.http import Request
 MINUTE = 60.0
 CALLS = 1_500
 """Calls of one sidecar to the User service in a minute: pulls on demand are 0.1 s apart."""
-SNAPSHOTS = 8
-"""Whole snapshots of one sidecar in a minute, whatever happens to its store and its history; a process that
-was started again may ask for one at once."""
+SNAPSHOTS = 3
+"""Whole snapshots of one process in a minute, whatever happens to its store and its history."""
 TASKS = 400
 
 

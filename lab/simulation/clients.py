@@ -75,11 +75,11 @@ class Clients:
 
     def _draw_minimum(self) -> tuple[str | None, bool]:
         draw, head = self._random.random(), self._database.head
-        if draw < 0.15:  # what one's own write has just been answered with
+        if draw < 0.2:  # what one's own write has just been answered with
             return f"{head.epoch[:8]}.{head.revision}", False
-        if draw < 0.16:
+        if draw < 0.21:
             return f"{head.epoch[:8]}.{head.revision + 5}", True
-        if draw < 0.17:
+        if draw < 0.22:
             return f"{self._random.getrandbits(32):08x}.1", True
         return None, False
 

@@ -237,13 +237,16 @@ def _record(asked: Asked) -> dict[str, Any]:
 
 
 def differences(position: Position | None, entities: Mapping[Any, Entity], node: Node) -> list[str]:
-    """In what a copy differs from the truth at `node`; what it lacks is no difference."""
+    """In what a copy differs from the truth at `node`.
+
+    What it lacks is no difference: it is asked for; nor is what says itself that it is newer: it is not used.
+    """
     if position is None or (position.epoch, position.revision, position.at) != node.name:
         return [f"stands at {position}, the head is {node.name}"]
     found = []
     for key, entity in entities.items():
-        right = node.states().get((key.kind, key.key))
-        if _state(entity) != right:
+        right = node.state((key.kind, key.key))
+        if entity.revision <= node.revision and _state(entity) != right:
             found.append(f"{key.kind} {key.key} is {_state(entity)}, right is {right}")
     return found
 

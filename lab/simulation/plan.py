@@ -66,16 +66,17 @@ def draw_setup(seed: int) -> Setup:
     sidecars = random.choice((1, 2, 2, 3, 3, 4))
     all_broker = random.random() < 0.6
     users = random.choice((3, 8, 20, 40))
+    max_staleness = random.choice((3.0, 5.0, 10.0, 30.0))
     return Setup(
         sidecars=sidecars,
         with_broker=tuple(all_broker or random.random() < 0.5 for _ in range(sidecars)),
         users=users,
         groups=random.choice((2, 4, 8)),
-        near_cache_size=random.choice((6, 12, 12, 20, 100)),
-        max_staleness=random.choice((3.0, 5.0, 10.0, 30.0)),
+        near_cache_size=random.choice((4, 6, 12, 12, 100)),
+        max_staleness=max_staleness,
         max_audit_age=random.choice((None, None, 8.0, 20.0)),
-        feed_interval=random.choice((0.2, 0.5, 1.0)),
-        drift_interval=random.choice((5.0, 20.0, 600.0)),
+        feed_interval=min(random.choice((0.2, 0.5, 1.0, 4.0)), max_staleness / 3),
+        drift_interval=random.choice((2.0, 5.0, 20.0, 600.0)),
         drift_buckets=random.choice((2, 4, 16)),
         changes_limit=random.choice((3, 20, 1000)),
         queue_length=random.choice((5, 50, 10_000)),

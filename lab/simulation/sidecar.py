@@ -52,6 +52,8 @@ class Sidecar:
     ) -> None:
         self.index = index
         self.name = f"sidecar {index + 1}"
+        self.processes = 0
+        """How many were started on it."""
         self.clock = HostClock(scheduler)
         self.links = {name: Link(scheduler, random, setup.latency) for name in DEPENDENCIES}
         self.loop: ProcessLoop | None = None
@@ -77,6 +79,7 @@ class Sidecar:
         """A new process, which knows nothing but what it finds."""
         loop = ProcessLoop(self._scheduler, self.clock, self._random, self.name)
         loop.owner = self
+        self.processes += 1
         self._position, self._leapt = None, False
         loop.set_exception_handler(lambda _loop, context: self._failed(context))
         self.loop = loop

@@ -17,7 +17,7 @@ from lab.simulation.clients import Clients
 from lab.simulation.clocks import HostClock
 from lab.simulation.history import Database, Transaction
 from lab.simulation.http import Request
-from lab.simulation.judge import Asked, Excuses, Judge
+from lab.simulation.judge import Asked, Excuses, Judge, differences
 from lab.simulation.keys import Signer
 from lab.simulation.plan import Plan, stream
 from lab.simulation.population import Administrators, Population
@@ -110,6 +110,18 @@ class World:
             sidecar.start()
             self._pace(self.setup.requests, lambda sidecar=sidecar: self._ask(sidecar))  # type: ignore[misc]  # mypy cannot type defaults of lambdas
         self._pace(self.setup.writes, self._write)
+        self._look_at_store()
+
+    def _look_at_store(self) -> None:
+        """A copy is right at its own position, always."""
+        held = self.store.held()
+        node = None if held is None else self.judge.node(held[0])
+        if held is not None and node is not None:
+            for difference in differences(*held, node):
+                self.violation(f"the store at {held[0].token}: {difference}")
+        elif held is not None:
+            self.violation(f"the store stands at {held[0]}, which never was")
+        self.scheduler.after(1.0, self._look_at_store)
 
     def quieten(self) -> None:
         """Nobody writes any more."""
@@ -183,7 +195,7 @@ class World:
         self.budgets.called(sidecar.name, request, self.scheduler.now)
 
     def read(self, sidecar: Sidecar, request: Request) -> None:
-        self.budgets.read(sidecar.name, request, self.scheduler.now)
+        self.budgets.read(f"{sidecar.name}, process {sidecar.processes},", request, self.scheduler.now)
 
     def resynced(self, sidecar: Sidecar, cause: str) -> None:
         self.tell(f"{sidecar.name} resync: {cause}")

@@ -17,7 +17,7 @@ def _restored(world: World, random: Random) -> Strike:
         world.database.restore(backup, world.scheduler.now)
         world.shake(SERVICE)
         world.tell(f"restored: {lost} revisions are lost")
-        for _ in range(random.choice((0, 0, 1, 3, lost, lost + 3))):
+        for _ in range(random.choice((0, 1, lost, lost + 1, lost + 3))):
             world.administrators.commit()
             world.service.sequence()
 
