@@ -11,7 +11,7 @@ import pytest
 from lab import ROOT
 from lab.simulation.mutants import MUTANTS, Mutant, judge
 
-SEEDS = 16
+SEEDS = 8
 SHARE = [
     "copy-ahead-taken-over",
     "drift-repaired-from-any-history",
