@@ -28,6 +28,8 @@ from authz_sidecar.proxy.tunnel import Tunnel
 from authz_sidecar.proxy.upstream import UpstreamConnection
 
 REQUEST_TIMEOUT: Final = Fault(FaultCode.REQUEST_TIMEOUT)
+MOST_A_TURN: Final = 16
+"""So many requests of one client are begun in one turn of the event loop; then the others have theirs."""
 TOO_MANY_CONNECTIONS: Final = Fault(FaultCode.TOO_MANY_CONNECTIONS)
 
 
@@ -47,6 +49,8 @@ class Downstream(Client):
         self._sends_no_more = False
         """Whether the client has closed its side; it may still wait for answers."""
         self._pumping = False
+        self._continues = False
+        """Whether more of what has been read is handled in the next turn."""
 
     def _enter(self, state: ClientState) -> None:
         self._state = state
@@ -54,8 +58,11 @@ class Downstream(Client):
     # asyncio calls these
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.opened(transport, self._limits.high_water_bytes)
         peer = transport.get_extra_info("peername")
+        if peer is None:  # gone before it was accepted; who it was is not known any more
+            transport.abort()  # type: ignore[attr-defined]  # asyncio's base class lacks what all have
+            return
+        self.opened(transport, self._limits.high_water_bytes)
         self.peer = peer[0] if isinstance(peer, tuple) else ""
         self.trusted = self._shared.trusts(self.peer)
         if transport.get_extra_info("sslcontext") is not None:
@@ -90,7 +97,7 @@ class Downstream(Client):
             return self.scheme == "http"
         if self._exchange is not None and not self._exchange.request.complete:
             self._abort()
-        elif self._exchange is None and not self._reader.requests:
+        elif self._exchange is None and not (self._reader.requests or self._reader.unread):
             self.close()
         return self.scheme == "http"  # TLS has no half-closed connections
 
@@ -227,11 +234,19 @@ class Downstream(Client):
         try:
             if self._exchange is not None:
                 self._exchange.request_readable()
-            while self._exchange is None and self._next():
-                pass
+            begun = 0
+            while self._exchange is None and begun < MOST_A_TURN and self._next():
+                begun += 1
         finally:
             self._pumping = False
+        if begun == MOST_A_TURN and self._exchange is None and not self._continues:
+            self._continues = True
+            asyncio.get_running_loop().call_soon(self._continue)
         self.update()
+
+    def _continue(self) -> None:
+        self._continues = False
+        self._pump()
 
     def _next(self) -> bool:
         """Start the next request, if there is one and its answer can be written."""

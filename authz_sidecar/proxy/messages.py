@@ -65,6 +65,8 @@ class IncomingRequest(Message):
     """It asks to continue as WebSocket; what follows its head is not HTTP until that is settled."""
     received = 0
     """Body bytes so far."""
+    held_bytes = 0
+    """About the memory that its head takes."""
     fault: Fault | None = None
 
     def __init__(self, method: str, target: bytes, minor: int, fields: Fields, *, keep_alive: bool) -> None:

@@ -20,7 +20,7 @@ class ProxiedDownstream(Downstream):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if not self.trusted:
+        if self._transport is not None and not self.trusted:
             self._refuse(FaultCode.PROXY_NOT_TRUSTED)
 
     def data_received(self, data: bytes) -> None:

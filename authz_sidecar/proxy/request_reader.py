@@ -23,6 +23,10 @@ from authz_sidecar.proxy.messages import CHUNKED, LENGTH, NONE, IncomingRequest
 SLICE_BYTES: Final = 4096
 """llhttp cannot be paused from Python, so bytes that may hold many requests are fed a little at a time."""
 
+REQUEST_BYTES: Final = 512
+FIELD_BYTES: Final = 128
+"""What a request and each of its fields take in memory beside the bytes that were received."""
+
 VERSION_UNSUPPORTED: Final = Fault(FaultCode.VERSION_UNSUPPORTED)
 METHOD_UNKNOWN: Final = Fault(FaultCode.METHOD_UNKNOWN)
 TARGET_TOO_LONG: Final = Fault(FaultCode.TARGET_TOO_LONG)
@@ -44,6 +48,10 @@ class RequestReader:
         """Bytes that wait here until the requests before them are handled."""
         self._target = b""
         self._fields: FieldList = []
+        self._early = b""
+        """The fields of a head that came in pieces, but for the last piece's: as bytes, because objects take
+        many times as much."""
+        self._early_fields = 0
         self._request: IncomingRequest | None = None
         self._overhead = 0
         """Bytes since the last body byte or end of a message: heads, chunk extensions, trailers."""
@@ -53,7 +61,15 @@ class RequestReader:
         """Whether the head of another request has begun to arrive."""
         if self._request is not None and not self._request.complete:
             return False
-        return bool(self._overhead or self._target or self._fields)
+        return bool(self._overhead or self._target)
+
+    @property
+    def held_bytes(self) -> int:
+        """About the memory that is taken by what has arrived and that nobody has taken."""
+        held = len(self.unread) + self._overhead
+        for request in self.requests:
+            held += request.held_bytes
+        return held
 
     def feed(self, data: bytes) -> None:
         """Read on, until a whole request waits to be taken."""
@@ -107,11 +123,13 @@ class RequestReader:
         except HttpParserInvalidMethodError:
             self.fail(METHOD_UNKNOWN)
         except HttpParserError:
-            self.fail(framing.MALFORMED)
+            self.fail(HEAD_TOO_LARGE if self._too_many_fields else framing.MALFORMED)
         else:
             if self._overhead > self._limits.head_bytes:
                 in_head = len(self._target) > self._limits.target_bytes
                 self.fail(TARGET_TOO_LONG if in_head else HEAD_TOO_LARGE)
+            elif self._fields:
+                self._pack()
         request = self._request
         if request is not None and request.complete and not request.keep_alive:
             self.ended = True
@@ -164,18 +182,41 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields.append((name, value.rstrip(b" \t")))
+        if self._too_many_fields:
+            raise HttpParserError(HEAD_TOO_LARGE.code)
+
+    @property
+    def _too_many_fields(self) -> bool:
+        return len(self._fields) + self._early_fields > self._limits.head_fields
+
+    def _pack(self) -> None:
+        """Hold the fields so far as bytes until the rest of the head, or of the trailers, is here."""
+        self._early += b"".join([b"%b:%b\n" % field for field in self._fields])
+        self._early_fields += len(self._fields)
+        self._fields = []
+
+    def _take_fields(self) -> FieldList:
+        taken, self._fields = self._fields, []
+        if self._early_fields:
+            lines = self._early.split(b"\n")
+            taken = [
+                (name, value) for name, _, value in [line.partition(b":") for line in lines[:-1]]
+            ] + taken
+            self._early, self._early_fields = b"", 0
+        return taken
 
     def on_headers_complete(self) -> None:
         parser = self._parser
-        version = parser.get_http_version()
+        version, received = parser.get_http_version(), self._take_fields()
         request = IncomingRequest(
             parser.get_method().decode("ascii"),
             self._target,
             0 if version == "1.0" else 1,
-            fields.of_request(self._fields),
+            fields.of_request(received),
             keep_alive=parser.should_keep_alive(),
         )
-        self._target, self._fields = b"", []
+        self._target = b""
+        request.held_bytes = REQUEST_BYTES + FIELD_BYTES * len(received) + self._overhead
         request.fault = self._judge(request, version)
         if request.upgrade:
             request.upgrade = parser.should_upgrade()
@@ -191,8 +232,6 @@ class RequestReader:
             return VERSION_UNSUPPORTED
         if len(request.target) > limits.target_bytes:
             return TARGET_TOO_LONG
-        if len(request.fields.received) > limits.head_fields:
-            return HEAD_TOO_LARGE
         if self._overhead + SLICE_BYTES > limits.head_bytes and _head_bytes(request) > limits.head_bytes:
             return HEAD_TOO_LARGE
         fault = framing.frame_request(request)
@@ -215,8 +254,8 @@ class RequestReader:
         request = self._request
         assert request is not None  # noqa: S101 (llhttp ends a message after its head)
         self._overhead = 0
-        if self._fields:
-            request.trailers, self._fields = self._fields, []
+        if self._fields or self._early_fields:
+            request.trailers = self._take_fields()
         if not self._parser.should_upgrade():
             request.complete = True
 
