@@ -22,6 +22,7 @@ from authz_sidecar.authn.tokens import TokenAuthenticator
 from authz_sidecar.authz.cached import CachedAuthorizer
 from authz_sidecar.authz.labels import warn_of_unknown
 from authz_sidecar.authz.per_request import RequestAuthorizer
+from authz_sidecar.config import descriptors
 from authz_sidecar.config.addresses import Address
 from authz_sidecar.config.table import ReplicaSettings, Settings
 from authz_sidecar.core.errors import ConfigurationError, Problem
@@ -220,7 +221,7 @@ class Sidecar:
 
     async def proxy_runner(self, pipeline: Pipeline) -> web.ServerRunner:
         """The byte path, ready to listen."""
-        limits = self.settings.limits
+        limits = descriptors.fitting(self.settings.limits)
         shared = Shared(
             pipeline,
             UpstreamPool(self.settings.upstream, limits, self.clock, self.settings.upstream_tls),

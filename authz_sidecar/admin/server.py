@@ -6,10 +6,12 @@ import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from authz_sidecar.admin.health import Health
+from authz_sidecar.config.addresses import is_ip
 from authz_sidecar.config.table import AdminSettings
 
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
@@ -29,8 +31,13 @@ class AdminSources:
 
 
 def application(sources: AdminSources, settings: AdminSettings) -> web.Application:
-    """The admin application; on another address than loopback all but `OPEN_PATHS` needs the token."""
-    app = web.Application(middlewares=[] if settings.on_loopback else [_guard(settings.token)])
+    """The admin application.
+
+    On another address than loopback all but `OPEN_PATHS` needs the token. On loopback a request must name
+    this machine, because a page that has its own name resolved to 127.0.0.1 could read everything otherwise.
+    """
+    guard = _by_address if settings.on_loopback else _guard(settings.token)
+    app = web.Application(middlewares=[guard])
     app.router.add_get("/livez", sources.health.livez)
     app.router.add_get("/readyz", sources.health.readyz)
     app.router.add_get("/metrics", _metrics(sources.metrics))
@@ -51,6 +58,22 @@ def _status(read: Callable[[], dict[str, Any]]) -> Handler:
         return web.json_response(read())
 
     return status
+
+
+@web.middleware
+async def _by_address(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Middleware that wants an address or `localhost` in Host."""
+    if _names_this_machine(request.host):
+        return await handler(request)
+    raise web.HTTPMisdirectedRequest(text="ask by the address, like 127.0.0.1, or as localhost\n")
+
+
+def _names_this_machine(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    return name == "localhost" or is_ip(name)
 
 
 def _guard(token: str | None) -> Any:

@@ -39,7 +39,7 @@ class CachedAuthorizer:
             return found
         if isinstance(found, Missing):
             return partial(self._fill, found.keys, question.identity.subject)
-        return partial(self._catch_up, found, now)
+        return partial(self._catch_up, found, now, question.identity.subject)
 
     def undecided(self, now: float) -> Verdict | None:
         """Why no change can be decided on now, whoever asks; `None` when it can."""
@@ -58,9 +58,9 @@ class CachedAuthorizer:
             return None
         return self._unknown(Code.GRANTS_UNKNOWN, "the permissions of this user cannot be read now")
 
-    async def _catch_up(self, behind: Behind, asked_at: float) -> Verdict | None:
+    async def _catch_up(self, behind: Behind, asked_at: float, sub: str) -> Verdict | None:
         wanted = behind.wanted
-        arrival = await self._waiting.for_revision(wanted, asked_at)
+        arrival = await self._waiting.for_revision(wanted, asked_at, sub)
         if arrival is Arrival.HERE:
             return None
         if arrival is Arrival.LATE:

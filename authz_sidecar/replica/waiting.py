@@ -20,6 +20,7 @@ beginning.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Hashable, Sequence
 from enum import Enum, auto
 from functools import partial
@@ -42,6 +43,8 @@ BRIEF = 0.03
 """Seconds in which a subscription usually delivers; only then is the feed asked."""
 MAX_WAITING = 1_000
 """Requests that may wait for a revision at once; the rest are refused at once."""
+MAX_WAITING_OF_ONE = 50
+"""Of these, those of one subject: whoever asks for what does not come must not take the places of all."""
 MAX_STORE_READS = 1_000
 MAX_SUBJECT_CALLS = 1_000
 CONCURRENT_SUBJECT_CALLS = 16
@@ -82,6 +85,7 @@ class Waiting:
         self._pull = pull
         self._moved = asyncio.Event()
         self._waiting = 0
+        self._waiting_of: Counter[str] = Counter()
         self._confirmed_at = float("-inf")
         """The newest question by which the User service has confirmed where we stand was sent then."""
         self._store_reads: SingleFlight[bool] = SingleFlight(MAX_STORE_READS)
@@ -144,8 +148,22 @@ class Waiting:
 
     # A revision
 
-    async def for_revision(self, wanted: RevisionToken, asked_at: float) -> Arrival:
-        """Wait until `wanted` is applied, or a question sent after `asked_at` shows that it cannot be."""
+    async def for_revision(self, wanted: RevisionToken, asked_at: float, sub: str) -> Arrival:
+        """Wait until `wanted` is applied, or a question sent after `asked_at` shows that it cannot be.
+
+        `sub` is the user who asks.
+        """
+        if self._waiting_of[sub] >= MAX_WAITING_OF_ONE:
+            return Arrival.LATE
+        self._waiting_of[sub] += 1
+        try:
+            return await self._arrival(wanted, asked_at)
+        finally:
+            self._waiting_of[sub] -= 1
+            if not self._waiting_of[sub]:
+                del self._waiting_of[sub]
+
+    async def _arrival(self, wanted: RevisionToken, asked_at: float) -> Arrival:
         if self._of_our_epoch(wanted) and await self._heard(wanted.revision):
             return Arrival.HERE
         if not await self.confirmed(asked_at, BEHIND_TIMEOUT):

@@ -103,3 +103,28 @@ async def test_readiness_says_which_check_fails(
     assert [status for status, _ in answers] == [livez, readyz, fresh]
     if wrong:
         assert f'"{wrong}": "out of order"' in answers[2][1]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:9901", 200),
+        ("localhost", 200),
+        ("LOCALHOST:9901", 200),
+        ("[::1]:9901", 200),
+        ("evil.example", 421),
+        ("evil.example:9901", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("[", 421),
+        ("[::1", 421),
+        ("evil@localhost.example", 421),
+    ],
+)
+async def test_on_loopback_a_request_names_this_machine(
+    admin: Callable[[AdminSettings], Awaitable[Get]], host: str, status: int
+) -> None:
+    """A page whose own name resolves to 127.0.0.1 is of the same origin, and could read everything."""
+    get = await admin(LOOPBACK)
+    for path in ("/status", "/metrics", "/livez"):
+        assert (await get(path, Host=host))[0] == status

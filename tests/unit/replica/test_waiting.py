@@ -1,11 +1,14 @@
-"""Concurrent calls for the same thing share one."""
+"""Who may wait, and that concurrent calls for the same thing share one."""
 
 import asyncio
+from typing import Any, cast
 
 import pytest
 
+from authz_sidecar.core.entities import RevisionToken
 from authz_sidecar.core.errors import Unavailable
-from authz_sidecar.replica.waiting import SingleFlight
+from authz_sidecar.replica import waiting
+from authz_sidecar.replica.waiting import Arrival, SingleFlight, Waiting
 
 
 class Work:
@@ -49,3 +52,30 @@ async def test_too_many_different_calls_are_refused() -> None:
     work.release.set()
     assert await first == 1
     assert await flights.call("y", work) == 2
+
+
+class Nowhere:
+    """A machine that has applied nothing yet."""
+
+    applied = None
+
+
+async def test_one_user_cannot_take_the_places_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "MAX_WAITING", waiting.MAX_WAITING_OF_ONE + 1)
+    unused = cast(Any, None)
+    room = Waiting(cast(Any, Nowhere()), unused, unused, unused, unused, unused, pull=lambda: None)
+
+    def wait(sub: str) -> asyncio.Task[Arrival]:
+        return asyncio.create_task(room.for_revision(RevisionToken("3f2a9c1b", 7), 1.0, sub))
+
+    greedy = [wait("greedy") for _ in range(2 * waiting.MAX_WAITING_OF_ONE)]
+    modest = wait("modest")
+    await asyncio.sleep(0)
+    refused = [each.result() for each in greedy if each.done()]
+    assert refused == [Arrival.LATE] * waiting.MAX_WAITING_OF_ONE
+    assert not modest.done()
+    room.moved(confirmed_at=2.0)
+    assert await modest is Arrival.OTHER_HISTORY
+    await asyncio.gather(*greedy)
+    again = wait("greedy")  # the places are free
+    assert await again is Arrival.OTHER_HISTORY
