@@ -127,7 +127,7 @@ class Actor:
         type(self._database)._commit(self._database)
 
     def _before(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-        if not sql.startswith(NOTHING_HAPPENS):
+        if not sql.startswith(NOTHING_HAPPENS) or "LOCK TABLE" in sql:
             self.park(sql if not params or many else _readable(sql, params))
         if sql.startswith("BEGIN"):
             self._began_to_write = "IMMEDIATE" in sql

@@ -50,6 +50,8 @@ class Role:
     statement: str = ""
     """The one it is parked before, or executing."""
     waits: set[str] = field(default_factory=set)
+    marked: bool = True
+    """Whether something was, when it began."""
     contains: int = 0
     """For ours: commits before it began; for a writer: the number of its own."""
 
@@ -135,6 +137,7 @@ class _Play:
     def _begin(self, role: Role) -> None:
         role.begun = True
         role.contains = len(self.history.commits) - 1
+        role.marked = role.part.what not in LOOKS_ONLY_WHEN_MARKED or bool(self._marks())
         role.actor.begin(_job(role))
         self._await(role)
 
@@ -174,7 +177,7 @@ class _Play:
             and not (role.writer.schema or role.writer.exclusive)
         ):
             self._wrong(f"{role.name} ({role.part.what}) waits for {self._roles[min(ours)].part.what}")
-        if role.ours and waits - ours and role.part.what in LOOKS_ONLY_WHEN_MARKED and not self._marks():
+        if role.ours and waits - ours and not role.marked and not self._marks():
             self._wrong(f"{role.part.what} waits for a writer although nothing is marked")
         if self._circle_of_writers(role):
             self._database.cancel(role.actor)
@@ -217,6 +220,7 @@ class _Play:
 
     def _committed(self, role: Role) -> None:
         ends = role.writer.ends if role.writer else ()
+        self.history.unproved |= bool(role.writer and role.writer.unproved)
         self.history.commits.append(Commit(role.name, world.state(self._database.rows()), ends))
         role.contains = len(self.history.commits) - 1
 
@@ -287,6 +291,7 @@ class _Play:
     def _complete(self) -> None:
         """In the end the log is brought up to date, after mending what is not in force."""
         history = self.history
+        self._database.unwatch()
         if not product.completed():
             product.mend()
             if not product.completed():

@@ -54,6 +54,8 @@ class History:
     claims: list[Claim] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     """What was seen to be wrong while it went on."""
+    unproved: bool = False
+    """From some commit on nothing was proved, and only what was claimed can be judged."""
     kept: Entities = field(default_factory=dict)
     """What the log keeps as newest states in the end."""
     trace: list[str] = field(default_factory=list)

@@ -37,6 +37,7 @@ for table, change in (
         f"ALTER TABLE {table} ENABLE TRIGGER USER",
         databases=POSTGRESQL,
         schema=True,
+        unproved=True,
     )
 write(
     "temp_marks",

@@ -87,13 +87,13 @@ write("orphans", REPLACE, "DELETE FROM auth_group WHERE id = 1", outside=NO_KEYS
 write("orphaned_permission", REPLACE, "DELETE FROM auth_permission WHERE id = 1", outside=NO_KEYS, **ONLY)
 
 
-@code(SILENT, databases=SQLITE, outside=NO_KEYS, schema=True)
+@code(SILENT, databases=SQLITE, outside=NO_KEYS, schema=True, unproved=True)
 def rebuilt_table(execute: Callable[..., Any]) -> None:
     """As Django alters a table: what was on it is gone with it."""
     _rebuild(execute)
 
 
-@code(SILENT, databases=SQLITE, outside=NO_KEYS, schema=True)
+@code(SILENT, databases=SQLITE, outside=NO_KEYS, schema=True, unproved=True)
 def rebuilt_and_changed(execute: Callable[..., Any]) -> None:
     _rebuild(execute)
     execute(f"DELETE FROM {DIRECT} WHERE user_id = 1")

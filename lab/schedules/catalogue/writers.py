@@ -45,6 +45,8 @@ class Writer:
     """Statements before and after, outside its transaction."""
     ends: tuple[str, ...] = ()
     """Users who end in it, though a user of that key is there afterwards."""
+    unproved: bool = False
+    """From its commit until somebody has mended it, nothing is proved."""
     autocommit: bool = False
     """Each statement is a transaction."""
     schema: bool = False
