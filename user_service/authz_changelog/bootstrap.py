@@ -7,6 +7,7 @@ import logging
 from django.db import connection
 
 from authz_changelog.marks import installation
+from authz_changelog.models import Head
 from authz_changelog.revisions import sequencer
 from authz_changelog.revisions.epochs import ensure_epoch
 from authz_changelog.revisions.errors import SequencingFailed
@@ -24,17 +25,27 @@ def install() -> int:
     """
     ensure_epoch()
     created = installation.install()
+    catch_up()
+    return created
+
+
+def catch_up() -> None:
     try:
         sequencer.sequence(within=PATIENCE)
     except SequencingFailed as error:
         logger.warning("The change log is behind, it will catch up: %s", error)
-    return created
 
 
 def restore() -> None:
     """Put back the triggers that a migration took away with their table, whether it went well or not."""
     if installation.tables_exist() and installation.columns_exist() and installation.missing():
         installation.install()
+
+
+def finish() -> None:
+    """Take in what the migrations of all apps have created."""
+    if installation.tables_exist() and Head.objects.exists():
+        catch_up()
 
 
 def after_migrations(using: str, **_: object) -> None:

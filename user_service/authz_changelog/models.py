@@ -23,6 +23,9 @@ class Mark(models.Model):
     position = models.CharField(
         max_length=300, db_default="", help_text="How far the entities of a mark of many have been taken."
     )
+    postponed = models.BooleanField(
+        db_default=False, help_text="What a group has lost is logged; what it has gained waits for others."
+    )
     tx = models.BigIntegerField(db_default=0)
     marked_at = models.DateTimeField(db_default=Now())
 
@@ -99,6 +102,16 @@ class Head(models.Model):
     def newest(self) -> Revision:
         """Read it in the snapshot of the database that showed this head."""
         return Revision.objects.get(pk=self.revision)
+
+
+class Incarnation(models.Model):
+    """How many groups have had this primary key, when it is more than one."""
+
+    key = models.CharField(primary_key=True, max_length=255)
+    number = models.IntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.key}#{self.number}"
 
 
 class Fingerprint(models.Model):

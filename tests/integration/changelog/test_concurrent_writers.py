@@ -22,11 +22,10 @@ from django.db.utils import OperationalError
 
 from accounts.models import User
 from authz_changelog.models import Entity, Mark, Revision
-from authz_changelog.revisions import states
 from authz_changelog.revisions.reconcile import reconcile
 from authz_changelog.revisions.sequencer import sequence
-from authz_changelog.revisions.states import Key
 from lab import DEADLINE
+from tests.integration.changelog.writers import present
 
 STEPS = 7
 CELLS = 5
@@ -203,7 +202,7 @@ def test_no_revision_shows_a_state_that_was_never_committed(cells: None) -> None
     assert logged == final
     assert reconcile() == []
     alive_groups = {key for kind, key in final if kind == "group" and final[kind, key]}
-    for key, state in states.compute(Key(*key) for key in final).items():
-        if state and key.kind == "user":
+    for key, state in present(final).items():
+        if state and key[0] == "user":
             final[key]["groups"] = [group for group in final[key]["groups"] if group in alive_groups]
         assert final[key] == state

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from accounts.models import User
 from authz_changelog.models import Entity, Revision
-from authz_changelog.revisions import states
 from authz_changelog.revisions.sequencer import sequence
-from authz_changelog.revisions.states import Key
 from authz_changelog.sidecars import grants
+from tests.integration.changelog.writers import present
 
 Member, Holder = User.groups.through, User.user_permissions.through
 States = dict[tuple[str, str], dict | None]
@@ -142,7 +141,7 @@ def test_the_log_equals_the_tables_after_any_history(database: str, history: lis
 
     now = logged()
     assert replayed(begin, head) == now
-    assert without_dead_groups(now) == states.compute(Key(*key) for key in now)
+    assert without_dead_groups(now) == present(now)
     assert {key for kind, key in now if kind == "user" and now[kind, key]} == {
         str(pk) for pk in User.objects.values_list("pk", flat=True)
     }

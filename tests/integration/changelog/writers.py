@@ -1,12 +1,14 @@
 """How tests write to the watched tables: without the accelerator's help, and from other connections."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 from django.contrib.auth.models import Permission
 from django.db import connection, connections, transaction
 
+from authz_changelog.revisions import differences, incarnations
+from authz_changelog.revisions.states import Key, State
 from lab import DEADLINE
 
 
@@ -46,3 +48,10 @@ def elsewhere() -> Iterator[Elsewhere]:
         there = Elsewhere(thread)
         yield there
         there(lambda: connections["default"].close())
+
+
+def present(logged: Collection[tuple[str, str]]) -> dict[tuple[str, str], State | None]:
+    """What Django's tables say of what the log calls so; groups that others have followed are no more."""
+    keys = [Key(kind, incarnations.table_key(key) if kind == "group" else key) for kind, key in logged]
+    said = differences.present(keys)
+    return {Key(*key): said.get(Key(*key)) for key in logged}

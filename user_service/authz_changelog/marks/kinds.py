@@ -8,6 +8,8 @@ USER, GROUP = "user", "group"
 """Entities."""
 PERMISSION, CONTENT_TYPE = "permission", "content_type"
 """All who hold it, or one of its permissions: labels are made of both."""
+ENDED, BORN = "ended", "born"
+"""A group of this key is no more, or is new: another one than had the key before. With its members, if so."""
 ALL = "all"
 """All entities of the kind that is its key, or of both: nobody can tell which of them changed."""
 ENTITIES = (USER, GROUP)

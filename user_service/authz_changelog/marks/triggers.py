@@ -25,7 +25,16 @@ from django.db import connection
 from django.db.models import Field, Model
 
 from authz_changelog import clock
-from authz_changelog.marks.kinds import ALL, CONTENT_TYPE, ENTITIES, GROUP, PERMISSION, USER
+from authz_changelog.marks.kinds import (
+    ALL,
+    BORN,
+    CONTENT_TYPE,
+    ENDED,
+    ENTITIES,
+    GROUP,
+    PERMISSION,
+    USER,
+)
 from authz_changelog.marks.watched import Link, Watched, column
 from authz_changelog.models import Mark
 
@@ -50,11 +59,20 @@ class Trigger:
 
 
 class Rule(NamedTuple):
-    """A row of the `key` field's table marks what has this kind and key, when one of `fields` changes."""
+    """A row of the `key` field's table marks what has this kind and key, when one of `fields` changes.
+
+    Before that, the row that was is marked as `ended`, and the row that is as `born`, if so named.
+    """
 
     kind: str
     key: Field[Any, Any]
     fields: tuple[Field[Any, Any], ...]
+    ended: str = ""
+    born: str = ""
+
+    def kinds(self, row: str) -> list[str]:
+        """What a row is marked as: the one that is (`NEW`), or one that was."""
+        return [kind for kind in (self.born if row == "NEW" else self.ended, self.kind) if kind]
 
     @property
     def model(self) -> type[Model]:
@@ -67,7 +85,7 @@ def rules() -> list[Rule]:
     label = (column(permission, "codename"), column(permission, "content_type"))
     return [
         _of(USER, watched.user._meta.pk, *watched.user_fields()),
-        _of(GROUP, watched.group._meta.pk),
+        _of(GROUP, watched.group._meta.pk)._replace(ended=ENDED, born=BORN),
         *(_of_link(USER, link) for link in (watched.user_permissions, watched.memberships)),
         _of_link(GROUP, watched.group_permissions),
         _of(PERMISSION, permission._meta.pk, *label),
@@ -123,9 +141,13 @@ def _on_postgresql(rule: Rule) -> Iterator[Trigger]:
             f"{_json('OLD', field)} IS NOT DISTINCT FROM {_json('NEW', field)}" for field in rule.fields
         )
         unless = f"IF {same} THEN RETURN NULL; END IF; " if event == "UPDATE" else ""
-        keys = " UNION ".join(f"SELECT {_json(row, rule.key, '->>')} AS key" for row in rows)
+        keys = " UNION ".join(
+            f"SELECT '{kind}' AS kind, {_json(row, rule.key, '->>')} AS key"
+            for row in rows
+            for kind in rule.kinds(row)
+        )
         marked = (
-            f"SELECT CASE WHEN key IS NULL THEN '{ALL}' ELSE '{rule.kind}' END,"
+            f"SELECT CASE WHEN key IS NULL THEN '{ALL}' ELSE kind END,"
             f" coalesce(key, '') FROM ({keys}) AS touched"
         )
         yield Trigger(table, f"AFTER {event}", f"BEGIN {unless}{_insert(marked)}; RETURN NULL; END")
@@ -156,7 +178,9 @@ def _schema() -> str:
 def _on_sqlite(rule: Rule) -> Iterator[Trigger]:
     table = rule.model._meta.db_table
     for event, rows in ROWS.items():
-        keys = " UNION ".join(f"SELECT '{rule.kind}', {_text(row, rule.key)}" for row in rows)
+        keys = " UNION ".join(
+            f"SELECT '{kind}', {_text(row, rule.key)}" for row in rows for kind in rule.kinds(row)
+        )
         when = _differs(map(_column, rule.fields)) if event == "UPDATE" else ""
         yield Trigger(table, f"AFTER {event}", f"{when}BEGIN {_insert(keys)}; END")
 
@@ -168,9 +192,10 @@ def _on_replaced(rule: Rule) -> Iterator[Trigger]:
     for event in ("INSERT", "UPDATE"):
         other = " AND gone.rowid IS NOT OLD.rowid" if event == "UPDATE" else ""
         rows = " UNION ".join(
-            f"SELECT '{rule.kind}', {_text('gone', rule.key)} FROM {connection.ops.quote_name(table)} AS gone"
+            f"SELECT '{kind}', {_text('gone', rule.key)} FROM {connection.ops.quote_name(table)} AS gone"
             f" WHERE {' AND '.join(f'gone.{name} = NEW.{name}' for name in unique)}{other}"
             for unique in uniques
+            for kind in rule.kinds("gone")
         )
         when = _differs(sorted({name for unique in uniques for name in unique})) if other else ""
         yield Trigger(table, f"BEFORE {event}", f"{when}BEGIN {_insert(rows)}; END")

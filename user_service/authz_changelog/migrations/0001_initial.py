@@ -20,6 +20,13 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name='Incarnation',
+            fields=[
+                ('key', models.CharField(max_length=255, primary_key=True, serialize=False)),
+                ('number', models.IntegerField()),
+            ],
+        ),
+        migrations.CreateModel(
             name='Fingerprint',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -79,6 +86,7 @@ class Migration(migrations.Migration):
                 ('kind', models.CharField(max_length=20)),
                 ('key', models.CharField(max_length=255)),
                 ('position', models.CharField(db_default='', help_text='How far the entities of a mark of many have been taken.', max_length=300)),
+                ('postponed', models.BooleanField(db_default=False, help_text='What a group has lost is logged; what it has gained waits for others.')),
                 ('tx', models.BigIntegerField(db_default=0)),
                 ('marked_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],

@@ -8,14 +8,15 @@ is `source:key`: up to which key a source has been read.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from django.db.models import F, QuerySet
 
-from authz_changelog.marks.kinds import ALL, ENTITIES, GROUP, PERMISSION, USER
+from authz_changelog.marks.kinds import ALL, BORN, GROUP, PERMISSION, USER
 from authz_changelog.marks.watched import Link, Watched
 from authz_changelog.models import Entity
+from authz_changelog.revisions import incarnations
 from authz_changelog.revisions.states import Key
 
 Pick = Callable[[list[str]], Collection[str]]
@@ -25,6 +26,8 @@ class Page(NamedTuple):
     keys: list[Key]
     position: str | None
     """Where the next page begins; `None` when this was the last one."""
+    again: bool = False
+    """What is left is to read the groups once more."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class _Source:
     rows: QuerySet[Any, Any]
     column: str
     pick: Pick = list
-    """Those of a page that are meant."""
+    """The primary keys of those of a page that are meant."""
+    again: bool = False
 
     def after(self, key: str, count: int) -> list[str]:
         rows = self.rows
@@ -46,27 +50,46 @@ class _Source:
         return [str(each) for each in found.distinct()[:count]]
 
 
-def page(kind: str, key: str, position: str, count: int) -> Page:
-    """At most `count` of the entities that a mark of this kind and key stands for, from `position` on."""
-    sources = _sources(kind, key)
-    first, _, after = position.partition(":")
+def page(kind: str, keys_of: Collection[str], position: str, count: int, *, whole: bool = False) -> Page:
+    """At most `count` of the entities that marks of this kind and keys stand for, from `position` on.
+
+    It ends where the groups begin once more, unless the `whole` is wanted.
+    """
+    sources = _sources(kind, keys_of)
+    number, _, after = position.partition(":")
+    first = int(number or 0)
     keys: list[Key] = []
-    for number in range(int(first or 0), len(sources)):
-        source, room = sources[number], count - len(keys)
+    for number_, source in enumerate(sources[first:], first):
+        if source.again and not whole and not sources[first].again:
+            return Page(keys, f"{number_}:", again=True)
+        room = count - len(keys)
         found = source.after(after, room)
         keys += (Key(source.kind, each) for each in source.pick(found))
         if len(found) == room:
-            return Page(keys, f"{number}:{found[-1] if found else after}")
+            return Page(keys, f"{number_}:{found[-1] if found else after}", again=source.again)
         after = ""
     return Page(keys, None)
 
 
-def _sources(kind: str, key: str) -> list[_Source]:
+def again(kind: str, keys: Collection[str]) -> str | None:
+    """The position from which groups are read once more; `None` when there are none."""
+    sources = _sources(kind, keys)
+    number = next((number for number, source in enumerate(sources) if source.again), None)
+    return None if number is None else f"{number}:"
+
+
+def _sources(kind: str, keys: Collection[str]) -> list[_Source]:
+    """Groups, users, and then groups again: `overtaking` says why."""
     watched = Watched()
+    if kind == BORN:
+        return [_members(watched.memberships, later)] if (later := incarnations.later(keys)) else []
     if kind == ALL:
-        return [source for each in reversed(ENTITIES) if key in ("", each) for source in _all(watched, each)]
-    links = ((GROUP, watched.group_permissions), (USER, watched.user_permissions))
-    return [_holders(each, link, kind, key) for each, link in links]
+        groups = _all(watched, GROUP) if {"", GROUP} & set(keys) else []
+        users = _all(watched, USER) if {"", USER} & set(keys) else []
+    else:
+        groups = [_holders(GROUP, watched.group_permissions, kind, keys)]
+        users = [_holders(USER, watched.user_permissions, kind, keys)]
+    return [*groups, *users, *(replace(source, again=True) for source in groups)]
 
 
 def _all(watched: Watched, kind: str) -> list[_Source]:
@@ -74,15 +97,27 @@ def _all(watched: Watched, kind: str) -> list[_Source]:
     model = watched.model(kind)
 
     def unknown(keys: list[str]) -> list[str]:
-        logged = Entity.objects.filter(kind=kind, key__in=keys).values_list("key", flat=True)
-        return sorted(set(keys) - set(logged))
+        names = incarnations.names(keys) if kind == GROUP else {key: key for key in keys}
+        logged = Entity.objects.filter(kind=kind, key__in=list(names.values())).values_list("key", flat=True)
+        known = set(logged)
+        return [key for key in keys if names[key] not in known]
+
+    def as_in_tables(names: list[str]) -> list[str]:
+        return names if kind == USER else list(map(incarnations.table_key, names))
 
     return [
-        _Source(kind, Entity.objects.filter(kind=kind), "key"),
+        _Source(kind, Entity.objects.filter(kind=kind), "key", as_in_tables),
         _Source(kind, model._base_manager.all(), str(model._meta.pk.attname), unknown),
     ]
 
 
-def _holders(owner: str, link: Link, kind: str, key: str) -> _Source:
+def _holders(owner: str, link: Link, kind: str, keys: Collection[str]) -> _Source:
     target = link.target.attname if kind == PERMISSION else f"{link.target.name}__content_type_id"
-    return _Source(owner, link.through._base_manager.filter(**{target: key}), str(link.owner.attname))
+    return _Source(
+        owner, link.through._base_manager.filter(**{f"{target}__in": list(keys)}), str(link.owner.attname)
+    )
+
+
+def _members(link: Link, keys: Collection[str]) -> _Source:
+    rows = link.through._base_manager.filter(**{f"{link.target.attname}__in": list(keys)})
+    return _Source(USER, rows, str(link.owner.attname))

@@ -1,8 +1,9 @@
 """What a run takes of what is marked.
 
-All of it, when that is at most `LIMIT` entities. Otherwise the smallest transactions, and then a part of the
-next larger one and a page of a mark of many: an import of 50,000 users neither delays a revocation, nor is
-delayed for ever by small changes, nor is the lock held for long.
+All of it, when that is at most `LIMIT` entities. Otherwise groups and the smallest transactions, and then a
+part of the next larger one and a page of marks of many: an import of 50,000 users neither delays a
+revocation, nor is delayed for ever by small changes, nor is the lock held for long. What must not go ahead of
+anything is then postponed (`overtaking`). Groups that have ended come first: nobody is a member any more.
 
 A mark is spent when its entities have been taken, in the same transaction. One of many stays until its last
 page is taken, with the position it has come to: whoever waits for a mark waits for all that it stands for.
@@ -15,9 +16,9 @@ from typing import NamedTuple
 
 from django.db.models import Count, Q, QuerySet
 
-from authz_changelog.marks.kinds import ENTITIES
+from authz_changelog.marks.kinds import ENDED, ENTITIES, GROUP, USER
 from authz_changelog.models import Mark
-from authz_changelog.revisions import expansion
+from authz_changelog.revisions import expansion, incarnations
 from authz_changelog.revisions.states import Key
 
 LIMIT = 1000
@@ -32,95 +33,179 @@ class Wide(NamedTuple):
     """Marks of many entities that stand at the same position."""
 
     kind: str
-    key: str
+    keys: tuple[str, ...]
     position: str
+    postponed: bool
 
-    def marks(self) -> QuerySet[Mark]:
-        return Mark.objects.filter(kind=self.kind, key=self.key, position=self.position)
+    def q(self) -> Q:
+        return Q(kind=self.kind, key__in=self.keys, position=self.position)
+
+    def each(self) -> list[Wide]:
+        return [self._replace(keys=(key,)) for key in self.keys]
+
+
+class Marked(NamedTuple):
+    """What is marked: entities, marks of many, groups that have ended, in the order of the marks."""
+
+    keys: list[Key]
+    wides: list[Wide]
+    ended: list[str]
+    total: int
 
 
 @dataclass
 class Batch:
-    """`whole`: it is all that is marked."""
+    """What a run takes: entities by their primary keys, groups that have ended by what the log calls them."""
 
     keys: list[Key] = field(default_factory=list)
-    turned: list[tuple[Wide, str | None]] = field(default_factory=list)
-    whole: bool = True
+    ended: list[Key] = field(default_factory=list)
+    whole: bool = False
+    """It is all that is marked."""
+    losses_left: bool = False
+    """More is pending that could take from the members of any group."""
+    only_gains: bool = False
+    """It is some of what was postponed, and nothing else is marked."""
+    _ends: list[str] = field(default_factory=list)
+    _turned: dict[Wide, str | None] = field(default_factory=dict)
+    """Where marks of many are to stand then."""
+    _postponed: set[str] = field(default_factory=set)
 
     def marks(self) -> QuerySet[Mark]:
         """Those that the snapshot shows of what is taken: the states contain all those changes."""
-        keys: dict[str, list[str]] = {}
+        keys: dict[str, list[str]] = {ENDED: self._ends}
         for kind, key in self.keys:
             keys.setdefault(kind, []).append(key)
-        some = [Q(kind=kind, key__in=each) for kind, each in keys.items()]
-        some += [Q(kind=each.kind, key=each.key, position=each.position) for each, _ in self.turned]
+        some = [Q(kind=kind, key__in=each) for kind, each in keys.items() if each]
+        some += [wide.q() for wide in self._turned]
         return Mark.objects.filter(Q(*some, _connector=Q.OR)) if some else Mark.objects.none()
 
     def spend(self) -> None:
-        for wide, position in self.turned:
-            if position is not None:
-                wide.marks().update(position=position)
-        self.turned = [(wide, position) for wide, position in self.turned if position is None]
-        self.marks().delete()
+        """Delete the marks of what was taken, but for what is to be continued or was postponed."""
+        stay: list[int] = []
+        for wide, position in self._turned.items():
+            again = expansion.again(wide.kind, wide.keys)
+            then = again if position is None and self._postponed else position
+            if then is not None:
+                continued = list(Mark.objects.filter(wide.q()).values_list("pk", flat=True))
+                marks = Mark.objects.filter(pk__in=continued)
+                marks.update(position=then, postponed=wide.postponed or then == again)
+                stay += continued
+        waiting = Mark.objects.filter(kind=GROUP, key__in=self._postponed)
+        waiting.update(postponed=True)
+        self.marks().exclude(pk__in=[*stay, *waiting.values_list("pk", flat=True)]).delete()
 
-    def add(self, wide: Wide, count: int, *, parts: bool = True) -> None:
-        """A page of at most so many entities; without `parts`, only if that is all."""
-        page = expansion.page(*wide, count)
-        if page.position is None or parts:
-            self.keys += page.keys
-            self.turned.append((wide, page.position))
-        self.whole = self.whole and page.position is None
+    def end(self, groups: list[str], names: list[Key]) -> None:
+        self._ends, self.ended = groups, names
+        self.keys += (Key(GROUP, key) for key in groups)
+
+    def add_whole(self, wide: Wide, count: int) -> bool:
+        """All that is left of it, if that is at most so many entities."""
+        page = expansion.page(*wide[:3], count, whole=True)
+        return page.position is None and self._add(wide, page, None)
+
+    def add_losses(self, wide: Wide, count: int) -> bool:
+        """All that could have lost something, if that is at most so many entities."""
+        page = expansion.page(*wide[:3], count)
+        then = None if wide.position == "" else page.position
+        return (page.position is None or page.again) and self._add(wide, page, then)
+
+    def add_page(self, wide: Wide, count: int) -> bool:
+        """So many entities. False when more is left that could have lost something."""
+        page = expansion.page(*wide[:3], count)
+        self._add(wide, page, page.position)
+        return page.position is None or page.again
+
+    def _add(self, wide: Wide, page: expansion.Page, then: str | None) -> bool:
+        self.keys = list(dict.fromkeys([*self.keys, *page.keys]))
+        self._turned[wide] = then
+        return True
+
+    def postpone(self, groups: set[str]) -> None:
+        self._postponed = groups
+
+    def __bool__(self) -> bool:
+        return bool(self.keys or self._turned)
 
 
 def take(*, hurried: bool) -> Batch:
     """What this run takes. `hurried`: while a lot is pending, small transactions are enough."""
-    keys, wides = _marked(Mark.objects.all(), LIMIT)
-    if len(keys) + len(wides) <= LIMIT:
-        batch = Batch(keys)
-        for wide in wides:
-            batch.add(wide, LIMIT + 1 - len(batch.keys), parts=False)
+    marked = _marked(Mark.objects.all(), LIMIT)
+    fits = marked.total <= LIMIT
+    ends = marked.ended if fits else _marked(Mark.objects.filter(kind=ENDED), LIMIT).ended[:LIMIT]
+    names = incarnations.end(ends) if ends else []
+    if fits:
+        batch = Batch(marked.keys)
+        batch.end(ends, names)
+        batch.whole = all([batch.add_whole(wide, LIMIT + 1) for wide in marked.wides])
         if batch.whole and len(batch.keys) <= LIMIT:
             return batch
-    return _some(wides, hurried=hurried)
-
-
-def _some(wides: list[Wide], *, hurried: bool) -> Batch:
-    small, next_larger = _transactions()
-    batch = Batch(_marked(Mark.objects.filter(tx__in=small), LIMIT)[0], whole=False)
-    for wide in wides[:SMALL]:
-        if len(batch.keys) < SMALL:
-            batch.add(wide, SMALL - len(batch.keys), parts=False)
-    if hurried and batch.keys:
-        return batch
-    left = [wide for wide in wides if wide not in dict(batch.turned)]
-    if next_larger is not None:
-        more = _marked(Mark.objects.filter(tx=next_larger), LIMIT)[0]
-        batch.keys += more if len(more) <= LIMIT else more[:PART]
-    if left:
-        batch.add(left[0], PART if next_larger is None else PART // 2)
+    batch = Batch()
+    batch.end(ends, names)
+    if Mark.objects.filter(kind=ENDED).exclude(key__in=ends).exists():
+        batch.losses_left = True
+    else:
+        _add_some(batch, hurried=hurried)
     return batch
 
 
-def _marked(marks: QuerySet[Mark], limit: int) -> tuple[list[Key], list[Wide]]:
-    """What is marked, in the order of the marks; only so much that more than `limit` can be told."""
-    keys: dict[Key, None] = {}
-    wides: dict[Wide, None] = {}
-    rows = marks.order_by("id").values_list("kind", "key", "position")
-    for kind, key, position in rows.iterator(chunk_size=limit):
-        if kind in ENTITIES:
-            keys[Key(kind, key)] = None
-        else:
-            wides[Wide(kind, key, position)] = None
-        if len(keys) + len(wides) > limit:
+def _add_some(batch: Batch, *, hurried: bool) -> None:
+    fresh = Mark.objects.filter(postponed=False)
+    groups = _marked(fresh.filter(kind=GROUP), LIMIT).keys
+    small, next_larger = _transactions()
+    batch.keys += groups[:LIMIT] + _marked(fresh.filter(kind=USER, tx__in=small), LIMIT).keys
+    wides = _marked(fresh.exclude(kind__in=(*ENTITIES, ENDED)), LIMIT).wides
+    left = [wide for wide in wides if not batch.add_losses(wide, SMALL)]
+    left = [one for wide in left for one in wide.each() if not batch.add_losses(one, SMALL)]
+    if len(batch.keys) <= PART and not (hurried and batch):
+        _add_more(batch, next_larger, left)
+    batch.losses_left = len(groups) > LIMIT or bool(left)
+    if not batch and not fresh.exists():
+        _add_gains(batch)
+
+
+def _add_more(batch: Batch, transaction: int | None, wides: list[Wide]) -> None:
+    """A part of a large transaction, and a page of a mark of many."""
+    if transaction is not None:
+        more = _marked(Mark.objects.filter(kind=USER, tx=transaction), LIMIT).keys
+        batch.keys += more if len(more) <= LIMIT else more[:PART]
+    if wides and batch.add_page(wides[0], PART if transaction is None else PART // 2):
+        del wides[0]
+
+
+def _add_gains(batch: Batch) -> None:
+    """Nothing but postponed gains is marked."""
+    batch.only_gains = True
+    postponed = _marked(Mark.objects.all(), PART)
+    batch.keys += postponed.keys[:PART]
+    if not batch.keys and postponed.wides:
+        batch.add_page(postponed.wides[0], PART)
+
+
+def _marked(marks: QuerySet[Mark], limit: int) -> Marked:
+    """Only so much that more than `limit` can be told."""
+    found: dict[tuple[str, str, str, bool], None] = {}
+    rows = marks.order_by("id").values_list("kind", "key", "position", "postponed")
+    for row in rows.iterator(chunk_size=limit):
+        found[row if row[0] not in ENTITIES else (row[0], row[1], "", False)] = None
+        if len(found) > limit:
             break
-    return list(keys), list(wides)
+    wides: dict[tuple[str, str, bool], list[str]] = {}
+    for kind, key, position, postponed in found:
+        if kind not in (*ENTITIES, ENDED):
+            wides.setdefault((kind, position, postponed), []).append(key)
+    return Marked(
+        [Key(kind, key) for kind, key, *_ in found if kind in ENTITIES],
+        [Wide(kind, tuple(keys), position, late) for (kind, position, late), keys in wides.items()],
+        [key for kind, key, *_ in found if kind == ENDED],
+        len(found),
+    )
 
 
 def _transactions() -> tuple[list[int], int | None]:
-    """Those with the fewest marks, `SMALL` marks in all, and the next one."""
+    """Those with the fewest marks of users, `SMALL` marks in all, and the next one."""
     small: list[int] = []
     total = 0
-    marks = Mark.objects.filter(kind__in=ENTITIES).values_list("tx")
+    marks = Mark.objects.filter(kind=USER).values_list("tx")
     for tx, size in marks.annotate(size=Count("id")).order_by("size", "tx")[: SMALL + 1]:
         total += size
         if total > SMALL:

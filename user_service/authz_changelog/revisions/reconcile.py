@@ -38,10 +38,10 @@ def steps() -> Iterator[list[Key]]:
 def compare(position: str, count: int) -> tuple[list[Key], str | None]:
     """Compare some entities with the log, mark those that differ; these, and the next position."""
     with one_snapshot(of_watched=True):
-        page = expansion.page(ALL, "", position, count)
+        page = expansion.page(ALL, [""], position, count)
         found = _unmarked({difference.key for difference in differences.find(page.keys)})
     Mark.objects.bulk_create(Mark(kind=key.kind, key=key.key) for key in found)
-    return found, page.position
+    return found, None if page.again else page.position
 
 
 def _unmarked(found: set[Key]) -> list[Key]:

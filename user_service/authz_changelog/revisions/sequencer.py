@@ -24,7 +24,7 @@ from django.db.models import Min
 from authz_changelog import clock
 from authz_changelog.marks.wakeups import announce
 from authz_changelog.models import Entity, Head, Mark, Revision
-from authz_changelog.revisions import differences, pending, proof
+from authz_changelog.revisions import differences, overtaking, pending, proof
 from authz_changelog.revisions.errors import GaveWay, NotProved, SequencingFailed
 from authz_changelog.revisions.pending import LIMIT, SMALL
 from authz_changelog.revisions.transactions import refuse_inside_transaction, sequencing
@@ -119,7 +119,9 @@ def _run(within: float, *, hurried: bool) -> bool:
     try:
         with sequencing(within):
             batch = pending.take(hurried=hurried)
-            changes = differences.find(batch.keys)
+            changes = differences.find(batch.keys, batch.ended)
+            if not batch.whole:
+                changes = overtaking.prevent(changes, batch)
             if changes:
                 _log(changes, batch.marks().aggregate(earliest=Min("marked_at"))["earliest"])
             batch.spend()
@@ -152,7 +154,15 @@ def _log(changes: list[differences.Difference], marked_at: datetime) -> None:
     announce()
 
 
-def _parts(changes: list[differences.Difference]) -> Iterator[list[differences.Difference]]:
+def _parts(changes: list[differences.Difference]) -> list[list[differences.Difference]]:
+    """One revision's worth each."""
+    parts = list(_cut(changes))
+    return (
+        parts if len(parts) == 1 else [part for some in overtaking.in_order(changes) for part in _cut(some)]
+    )
+
+
+def _cut(changes: list[differences.Difference]) -> Iterator[list[differences.Difference]]:
     part: list[differences.Difference] = []
     size = 0
     for change in changes:
@@ -161,4 +171,5 @@ def _parts(changes: list[differences.Difference]) -> Iterator[list[differences.D
             yield part
             part, size = [], len(change.state or "")
         part.append(change)
-    yield part
+    if part:
+        yield part

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from authz_changelog.marks.kinds import GROUP, USER
@@ -14,10 +14,14 @@ State = dict[str, Any]
 
 
 class Key(NamedTuple):
-    """Names one user or one group; `key` is its primary key as text."""
+    """Names one user or one group; `key` is its primary key as text, or what the log calls it."""
 
     kind: str
     key: str
+
+
+def _primary_keys(groups: Collection[str]) -> dict[str, str]:
+    return {group: group for group in groups}
 
 
 def canonical(state: State) -> str:
@@ -25,14 +29,22 @@ def canonical(state: State) -> str:
     return json.dumps(state, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def compute(keys: Iterable[Key]) -> dict[Key, State | None]:
-    """The present state of each entity; `None` for those that do not exist."""
+def compute(
+    keys: Iterable[Key], group_names: Callable[[Collection[str]], Mapping[str, str]] = _primary_keys
+) -> dict[Key, State | None]:
+    """The present state of each entity, by primary key; `None` for those that do not exist.
+
+    The states of users name groups as `group_names` does, given their primary keys.
+    """
     watched = Watched()
     wanted: dict[str, dict[Any, Key]] = {USER: {}, GROUP: {}}
     for key in keys:
         wanted[key.kind][watched.model(key.kind)._meta.pk.to_python(key.key)] = key
     states: dict[Key, State | None] = {key: None for by_pk in wanted.values() for key in by_pk.values()}
-    for pk, state in _users(watched, list(wanted[USER])).items():
+    users = _users(watched, list(wanted[USER]))
+    names = group_names({group for state in users.values() for group in state["groups"]})
+    for pk, state in users.items():
+        state["groups"] = sorted(names[group] for group in state["groups"])
         states[wanted[USER][pk]] = state
     for pk, state in _groups(watched, list(wanted[GROUP])).items():
         states[wanted[GROUP][pk]] = state

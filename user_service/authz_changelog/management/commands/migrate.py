@@ -17,9 +17,12 @@ class Command(migrate.Command):
     def handle(self, *arguments: Any, **options: Any) -> Any:
         self._ours = options["database"] == DEFAULT_DB_ALIAS
         try:
-            return super().handle(*arguments, **options)
+            answer = super().handle(*arguments, **options)
         finally:
             self._restore()
+        if self._ours:
+            bootstrap.finish()
+        return answer
 
     def migration_progress_callback(self, action: str, migration: Any = None, fake: bool = False) -> None:
         super().migration_progress_callback(action, migration, fake)
