@@ -169,9 +169,11 @@ def _one(history: History, views: list[View], subject: str) -> Iterator[str]:
     for view in views:
         settled = max(settled, complete.get(view.number, 0))
         possible = history.commits[settled : max(view.commits, settled) + 1]
-        held = {commit.state.holds(subject) for commit in possible}
-        if len(held) == 1 and not _full(view.state, possible[0].state, subject):
-            lacks = held.pop() - view.state.holds(subject)
+        concerned = (
+            _concerns(history, each, subject) for each in range(settled + 1, settled + len(possible))
+        )
+        if not any(concerned) and not _full(view.state, possible[0].state, subject):
+            lacks = possible[0].state.holds(subject) - view.state.holds(subject)
             yield f"at revision {view.number} user {subject}, whom nothing concerns, lacks {_show(lacks)}"
 
 
