@@ -2,9 +2,9 @@
 
     .venv/bin/python -m lab.simulation.agreement [--minutes 4]
 
-Each of ten kinds of fault strikes in the simulated world, then all of them are injected into the real system
-(`lab.campaign`). They agree when neither finds anything wrong, both are LIVE again after each, and no decision
-was answered in reality with a code that the simulation of the same faults never gave.
+Each of ten kinds of fault strikes in the simulated world, then all of them are injected into the real
+system (`lab.campaign`). They agree when neither finds anything wrong, both are LIVE again after each, and no
+decision was answered in reality with a code that the simulation of the same faults never gave.
 """
 
 from __future__ import annotations

@@ -196,7 +196,7 @@ class Judge:
 TOKEN_PATIENCE = 100.0
 """A token that was made while a clock was wrong is used for a while."""
 PATIENCE: Mapping[Code, float] = {
-    Code.STALE: 15.0,
+    Code.STALE: 8.0,
     Code.UNAUDITED: 15.0,
     Code.NOT_READY: 15.0,
     Code.KEYS_UNKNOWN: 12.0,

@@ -122,6 +122,9 @@ MUTANTS = (
                 "if not (self._near.holds(as_of) and self._near.holds(reading.copy.position)):",
                 "if reading.copy.position.epoch != as_of.epoch:",
             ),
+            Edit(
+                DRIFT, "if not await self._reached(snapshot.position.revision, REACH_SECONDS):", "if False:"
+            ),
         ),
     ),
     Mutant(

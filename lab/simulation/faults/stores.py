@@ -28,7 +28,7 @@ def _frozen(world: World, _random: Random) -> Strike:
 
 
 def _slow(world: World, random: Random) -> Strike:
-    seconds = random.choice((0.05, 0.25, 0.25, 0.9))
+    seconds = random.choice((0.05, 0.25, 0.5, 0.9))
     return setting(world.store, "slow", seconds, 0.0, STORE, detail=f"{seconds} s a call")
 
 
@@ -69,7 +69,7 @@ def _read_only(world: World, _random: Random) -> Strike:
 KINDS = (
     Kind("kill the store", _killed, (0.5, 10.0)),
     Kind("freeze the store", _frozen, (0.5, 10.0)),
-    Kind("slow the store", _slow, (2.0, 30.0)),
+    Kind("slow the store", _slow, (5.0, 60.0)),
     Kind("fail calls of the store", _fails_before, (0.5, 10.0)),
     Kind("lose answers of the store", _fails_after, (0.5, 10.0)),
     Kind("flush the store", _flushed, (0.0, 0.1)),
