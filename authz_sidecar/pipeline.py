@@ -94,7 +94,7 @@ class Pipeline:
         min_revision: RevisionToken | None = None,
     ) -> Decision:
         """Whether a subject meets a requirement: the answer to a question that comes without a request."""
-        identity = Identity(subject, "", inf, None, None, None)
+        identity = Identity(subject, "", inf, None, None, None, issued_after=inf)
         question = Question(identity, requirement, min_revision)
         found = self._authorize(question)
         if not isinstance(found, Verdict):

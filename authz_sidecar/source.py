@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -25,6 +26,8 @@ from authz_sidecar.core.wire import CheckAnswer, Digest, Head, SnapshotEnd, Subj
 
 PULL = aiohttp.ClientTimeout(total=10, sock_connect=1, sock_read=5)
 WHOLE = aiohttp.ClientTimeout(total=1800, sock_connect=2, sock_read=30)
+CONTRACT = {"Authz-Contract": "2"}
+"""The version of the wire contract that we speak: states and digests hold what it knows."""
 MAX_LINE = 16 * 1024 * 1024
 MAX_ANSWER = 16 * 1024 * 1024
 
@@ -84,7 +87,7 @@ class UserServiceClient:
         self._session = session
         self._answer = aiohttp.ClientTimeout(total=answer_seconds, sock_connect=1)
         self._base = f"{base_url.rstrip('/')}/authz/v1"
-        self._headers = {"Authorization": f"Bearer {token}"}
+        self._headers = {"Authorization": f"Bearer {token}", **CONTRACT}
         self._clock = clock
 
     async def head(self) -> Head:
@@ -159,9 +162,20 @@ class UserServiceClient:
             body = await _body(response)
             return (wire.parse_no_subject if response.status == 404 else wire.parse_subject)(body, sub)
 
-    async def check(self, sub: str, permission: str | None, token_generation: int | None) -> CheckAnswer:
-        """The service's own decision."""
-        question = {"sub": sub, "permission": permission, "token_generation": token_generation}
+    async def check(
+        self,
+        sub: str,
+        permission: str | None,
+        token_generation: int | None,
+        issued_after: float = inf,
+    ) -> CheckAnswer:
+        """The service's own decision. `issued_after`: as an `Identity` has it; `inf` asks about no token."""
+        question = {
+            "sub": sub,
+            "permission": permission,
+            "token_generation": token_generation,
+            "issued_after": _instant(issued_after),
+        }
         try:
             return await self._ask(question)
         except Unavailable as error:
@@ -204,6 +218,11 @@ class UserServiceClient:
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"{place}: {described(error)}") from error
+
+
+def _instant(issued_after: float) -> float | None:
+    """JSON knows no infinity: a token of unknown age is of 1970, and what is no token is of no time."""
+    return None if issued_after == inf else max(0.0, issued_after)
 
 
 def _connection_had_died(cause: BaseException | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from authz_sidecar.config.table import JwtSettings
@@ -32,6 +33,7 @@ def identity(claims: Claims, settings: JwtSettings, key_id: str) -> Identity:
         not_before=_not_before(claims),
         token_generation=_generation(claims) if settings.revision_claims else None,
         min_revision=_revision(claims) if settings.revision_claims else None,
+        issued_after=-inf if settings.revision_claims else _issued_after(claims, settings.leeway),
     )
 
 
@@ -50,6 +52,11 @@ def _subject(claimed: object) -> str:
 def _not_before(claims: Claims) -> float | None:
     """A token is not valid before it was issued either."""
     return max((_instant(claims, name) for name in ("nbf", "iat") if name in claims), default=None)
+
+
+def _issued_after(claims: Claims, leeway: float) -> float:
+    """For tokens without a generation; without an `iat`, too, they may be of any age."""
+    return _instant(claims, "iat") - leeway if "iat" in claims else -inf
 
 
 def _instant(claims: Claims, name: str) -> float:

@@ -47,7 +47,9 @@ class RequestAuthorizer:
             permissions = (None,)
         asked_at: tuple[str, int] | None = None
         for permission in permissions:
-            answer = await self._user_service.check(identity.subject, permission, identity.token_generation)
+            answer = await self._user_service.check(
+                identity.subject, permission, identity.token_generation, identity.issued_after
+            )
             if asked_at not in (None, (answer.epoch, answer.revision)):
                 return None
             asked_at = answer.epoch, answer.revision

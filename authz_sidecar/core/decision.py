@@ -110,9 +110,12 @@ def _dead(user: UserState, identity: Identity) -> Code | None:
     """Why a verified token is nevertheless void."""
     if not user.active:
         return Code.SUBJECT_INACTIVE
-    if identity.token_generation not in (None, user.token_generation):
-        return Code.TOKEN_REVOKED
-    return None
+    generation, ended = identity.token_generation, user.tokens_not_before
+    if generation is None:
+        revoked = ended is not None and identity.issued_after <= ended
+    else:
+        revoked = generation != user.token_generation
+    return Code.TOKEN_REVOKED if revoked else None
 
 
 def _grant(user: UserState, requirement: Requirement, view: View) -> Code | Missing:
@@ -149,7 +152,7 @@ def _satisfied(requirement: Requirement, held: frozenset[str] | set[str]) -> boo
 _DETAILS = {
     Code.SUBJECT_UNKNOWN: "there is no such user",
     Code.SUBJECT_INACTIVE: "this user is deactivated",
-    Code.TOKEN_REVOKED: "this token was ended by signing out everywhere",
+    Code.TOKEN_REVOKED: "this token was issued before its user signed out everywhere or was deactivated",
 }
 
 

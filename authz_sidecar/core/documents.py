@@ -68,6 +68,9 @@ class Document:
             )
         return value
 
+    def optional_integer(self, field: str) -> int | None:
+        return None if self._fields.get(field) is None else self.integer(field)
+
     def boolean(self, field: str) -> bool:
         value = self._fields.get(field)
         if not isinstance(value, bool):
@@ -158,7 +161,9 @@ def _fields_of(state: EntityState) -> dict[str, Any] | None:
         return None
     if isinstance(state, GroupState):
         return {"permissions": sorted(state.permissions)}
+    ended = state.tokens_not_before
     return {
+        **({} if ended is None else {"tokens_not_before": ended}),
         "active": state.active,
         "superuser": state.superuser,
         "permissions": sorted(state.permissions),
@@ -179,6 +184,7 @@ def _state(kind: Kind, value: object) -> EntityState:
         permissions=document.labels("permissions"),
         groups=document.labels("groups"),
         token_generation=document.integer("token_generation"),
+        tokens_not_before=document.optional_integer("tokens_not_before"),
     )
 
 

@@ -25,6 +25,8 @@ class UserState:
     permissions: frozenset[str]
     groups: frozenset[str]
     token_generation: int
+    tokens_not_before: int | None = None
+    """Tokens without a generation that were issued until then (Unix seconds) are void; `None`: none is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class RequestHead(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a verified token says. `expires_at` and `not_before` are Unix seconds."""
+    """What a verified token says. `expires_at`, `not_before` and `issued_after` are Unix seconds."""
 
     subject: str
     key_id: str
@@ -29,6 +29,8 @@ class Identity:
     not_before: float | None
     token_generation: int | None
     min_revision: RevisionToken | None
+    issued_after: float = float("-inf")
+    """Without a generation: it was issued later than this, `iat` less the leeway. Nobody knows: `-inf`."""
 
 
 Quantifier = Literal["anyone", "authenticated", "any", "all"]

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import F
 
 from accounts.fields import TokenGenerationField
+from authz_changelog.revisions import generations
 
 
 class User(AbstractUser):
@@ -37,6 +38,17 @@ class User(AbstractUser):
         type(self).objects.filter(pk=self.pk).update(token_generation=F("token_generation") + 1)
         self.refresh_from_db(fields=["token_generation"])
 
+    @property
+    def valid_generation(self) -> int:
+        """Of the tokens, sign-ins and sessions that are not ended: above what ended with this key before."""
+        return generations.current(self)
+
+    def generation_to_issue(self) -> int:
+        """For tokens of this user as it was read: void where a password, say, has changed since."""
+        generation = self.valid_generation
+        as_read = {name: getattr(self, name) for name in ("pk", "is_active", "password", "token_generation")}
+        return generation if type(self).objects.filter(**as_read).exists() else self.token_generation
+
     def get_session_auth_hash(self) -> str:
         return self._of_this_generation(super().get_session_auth_hash())
 
@@ -44,4 +56,4 @@ class User(AbstractUser):
         return map(self._of_this_generation, super().get_session_auth_fallback_hash())
 
     def _of_this_generation(self, session_hash: str) -> str:
-        return f"{session_hash}.{self.token_generation}"
+        return f"{session_hash}.{self.valid_generation}"

@@ -81,6 +81,23 @@ class Entity(models.Model):
         return state
 
 
+class End(models.Model):
+    """All tokens of this user that were issued until then are void; written by a trigger, never by creation.
+
+    It outlives the user: whoever has the key later does not inherit what was issued before.
+    """
+
+    key = models.CharField(max_length=255, help_text="As the database spells the user's primary key.")
+    generation = models.BigIntegerField(help_text="The last generation that is void.")
+    at = models.DateTimeField()
+
+    class Meta:
+        indexes = (models.Index(fields=["key"], name="authz_changelog_end_key"),)
+
+    def __str__(self) -> str:
+        return self.key
+
+
 class Head(models.Model):
     """The newest revision, in a single row. Its table is the lock of the sequencer."""
 

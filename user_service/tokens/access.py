@@ -24,16 +24,20 @@ def audiences() -> list[str]:
     return [*settings.AUTH_AUDIENCES, settings.AUTH_OWN_AUDIENCE]
 
 
-def mint(*, user: User, audience: str) -> str:
-    """Raises `NoSigningKey`."""
+def mint(*, user: User, audience: str, generation: int | None = None) -> str:
+    """A token of this generation, else of the user's as it was read. Raises `NoSigningKey`."""
     key = keys.signer()
     if key is None:
         raise NoSigningKey
     headers = {"typ": TYPE, "kid": key.kid}
-    return jwt.encode(_claims(user, audience), key.private, algorithm=key.algorithm, headers=headers)
+    if generation is None:
+        generation = user.generation_to_issue()
+    return jwt.encode(
+        _claims(user, audience, generation), key.private, algorithm=key.algorithm, headers=headers
+    )
 
 
-def _claims(user: User, audience: str) -> dict[str, Any]:
+def _claims(user: User, audience: str, generation: int) -> dict[str, Any]:
     now = int(time.time())
     claims = {
         "iss": settings.AUTH_ISSUER,
@@ -42,7 +46,7 @@ def _claims(user: User, audience: str) -> dict[str, Any]:
         "iat": now,
         "exp": now + settings.AUTH_ACCESS_TOKEN_SECONDS,
         "jti": str(uuid.uuid4()),
-        "authz_gen": user.token_generation,
+        "authz_gen": generation,
     }
     revision = revision_token()
     return claims if revision is None else {**claims, "authz_rev": revision}

@@ -32,7 +32,7 @@ class BearerAuthentication(BaseAuthentication):
 def _user(sub: str, generation: object) -> User:
     """The same answer whether the user is gone, inactive or has signed out."""
     user = User.objects.filter(pk=sub, is_active=True).first() if sub.isdecimal() else None
-    if user is None or user.token_generation != generation:
+    if user is None or user.valid_generation != generation:
         raise AuthenticationFailed("The access token has been ended; sign in again.")
     return user
 

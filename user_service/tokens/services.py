@@ -29,13 +29,14 @@ class TokenPair:
 
 def sign_in(*, user: User, audience: str) -> TokenPair:
     """Raises `access.NoSigningKey`."""
-    access_token = access.mint(user=user, audience=audience)
+    generation = user.generation_to_issue()
+    access_token = access.mint(user=user, audience=audience, generation=generation)
     now = timezone.now()
     user.sign_ins.filter(expires_at__lte=now).delete()
     secret = _new_secret()
     family = user.sign_ins.create(
         audience=audience,
-        token_generation=user.token_generation,
+        token_generation=generation,
         digest=_digest(secret),
         expires_at=now + timedelta(seconds=settings.AUTH_REFRESH_TOKEN_SECONDS),
     )
@@ -51,7 +52,7 @@ def refresh(*, token: str) -> TokenPair:
     if not _is_alive(family):
         family.delete()
         raise SignInEnded
-    access_token = access.mint(user=family.user, audience=family.audience)
+    access_token = access.mint(user=family.user, audience=family.audience, generation=family.token_generation)
     replacement = _new_secret()
     # Compare and swap: of two that present the same token only one gets a new one.
     newest = SignIn.objects.filter(pk=family.pk, digest=_digest(secret))
@@ -90,7 +91,7 @@ def _is_alive(family: SignIn) -> bool:
     return (
         family.expires_at > timezone.now()
         and family.user.is_active
-        and family.token_generation == family.user.token_generation
+        and family.token_generation == family.user.valid_generation
     )
 
 

@@ -78,7 +78,7 @@ class Copy:
 
     def allows(self, subject: str, label: str) -> bool:
         identity = Identity(subject, "key", 2e9, None, None, None)
-        found = decide(Question(identity, Requirement("any", (label,)), None), self, 0, 1)
+        found = decide(Question(identity, Requirement("any", (label,)), None), self, 0, 1, 0, 1)
         assert isinstance(found, Verdict)
         return found.code in FORWARDED
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -316,6 +317,17 @@ def test_claims_of_ours_can_be_switched_off(jwt_settings: JwtSettings, keys: Hel
         identity = foreign.authenticate(signer.token(claims=claims), NOW)
         assert isinstance(identity, Identity)
         assert (identity.token_generation, identity.min_revision) == (None, None)
+
+
+@pytest.mark.parametrize(("iat", "issued_after"), [(NOW - 10, NOW - 15), (None, -inf)])
+def test_without_a_generation_it_counts_when_a_token_was_issued(
+    jwt_settings: JwtSettings, keys: HeldKeys, signer: Any, iat: float | None, issued_after: float
+) -> None:
+    foreign = TokenAuthenticator(replace(jwt_settings, revision_claims=False), keys)
+    claims = {name: value for name, value in {**CLAIMS, "iat": iat}.items() if value is not None}
+    identity = foreign.authenticate(signer.token(claims=claims), NOW)
+    assert isinstance(identity, Identity)
+    assert identity.issued_after == issued_after
 
 
 @pytest.mark.parametrize(

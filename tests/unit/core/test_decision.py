@@ -180,3 +180,27 @@ def plainly_allowed(user: UserState, groups: dict[str, frozenset[str]], requirem
     held = user.permissions.union(*(groups.get(group, frozenset()) for group in user.groups))
     wanted = set(requirement.permissions)
     return user.superuser or (wanted <= held if requirement.quantifier == "all" else bool(wanted & held))
+
+
+@pytest.mark.parametrize(
+    ("generation", "issued_after", "ended", "code"),
+    [
+        (None, 101.0, 100, Code.AUTHENTICATED),
+        (None, 100.0, 100, Code.TOKEN_REVOKED),
+        (None, -inf, 100, Code.TOKEN_REVOKED),
+        (None, -inf, None, Code.AUTHENTICATED),
+        (None, inf, 100, Code.AUTHENTICATED),
+        (3, -inf, 100, Code.AUTHENTICATED),
+        (2, 101.0, 100, Code.TOKEN_REVOKED),
+    ],
+)
+def test_a_token_without_a_generation_is_judged_by_the_instant_it_was_issued(
+    generation: int | None, issued_after: float, ended: int | None, code: Code
+) -> None:
+    key = EntityKey("user", "u")
+    state = UserState(True, False, frozenset(), frozenset(), 3, ended)
+    identity = Identity("u", "key", 2e9, None, generation, None, issued_after)
+    asked = Question(identity, Requirement("authenticated"), None)
+    answer = decide(asked, Copy({key: Entity(key, 1, state)}), 1.0, MAX_STALENESS, 300.0, 1200.0)
+    assert isinstance(answer, Verdict)
+    assert answer.code is code

@@ -10,7 +10,7 @@ from django.db.backends.utils import CursorWrapper
 from authz_changelog.marks import triggers
 from authz_changelog.marks.triggers import Trigger
 from authz_changelog.marks.watched import Watched
-from authz_changelog.models import Head
+from authz_changelog.models import End, Head
 
 ALWAYS = "A"
 """A trigger fires whatever the role of the writer is (`tgenabled`)."""
@@ -18,7 +18,8 @@ ALWAYS = "A"
 
 def tables_exist() -> bool:
     """False before the first migrations have run to their end."""
-    return {*Watched().tables(), Head._meta.db_table}.issubset(connection.introspection.table_names())
+    ours = (Head._meta.db_table, End._meta.db_table)
+    return {*Watched().tables(), *ours}.issubset(connection.introspection.table_names())
 
 
 def columns_exist() -> bool:

@@ -25,6 +25,7 @@ from django.db import connection
 from django.db.models import Field, Model
 
 from authz_changelog import clock
+from authz_changelog.marks import ends
 from authz_changelog.marks.kinds import (
     ALL,
     BORN,
@@ -109,9 +110,11 @@ def concerned(table: str) -> str:
 
 def wanted() -> list[Trigger]:
     """Every trigger of the change log, for this database and this project's models."""
+    on_ends = [Trigger(*ending) for ending in ends.endings(Watched())]
     if connection.vendor == "postgresql":
-        return [trigger for rule in rules() for trigger in _on_postgresql(rule)]
-    return [trigger for rule in rules() for trigger in (*_on_sqlite(rule), *_on_replaced(rule))]
+        return [*on_ends, *(trigger for rule in rules() for trigger in _on_postgresql(rule))]
+    marking = [trigger for rule in rules() for trigger in (*_on_sqlite(rule), *_on_replaced(rule))]
+    return [*on_ends, *marking]
 
 
 def create(trigger: Trigger) -> list[str]:

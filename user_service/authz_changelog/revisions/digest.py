@@ -21,6 +21,7 @@ import hashlib
 from dataclasses import dataclass
 
 from authz_changelog.models import Entity
+from authz_changelog.revisions import messages
 
 
 def slot(kind: str, key: str) -> int:
@@ -36,14 +37,17 @@ class Bucket:
         return {"digest": f"{self.digest:064x}", "revision": self.revision}
 
 
-def buckets(count: int) -> list[Bucket]:
-    """Every bucket of the present state, in order. Memory does not grow with the number of entities."""
+def buckets(count: int, contract: int = messages.NEWEST) -> list[Bucket]:
+    """Every bucket of the present state, in order. Memory does not grow with the number of entities.
+
+    The states are those that a caller knows who speaks this version of the contract.
+    """
     found = [Bucket() for _ in range(count)]
     entities = Entity.objects.values_list("slot", "kind", "key", "revision", "state")
     for slot_, kind, key, revision, state in entities.iterator(chunk_size=5000):
         bucket = found[slot_ % count]
         bucket.revision = max(bucket.revision, revision)
         if state is not None:
-            line = f"{kind}\t{key}\t{revision}\t{state}"
+            line = f"{kind}\t{key}\t{revision}\t{messages.known(state, contract)}"
             bucket.digest ^= int.from_bytes(hashlib.sha256(line.encode()).digest())
     return found

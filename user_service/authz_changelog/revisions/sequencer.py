@@ -24,7 +24,7 @@ from django.db.models import Min
 from authz_changelog import clock
 from authz_changelog.marks.wakeups import announce
 from authz_changelog.models import Entity, Head, Mark, Revision
-from authz_changelog.revisions import differences, overtaking, pending, proof
+from authz_changelog.revisions import differences, found_ends, overtaking, pending, proof
 from authz_changelog.revisions.errors import GaveWay, NotProved, SequencingFailed
 from authz_changelog.revisions.pending import LIMIT, SMALL
 from authz_changelog.revisions.transactions import refuse_inside_transaction, sequencing
@@ -134,7 +134,7 @@ def _log(changes: list[differences.Difference], marked_at: datetime) -> None:
     """Write the differences as the next revision, or as several when there are too many for one."""
     head = Head.objects.get()
     previous_at, at = head.newest.at, clock.now()
-    for part in _parts(changes):
+    for part in _parts(found_ends.record(changes)):
         head.revision += 1
         Revision.objects.create(
             revision=head.revision,

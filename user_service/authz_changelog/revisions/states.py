@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from authz_changelog.marks.kinds import GROUP, USER
 from authz_changelog.marks.watched import Link, Watched
+from authz_changelog.revisions import generations
+from authz_changelog.revisions.generations import Ended
 
 State = dict[str, Any]
 
@@ -58,15 +60,26 @@ def _users(watched: Watched, pks: list[Any]) -> dict[Any, State]:
     rows = watched.user._base_manager.filter(pk__in=pks).values("pk", *names)
     permissions = _labels(watched.user_permissions, pks)
     groups = _targets(watched.memberships, pks)
+    ends = generations.ends(pks)
     return {
         row["pk"]: {
             "active": row.get("is_active", True),
             "superuser": row["is_superuser"],
             "permissions": sorted(permissions[row["pk"]]),
             "groups": sorted(groups[row["pk"]]),
-            "token_generation": row.get("token_generation", 0),
+            **_validity(row.get("token_generation", 0), ends.get(row["pk"])),
         }
         for row in rows
+    }
+
+
+def _validity(generation: int, ended: Ended | None) -> State:
+    """Which of the user's tokens are valid."""
+    if ended is None:
+        return {"token_generation": generation}
+    return {
+        "token_generation": max(generation, ended.generation + 1),
+        "tokens_not_before": ended.tokens_not_before,
     }
 
 

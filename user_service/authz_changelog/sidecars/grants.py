@@ -35,16 +35,32 @@ def of(sub: str) -> Grants | None:
     return Grants(user.parsed_state, entities, permissions)
 
 
-def decide(grants: Grants | None, permission: str | None, token_generation: int | None) -> tuple[bool, str]:
-    """Whether, and why: the same answer as Django's `ModelBackend`. No permission asks for a living user."""
+def decide(
+    grants: Grants | None,
+    permission: str | None,
+    token_generation: int | None,
+    issued_after: float | None = None,
+) -> tuple[bool, str]:
+    """Whether, and why: the same answer as Django's `ModelBackend`. No permission asks for a living user.
+
+    A token without a generation is judged by the instant (Unix seconds) after which it was issued.
+    """
     if grants is None:
         return False, "unknown_subject"
     if not grants.state["active"]:
         return False, "inactive"
-    if token_generation not in (None, grants.state["token_generation"]):
+    if not _is_valid(grants.state, token_generation, issued_after):
         return False, "token_revoked"
     if grants.state["superuser"]:
         return True, "superuser"
     if permission is None or permission in grants.permissions:
         return True, "granted"
     return False, "denied"
+
+
+def _is_valid(state: State, token_generation: int | None, issued_after: float | None) -> bool:
+    if token_generation is not None:
+        valid: bool = token_generation == state["token_generation"]
+        return valid
+    ended: int | None = state.get("tokens_not_before")
+    return ended is None or issued_after is None or issued_after > ended

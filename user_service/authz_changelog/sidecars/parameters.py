@@ -72,8 +72,12 @@ class DigestQuery(serializers.Serializer):
 
 
 class Question(serializers.Serializer):
-    """May `sub`, with a token of this generation, do that? No permission asks for a living user."""
+    """May `sub` do that, with a token of this generation, or issued after this instant (Unix seconds)?
+
+    No permission asks for a living user.
+    """
 
     sub = TextField(allow_blank=False)
     permission = TextField(allow_blank=True, allow_null=True)
     token_generation = serializers.IntegerField(min_value=0, max_value=BIGGEST, allow_null=True, default=None)
+    issued_after = serializers.FloatField(allow_null=True, default=None)

@@ -9,12 +9,13 @@ from django.db.models import F, QuerySet
 
 from authz_changelog.clock import rfc3339
 from authz_changelog.models import Entity, Head
+from authz_changelog.revisions import messages
 from authz_changelog.revisions.transactions import one_snapshot
 
 CHUNK = 2000
 
 
-def lines(buckets: int = 1, bucket: int = 0) -> Iterator[str]:
+def lines(buckets: int = 1, bucket: int = 0, contract: int = messages.NEWEST) -> Iterator[str]:
     """First line, one line per entity that exists (of one bucket of `buckets`), last line.
 
     The last line tells a whole snapshot from a truncated one. Memory does not grow with the number of
@@ -26,14 +27,15 @@ def lines(buckets: int = 1, bucket: int = 0) -> Iterator[str]:
             entities = entities.annotate(bucket=F("slot") % buckets).filter(bucket=bucket)
         count = entities.count()
         yield _first(count)
-        yield from _entity_lines(entities)
+        yield from _entity_lines(entities, contract)
         yield f'{{"type":"end","entities":{count}}}\n'
 
 
-def _entity_lines(entities: QuerySet[Entity]) -> Iterator[str]:
+def _entity_lines(entities: QuerySet[Entity], contract: int) -> Iterator[str]:
     rows = entities.values_list("kind", "key", "revision", "state")
     for kind, key, revision, state in rows.iterator(chunk_size=CHUNK):
         # The state is JSON already, and goes out as it is kept.
+        state = messages.known(state or "null", contract)
         quoted = json.dumps(key, ensure_ascii=False)
         yield f'{{"kind":"{kind}","key":{quoted},"revision":{revision},"state":{state}}}\n'
 

@@ -6,6 +6,7 @@ What it says was then committed, and is all that was, or it is 503 with the reas
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -96,6 +97,12 @@ def _needs_proof(request: Request) -> bool:
     return bool(query["proof"] == "required")
 
 
+def _contract(request: Request) -> int:
+    """The version of the contract that the caller speaks; who names none that we know speaks the first."""
+    named = request.headers.get("Authz-Contract", "")
+    return messages.NEWEST if named == str(messages.NEWEST) else 1
+
+
 def _validated(form: type[Serializer[Any]], data: Any) -> dict[str, Any]:
     """The parameters of a call; raises `ValidationError`."""
     parameters = form(data=data)
@@ -117,7 +124,7 @@ class ChangesView(SidecarView):
         query = _validated(ChangesQuery, request.query_params.dict())
         with self.present(request) as state:
             _refuse_other_history(state, query)
-            body = _changes(state, query["after"], min(query["limit"], CHANGES_LIMIT))
+            body = _changes(state, query, _contract(request))
         headers = {"Authz-Head": str(state.head.revision), "Authz-Now": rfc3339(state.now)}
         return HttpResponse(body, content_type=NDJSON, headers=headers)
 
@@ -128,7 +135,8 @@ class SnapshotView(SidecarView):
     def get(self, request: Request) -> StreamingHttpResponse:
         query = _validated(SnapshotQuery, request.query_params.dict())
         self.unproved = bring_up_to_date(proof=_needs_proof(request))
-        return StreamingHttpResponse(snapshot.lines(**query), content_type=NDJSON)
+        lines = snapshot.lines(**query, contract=_contract(request))
+        return StreamingHttpResponse(lines, content_type=NDJSON)
 
 
 class DigestView(SidecarView):
@@ -137,12 +145,13 @@ class DigestView(SidecarView):
     def get(self, request: Request) -> Response:
         query = _validated(DigestQuery, request.query_params.dict())
         with self.present(request) as state:
-            buckets = [bucket.json() for bucket in digest.buckets(query["buckets"])]
+            buckets = [bucket.json() for bucket in digest.buckets(query["buckets"], _contract(request))]
             return Response({**_position(state), "buckets": buckets})
 
 
 class SubjectView(SidecarView):
     def get(self, request: Request, sub: str) -> Response:
+        contract = _contract(request)
         with self.present(request) as state:
             held = grants.of(sub)
             position = {**_position(state), "at": rfc3339(state.head.newest.at)}
@@ -155,7 +164,7 @@ class SubjectView(SidecarView):
             "superuser": held.state["superuser"],
             "permissions": sorted(held.permissions),
             "token_generation": held.state["token_generation"],
-            "entities": [_entity(entity) for entity in held.entities],
+            "entities": [_entity(entity, contract) for entity in held.entities],
         }
         return Response(body)
 
@@ -166,8 +175,8 @@ class CheckView(SidecarView):
     def post(self, request: Request) -> Response:
         question = _validated(Question, request.data)
         with self.present(request) as state:
-            held = grants.of(question["sub"])
-            allowed, reason = grants.decide(held, question["permission"], question["token_generation"])
+            held = grants.of(question.pop("sub"))
+            allowed, reason = grants.decide(held, **question)
         return Response({"allowed": allowed, "reason": reason, **_position(state)})
 
 
@@ -192,24 +201,25 @@ def _refuse_other_history(state: Present, query: dict[str, Any]) -> None:
         raise _gone(state, f"revision {after} is not of {rfc3339(at)}")
 
 
-def _changes(state: Present, after: int, limit: int) -> str:
+def _changes(state: Present, query: dict[str, Any], contract: int) -> str:
     lines: list[str] = []
     size = 0
-    following = Revision.objects.filter(pk__gt=after).order_by("pk")[:limit]
+    limit = min(query["limit"], CHANGES_LIMIT)
+    following = Revision.objects.filter(pk__gt=query["after"]).order_by("pk")[:limit]
     for revision in following.iterator(chunk_size=100):
-        lines.append(f"{messages.change(state.head.epoch, revision)}\n")
+        lines.append(f"{messages.change(state.head.epoch, revision, contract)}\n")
         size += len(lines[-1])
         if size > BODY_SIZE:
             break
     return "".join(lines)
 
 
-def _entity(entity: Entity) -> dict[str, Any]:
+def _entity(entity: Entity, contract: int) -> dict[str, Any]:
     return {
         "kind": entity.kind,
         "key": entity.key,
         "revision": entity.revision,
-        "state": entity.parsed_state,
+        "state": json.loads(messages.known(entity.state or "null", contract)),
     }
 
 

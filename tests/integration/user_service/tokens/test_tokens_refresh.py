@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import jwt
 import pytest
-from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -113,14 +112,3 @@ def test_signing_in_clears_away_what_has_expired(alice: User, first: str) -> Non
     SignIn.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     services.sign_in(user=alice, audience="student-service")
     assert SignIn.objects.count() == 1
-
-
-@pytest.mark.parametrize(("also", "status"), [("", 200), (", token_generation = token_generation + 1", 401)])
-def test_what_raw_sql_deactivates_it_must_end_itself(
-    anybody: APIClient, alice: User, first: str, also: str, status: int
-) -> None:
-    """The docs say so: beside the change itself SQL does nothing that the API does."""
-    statement = f"UPDATE accounts_user SET is_active = %s{also} WHERE id = %s"  # noqa: S608 (ours)
-    for is_active in (False, True):
-        connection.cursor().execute(statement, [is_active, alice.pk])
-    assert anybody.post("/api/token/refresh/", {"refresh": first}).status_code == status

@@ -1,0 +1,109 @@
+"""Triggers that record when tokens end: the user is deactivated, deleted, renamed or signed out everywhere.
+
+A mark would not do: it says that a user may have changed, and who ends and returns between two runs of the
+sequencer has not. So the end itself is recorded, with the generation that ended: `End`.
+
+The generation of the living row is its own, or one above the last that ended where that is more. An inactive
+user has no tokens: what happens to it ends nothing newer than its deactivation did.
+"""
+
+# ruff: noqa: S608 (this module writes SQL from the names of Django's own models)
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from django.db import connection
+from django.db.models import Field, Model
+
+from authz_changelog import clock
+from authz_changelog.marks.kinds import USER
+from authz_changelog.marks.watched import Watched
+from authz_changelog.models import End, Entity
+
+
+class Ending(NamedTuple):
+    """A trigger of the user's table, as `triggers.Trigger` has it."""
+
+    table: str
+    when: str
+    body: str
+    each: str = "ROW"
+
+
+def endings(watched: Watched) -> Iterator[Ending]:
+    key, active, generation = _columns(watched)
+    differs = "IS DISTINCT FROM" if connection.vendor == "postgresql" else "IS NOT"
+    condition = (
+        f"({active('OLD')} AND NOT {active('NEW')})"
+        f" OR {generation('OLD')} {differs} {generation('NEW')} OR {key('OLD')} {differs} {key('NEW')}"
+    )
+    ended = f"{_valid(key('OLD'), generation('OLD'))} - CASE WHEN {active('OLD')} THEN 0 ELSE 1 END"
+    raised = f"{_greatest()}({ended}, {generation('NEW')} - 1)"
+    table, row = watched.user._meta.db_table, f"WHERE {key('OLD')} IS NOT NULL"
+    delete = _record(f"SELECT {key('OLD')}, {ended}, {clock.sql()} {row}")
+    update = _record(f"SELECT {key('OLD')}, {raised}, {clock.sql()} {row}")
+    if connection.vendor == "postgresql":
+        yield Ending(table, "AFTER DELETE", f"BEGIN {delete}; RETURN NULL; END")
+        yield Ending(table, "AFTER UPDATE", f"BEGIN IF {condition} THEN {update}; END IF; RETURN NULL; END")
+        everybody = _record(_known("TRUE"))
+        yield Ending(table, "AFTER TRUNCATE", f"BEGIN {everybody}; RETURN NULL; END", "STATEMENT")
+    else:
+        yield Ending(table, "AFTER DELETE", f"BEGIN {delete}; END")
+        yield Ending(table, "AFTER UPDATE", f"WHEN {condition} BEGIN {update}; END")
+        arrived = _record(_known(f"key = {key('NEW')}"))
+        yield Ending(table, "AFTER INSERT", f"BEGIN {arrived}; END")
+
+
+def _known(which: str) -> str:
+    """Who lives by the log and is gone without a trigger: TRUNCATE, or REPLACE on SQLite."""
+    entity, end = _table(Entity), _table(End)
+    logged = (
+        "CAST(CAST(state AS jsonb) ->> 'token_generation' AS bigint)"
+        if connection.vendor == "postgresql"
+        else "json_extract(state, '$.token_generation')"
+    )
+    since = f"SELECT max(at) FROM {end} WHERE {end}.key = {entity}.key AND generation >= {logged}"
+    return (
+        f"SELECT key, {_valid(f'{entity}.key', logged)}, coalesce(({since}), {clock.sql()})"
+        f" FROM {entity} WHERE kind = '{USER}' AND state IS NOT NULL AND {which}"
+    )
+
+
+def _valid(key: str, own: str) -> str:
+    """The generation of the tokens that are valid."""
+    end = _table(End)
+    last = f"SELECT max(generation) + 1 FROM {end} WHERE {end}.key = {key}"
+    return f"{_greatest()}({own}, coalesce(({last}), 0))"
+
+
+def _record(rows: str) -> str:
+    return f"INSERT INTO {_table(End)} (key, generation, at) {rows}"
+
+
+def _columns(watched: Watched) -> tuple[Any, Any, Any]:
+    """How a row's key, whether it is active, and its own generation are written."""
+    fields = {field.name: field for field in watched.user_fields()}
+    active, generation = fields.get("is_active"), fields.get("token_generation")
+    return (
+        lambda row: _value(row, watched.user._meta.pk, "text"),
+        lambda row: "TRUE" if active is None else _value(row, active, "boolean"),
+        lambda row: "0" if generation is None else _value(row, generation, "bigint"),
+    )
+
+
+def _value(row: str, field: Field[Any, Any], kind: str) -> str:
+    """On PostgreSQL a row is looked at as JSON: so its columns can be altered and dropped."""
+    if connection.vendor == "postgresql":
+        name = str(field.column).replace("'", "''")
+        return f"CAST(to_jsonb({row}) ->> '{name}' AS {kind})"
+    column = f"{row}.{connection.ops.quote_name(str(field.column))}"
+    return f"CAST({column} AS text)" if kind == "text" else column
+
+
+def _greatest() -> str:
+    return "greatest" if connection.vendor == "postgresql" else "max"
+
+
+def _table(model: type[Model]) -> str:
+    return connection.ops.quote_name(model._meta.db_table)

@@ -1,0 +1,62 @@
+"""Ends that no trigger recorded: the tables were compared with the log, or a table was emptied."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+
+from authz_changelog import clock
+from authz_changelog.marks.kinds import USER
+from authz_changelog.marks.watched import Watched
+from authz_changelog.models import End
+from authz_changelog.revisions import generations
+from authz_changelog.revisions.differences import Difference
+from authz_changelog.revisions.generations import Ended
+from authz_changelog.revisions.states import canonical
+
+
+def record(changes: list[Difference]) -> list[Difference]:
+    """The changes. What ends tokens and is not recorded now is, and the states say so."""
+    missed = {change.key.key: generation for change, generation in _missed(changes)}
+    if not missed:
+        return changes
+    now, field = clock.now(), Watched().user._meta.pk
+    End.objects.bulk_create(
+        End(key=generations.text(field.to_python(key)), generation=generation, at=now)
+        for key, generation in missed.items()
+    )
+    return [
+        _saying(change, Ended(missed[change.key.key], now))
+        if change.key.kind == USER and change.key.key in missed
+        else change
+        for change in changes
+    ]
+
+
+def _missed(changes: Iterable[Difference]) -> Iterable[tuple[Difference, int]]:
+    """Users who were active by the log, are not, and have no end since; the generation they had."""
+    ending = [(change, before) for change in changes if (before := _ended_generation(change)) is not None]
+    field = Watched().user._meta.pk
+    ends = generations.ends([field.to_python(change.key.key) for change, _ in ending])
+    for change, generation in ending:
+        ended = ends.get(field.to_python(change.key.key))
+        if ended is None or ended.generation < generation:
+            yield change, generation
+
+
+def _ended_generation(change: Difference) -> int | None:
+    if change.key.kind != USER or change.before is None:
+        return None
+    before = json.loads(change.before)
+    ends = before["active"] and (change.state is None or not json.loads(change.state)["active"])
+    return before["token_generation"] if ends else None
+
+
+def _saying(change: Difference, ended: Ended) -> Difference:
+    if change.state is None:
+        return change
+    state = json.loads(change.state)
+    generation = max(state["token_generation"], ended.generation + 1)
+    said = {"token_generation": generation, "tokens_not_before": ended.tokens_not_before}
+    return replace(change, state=canonical(state | said))

@@ -1,0 +1,76 @@
+"""Identity is not reused: what was issued before an end is void, for a later user of the same subject, too.
+
+A user's tokens are of one generation. It is the number in the user's own row (none: 0), or one more than the
+last generation that ended, where that is more: so it never goes back, whatever is restored or made again
+under the same key. Tokens of other issuers carry no generation: all that were issued until the newest end
+are void. Triggers record ends (`marks.ends`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.db.models import Max, Model
+
+from authz_changelog.models import End
+
+FORGOTTEN = "forgotten:"
+"""Begins the keys of those whose subject is kept as a keyed hash only."""
+
+
+class Ended(NamedTuple):
+    """The newest end of a user: the last generation that is void, and until when tokens without one are."""
+
+    generation: int
+    at: datetime
+
+    @property
+    def tokens_not_before(self) -> int:
+        """Unix seconds, rounded up: a token that claims this second may have been issued before."""
+        return math.ceil(self.at.timestamp())
+
+
+def current(user: Model) -> int:
+    """The generation of the tokens that this user holds, and that may be issued."""
+    ended = ends([user.pk]).get(user.pk)
+    own: int = getattr(user, "token_generation", 0)
+    return own if ended is None else max(own, ended.generation + 1)
+
+
+def ends(pks: Collection[Any]) -> dict[Any, Ended]:
+    """The newest end of those users that had one."""
+    names = {name: pk for pk in pks for name in _names(pk)}
+    found: dict[Any, Ended] = {}
+    rows = End.objects.filter(key__in=names).values_list("key").annotate(Max("generation"), Max("at"))
+    for key, generation, at in rows.order_by():
+        other = found.get(names[key], Ended(generation, at))
+        found[names[key]] = Ended(max(generation, other.generation), max(at, other.at))
+    return found
+
+
+def text(pk: Any) -> str:
+    """A key as the database spells it, in triggers too."""
+    field = get_user_model()._meta.pk
+    return str(field.get_db_prep_value(pk, connection))
+
+
+def forgotten(subject: str) -> str | None:
+    """What stands for a subject that had to be forgotten; `None` where nobody can be."""
+    secret = getattr(settings, "AUTHZ_FORGET_KEY", "")
+    if not secret:
+        return None
+    return FORGOTTEN + hmac.digest(secret.encode(), subject.encode(), hashlib.sha256).hex()
+
+
+def _names(pk: Any) -> list[str]:
+    subject = text(pk)
+    hashed = forgotten(subject)
+    return [subject] if hashed is None else [subject, hashed]
