@@ -26,6 +26,7 @@ PROOFS = "authz_sidecar/core/proofs.py"
 MACHINE_TESTS = ("tests/unit/core/test_replica.py", "tests/unit/core/test_replica_histories.py")
 NEAR_CACHE = "authz_sidecar/replica/near_cache.py"
 NEAR_CACHE_TESTS = ("tests/unit/replica/test_near_cache.py",)
+LOG, LOG_TESTS = "user_service/authz_changelog/", "tests/integration/changelog/"
 TESTS_FAILED = 1
 """pytest's exit code; others mean that it could not run them."""
 
@@ -108,9 +109,65 @@ MUTANTS = (
     Mutant(
         "marks-deleted-by-range",
         "user_service/authz_changelog/revisions/pending.py",
-        "self.marks().delete()",
+        'self.marks().exclude(pk__in=[*stay, *waiting.values_list("pk", flat=True)]).delete()',
         "Mark.objects.filter(id__lte=max(self.marks().values_list('id', flat=True), default=0)).delete()",
         ("tests/integration/changelog/test_sequencer.py",),
+    ),
+    Mutant(
+        "watched-tables-not-locked",
+        LOG + "revisions/transactions.py",
+        "            _lock_watched(cursor)\n        else:",
+        "        else:",
+        (LOG_TESTS + "test_rewrites.py",),
+    ),
+    Mutant(
+        "renames-leave-no-mark",
+        LOG + "marks/triggers.py",
+        "        _of(PERMISSION, permission._meta.pk, *label),\n",
+        "",
+        (LOG_TESTS + "test_overtaking.py",),
+    ),
+    Mutant(
+        "groups-are-not-told-apart",
+        LOG + "revisions/incarnations.py",
+        "return escaped if number == 1 else",
+        "return escaped if number else",
+        (LOG_TESTS + "test_overtaking.py",),
+    ),
+    Mutant(
+        "gains-overtake-losses",
+        LOG + "revisions/sequencer.py",
+        "if not batch.whole:",
+        "if not batch:",
+        (LOG_TESTS + "test_overtaking.py",),
+    ),
+    Mutant(
+        "triggers-fire-not-always",
+        LOG + "marks/triggers.py",
+        "ENABLE ALWAYS TRIGGER",
+        "ENABLE TRIGGER",
+        (LOG_TESTS + "test_proof.py",),
+    ),
+    Mutant(
+        "fingerprint-ignored",
+        LOG + "revisions/proof.py",
+        "    if unchanged:",
+        "    if unchanged or True:",
+        (LOG_TESTS + "test_proof.py",),
+    ),
+    Mutant(
+        "replaced-rows-leave-no-mark",
+        LOG + "marks/triggers.py",
+        "(*_on_sqlite(rule), *_on_replaced(rule))",
+        "_on_sqlite(rule)",
+        (LOG_TESTS + "test_proof.py",),
+    ),
+    Mutant(
+        "watched-columns-named",
+        LOG + "marks/triggers.py",
+        """return f"to_jsonb({row}) {operator} {_literal(str(field.column))}\"""",
+        """return f"{row}.{_column(field)}::text\"""",
+        (LOG_TESTS + "test_proof.py",),
     ),
 )
 

@@ -108,5 +108,5 @@ def _present() -> str:
         "SELECT (jsonb_build_array(current_setting('server_version_num')::int / 10000) || coalesce(jsonb_agg("
         f"jsonb_build_array(relname, pg_class.oid::text, ({ours}), relfilenode::text,"
         f" ({columns} WHERE attrelid = pg_class.oid AND attnum > 0)) ORDER BY relname), '[]'))::text"
-        f" FROM pg_class WHERE oid = ANY(ARRAY[{tables}]::oid[])"
+        f" FROM unnest(ARRAY[{tables}]) AS watched JOIN pg_class ON pg_class.oid = watched"
     )
