@@ -7,14 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import F
 from django.test import Client
+from pytest_django import Settings
 
 from accounts import services
 from accounts.models import User
-from authz_changelog.models import End, Entity
+from authz_changelog.models import End, Entity, Revision
 from authz_changelog.revisions import generations
 from authz_changelog.revisions.sequencer import sequence
 from authz_changelog.sidecars import grants
@@ -237,3 +238,40 @@ def test_a_check_judges_tokens_without_a_generation_by_when_they_were_issued(sid
 def reason(sidecar: Client, issued_after: float | None) -> str:
     asked = {"sub": str(KEY), "permission": None, "issued_after": issued_after}
     return sidecar.post("/authz/v1/check", asked, content_type="application/json").json()["reason"]
+
+
+def forget() -> None:
+    call_command("forget_user", str(KEY))
+
+
+def test_who_is_forgotten_leaves_a_keyed_hash(database: str, settings: Settings) -> None:
+    User.objects.create(pk=KEY, **FIELDS)
+    old = valid_generation()
+    with pytest.raises(CommandError, match="AUTHZ_FORGET_KEY"):
+        forget()
+    settings.AUTHZ_CHANGELOG_FORGET_KEY = "a secret"
+    with pytest.raises(CommandError, match="exists: delete it first"):
+        forget()
+    sql("DELETE FROM accounts_user WHERE id = 17")
+    with pytest.raises(CommandError, match="not in the log yet"):
+        forget()
+    sequence()
+    with pytest.raises(CommandError, match="prune_revisions"):
+        forget()
+    User.objects.create(pk=KEY + 1, username="another")
+    prune_all_but(sequence().revision)
+    forget()
+    assert not Entity.objects.filter(kind="user", key=str(KEY)).exists()
+    assert not any(str(KEY) in key for key in End.objects.values_list("key", flat=True) if len(key) < 20)
+    sql(INSERT)
+    assert not allowed(old)
+    newer = valid_generation()
+    assert newer > old
+    sql("UPDATE accounts_user SET is_active = false WHERE id = 17")
+    sql("UPDATE accounts_user SET is_active = true WHERE id = 17")
+    assert not allowed(newer)
+    assert valid_generation() > newer
+
+
+def prune_all_but(revision: int) -> None:
+    Revision.objects.filter(pk__lt=revision).delete()

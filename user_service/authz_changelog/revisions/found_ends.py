@@ -10,7 +10,7 @@ from authz_changelog import clock
 from authz_changelog.marks.kinds import USER
 from authz_changelog.marks.watched import Watched
 from authz_changelog.models import End
-from authz_changelog.revisions import generations
+from authz_changelog.revisions import forgetting, generations
 from authz_changelog.revisions.differences import Difference
 from authz_changelog.revisions.generations import Ended
 from authz_changelog.revisions.states import canonical
@@ -18,10 +18,12 @@ from authz_changelog.revisions.states import canonical
 
 def record(changes: list[Difference]) -> list[Difference]:
     """The changes. What ends tokens and is not recorded now is, and the states say so."""
+    field = Watched().user._meta.pk
+    forgetting.recall([field.to_python(change.key.key) for change in changes if _is_new(change)])
     missed = {change.key.key: generation for change, generation in _missed(changes)}
     if not missed:
         return changes
-    now, field = clock.now(), Watched().user._meta.pk
+    now = clock.now()
     End.objects.bulk_create(
         End(key=generations.text(field.to_python(key)), generation=generation, at=now)
         for key, generation in missed.items()
@@ -32,6 +34,10 @@ def record(changes: list[Difference]) -> list[Difference]:
         else change
         for change in changes
     ]
+
+
+def _is_new(change: Difference) -> bool:
+    return change.key.kind == USER and change.before is None and change.state is not None
 
 
 def _missed(changes: Iterable[Difference]) -> Iterable[tuple[Difference, int]]:

@@ -64,7 +64,7 @@ def text(pk: Any) -> str:
 
 def forgotten(subject: str) -> str | None:
     """What stands for a subject that had to be forgotten; `None` where nobody can be."""
-    secret = getattr(settings, "AUTHZ_FORGET_KEY", "")
+    secret = getattr(settings, "AUTHZ_CHANGELOG_FORGET_KEY", "")
     if not secret:
         return None
     return FORGOTTEN + hmac.digest(secret.encode(), subject.encode(), hashlib.sha256).hex()
