@@ -190,6 +190,12 @@ TABLE: Final[Mapping[str, Meaning]] = MappingProxyType(
             _WAIT + "find who holds them, or raise `AUTHZ_MAX_CONNECTIONS`.",
             "later",
         ),
+        FaultCode.BUFFERS_FULL: Meaning(
+            503,
+            "clients have filled what memory there is for them",
+            _WAIT + "find who sends much and reads nothing, or raise `AUTHZ_BUFFER_BUDGET`.",
+            "later",
+        ),
         # ended by the byte path: the service, or we, could not serve it
         FaultCode.UPSTREAM_UNREACHABLE: Meaning(
             502,

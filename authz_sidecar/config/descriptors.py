@@ -23,7 +23,7 @@ def fitting(limits: ProxyLimits) -> ProxyLimits:
     allowed = _raised(needed)
     if needed <= allowed:
         return limits
-    connections = max(1, (allowed - RESERVE) // 2)
+    connections = max(1, int(allowed - RESERVE) // 2)
     logger.warning(
         "AUTHZ_MAX_CONNECTIONS is %d, and only %d fit into the limit of %d file descriptors; "
         "raise the hard limit (ulimit -Hn) to %d",

@@ -31,6 +31,12 @@ class ProxyLimits:
     connections: int = setting(
         "AUTHZ_MAX_CONNECTIONS", count(1), "most connections of clients, else 503", default="20000"
     )
+    buffer_bytes: int = setting(
+        "AUTHZ_BUFFER_BUDGET",
+        count(MIB),
+        "bytes that all clients together may fill beyond what usual requests take, else 503",
+        default=str(64 * MIB),
+    )
     upstream_connections: int = setting(
         "AUTHZ_MAX_UPSTREAM_CONNECTIONS", count(1), "most connections to the service", default="1000"
     )
@@ -62,8 +68,8 @@ class ProxyLimits:
         default="20",
     )
 
-    high_water_bytes: int = 64 * 1024
-    """What may wait in one direction of one connection before its source is paused."""
+    high_water_bytes: int = 4 * 1024
+    """What may wait in one direction of one connection before its source is paused, beside the kernel's."""
     write_seconds: float = 60.0
     """A client that reads nothing for so long while bytes wait for it is cut off."""
     linger_seconds: float = 2.0

@@ -118,6 +118,7 @@ class FaultCode(StrEnum):
     HEAD_TOO_LARGE = "head_too_large"
     BODY_TOO_LARGE = "body_too_large"
     REQUEST_TIMEOUT = "request_timeout"
+    BUFFERS_FULL = "buffers_full"
     TOO_MANY_CONNECTIONS = "too_many_connections"
     # the service, or we, could not serve it
     UPSTREAM_UNREACHABLE = "upstream_unreachable"

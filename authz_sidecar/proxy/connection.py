@@ -49,6 +49,15 @@ class Connection(asyncio.Protocol):
         self._used = True
         """Whether the other end has been handed a byte of the message that is under way."""
         self.writable = True
+        self._handed_bytes = 0
+        """What the transport was handed last. It keeps all of that until the last byte of it is sent."""
+
+    @property
+    def backlog_bytes(self) -> int:
+        """What waits for the other end to read, if it is much."""
+        if self.writable or self._transport is None:
+            return 0
+        return max(self._handed_bytes, self._transport.get_write_buffer_size())
 
     def opened(self, transport: asyncio.BaseTransport, high_water_bytes: int) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -67,7 +76,9 @@ class Connection(asyncio.Protocol):
         unsent = self._unsent
         if unsent and self._transport is not None:
             self._unsent, self._used = [], True
-            self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+            data = unsent[0] if len(unsent) == 1 else b"".join(unsent)
+            self._handed_bytes = len(data)
+            self._transport.write(data)
 
     def write_eof(self) -> None:
         """Say that nothing more will be written, where that can be said."""

@@ -9,6 +9,7 @@ from authz_sidecar import answers
 from authz_sidecar.answers import Fault
 from authz_sidecar.core.verdicts import Answered, FaultCode
 from authz_sidecar.proxy import framing
+from authz_sidecar.proxy.budget import FREE_BYTES
 from authz_sidecar.proxy.client import Client
 from authz_sidecar.proxy.deadlines import NEVER
 from authz_sidecar.proxy.exchange import Exchange
@@ -27,6 +28,7 @@ from authz_sidecar.proxy.states import (
 from authz_sidecar.proxy.tunnel import Tunnel
 from authz_sidecar.proxy.upstream import UpstreamConnection
 
+BUFFERS_FULL: Final = Fault(FaultCode.BUFFERS_FULL)
 REQUEST_TIMEOUT: Final = Fault(FaultCode.REQUEST_TIMEOUT)
 MOST_A_TURN: Final = 16
 """So many requests of one client are begun in one turn of the event loop; then the others have theirs."""
@@ -48,6 +50,10 @@ class Downstream(Client):
         self._upstream_writable = True
         self._sends_no_more = False
         """Whether the client has closed its side; it may still wait for answers."""
+        self._refusing = False
+        """Whether it is refused in the next turn, unless it holds less by then."""
+        self._held_bytes = 0
+        """What the budget of all connections has counted for this one."""
         self._pumping = False
         self._continues = False
         """Whether more of what has been read is handled in the next turn."""
@@ -113,6 +119,7 @@ class Downstream(Client):
         self._transport, self.deadline = None, NEVER
         self._enter(CLOSED)
         self._shared.disconnected(self)
+        self._shared.budget.changes(self._held_bytes, 0)
         exchange, self._exchange = self._exchange, None
         if self._tunnel is not None:
             self._tunnel.client_lost()
@@ -190,6 +197,10 @@ class Downstream(Client):
         transport, exchange = self._transport, self._exchange
         if self._pumping or transport is None or transport.is_closing():
             return
+        if not self._within_budget():
+            self.read(False)
+            self._refuse_growth_soon()
+            return
         if self._state is LINGERING:
             self.read(True)
             return
@@ -201,6 +212,44 @@ class Downstream(Client):
         if reading is not self.reading:
             self.read(reading)
         self._set_deadline(exchange)
+
+    def _within_budget(self) -> bool:
+        """Whether what this connection holds now is granted."""
+        held = self._reader.held_bytes
+        if self._exchange is not None:
+            held += self._exchange.held_bytes
+        if self._tunnel is not None:
+            held += self._tunnel.held_bytes
+        if not self.writable:
+            held += self.backlog_bytes
+        before, self._held_bytes = self._held_bytes, held if held > FREE_BYTES else 0
+        if self._held_bytes == before or self._shared.budget.changes(before, self._held_bytes):
+            return True
+        self._held_bytes = before
+        return False
+
+    def _refuse_growth_soon(self) -> None:
+        """Not now: whoever has just written to us is in the middle of something."""
+        if not self._refusing:
+            self._refusing = True
+            asyncio.get_running_loop().call_soon(self._refuse_growth)
+
+    def _refuse_growth(self) -> None:
+        """There is no memory for what the client sends, or does not read: say so where it can be said."""
+        self._refusing = False
+        if self._transport is None or self._within_budget():
+            self.update()
+            return
+        self._reader.end()
+        if self._state is SERVING and self._exchange is not None:
+            self.keep_alive = False
+            self._exchange.fail(BUFFERS_FULL)
+        elif self.idle and self.writable:
+            self._reader.fail(BUFFERS_FULL)
+            self._pump()
+        else:
+            self._shared.failed(self._shared.new_request_id(), 0, BUFFERS_FULL.code, self.peer)
+            self._abort()
 
     def _set_deadline(self, exchange: Exchange | None) -> None:
         """Silence is limited where it is the client's turn: to send what it began, or to read."""

@@ -66,6 +66,15 @@ class Exchange(UpstreamUser):
         """Whether more of the request can be sent on now."""
         return self._state is SENDING or self._state is CROSSING
 
+    @property
+    def held_bytes(self) -> int:
+        """About the memory that the request takes, and what of it waits for the service to read."""
+        request, connection = self.request, self._connection
+        held = request.held_bytes
+        if request.body:
+            held += request.body_bytes
+        return held if connection is None else held + connection.backlog_bytes
+
     def _enter(self, state: ExchangeState) -> None:
         self._state = state
 

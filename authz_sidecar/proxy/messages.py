@@ -13,6 +13,10 @@ IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Methods of requests that a client may send again when the answer was lost (RFC 9110 §9.2.2)."""
 
 
+PIECE_BYTES: Final = 48
+"""What a piece of a body takes in memory beside its bytes."""
+
+
 class Framing(Enum):
     """How the end of a body is known (RFC 9112 §6.3)."""
 
@@ -47,6 +51,14 @@ class Message:
         self.fields = fields
         self.keep_alive = keep_alive
         self.body: list[bytes] = []
+
+    @property
+    def body_bytes(self) -> int:
+        """About the memory that what has arrived of the body takes."""
+        held = 0
+        for piece in self.body:
+            held += PIECE_BYTES + len(piece)
+        return held
 
     def take_body(self) -> bytes:
         """What has arrived since the last call."""

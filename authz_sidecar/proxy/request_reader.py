@@ -67,8 +67,9 @@ class RequestReader:
     def held_bytes(self) -> int:
         """About the memory that is taken by what has arrived and that nobody has taken."""
         held = len(self.unread) + self._overhead
-        for request in self.requests:
-            held += request.held_bytes
+        if self.requests:
+            for request in self.requests:
+                held += request.held_bytes + request.body_bytes
         return held
 
     def feed(self, data: bytes) -> None:
@@ -92,6 +93,14 @@ class RequestReader:
             self._feed(piece)
         if not self.ended or self._upgrading:
             self.unread += data[position:]
+
+    def end(self) -> None:
+        """Nothing more is read, and what waits is forgotten."""
+        self.ended, self.unread = True, b""
+        self.requests.clear()
+        self._request = None
+        self._target = self._early = b""
+        self._fields, self._early_fields, self._overhead = [], 0, 0
 
     def take_unread(self) -> bytes:
         """What followed an upgrade request: the first bytes of the other protocol."""

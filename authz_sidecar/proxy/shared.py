@@ -12,6 +12,7 @@ from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core.ports import Clock, RequestObserver
 from authz_sidecar.core.verdicts import Failure, FaultCode
 from authz_sidecar.pipeline import Pipeline
+from authz_sidecar.proxy.budget import Budget
 from authz_sidecar.proxy.client import Client
 from authz_sidecar.proxy.deadlines import Sweep
 from authz_sidecar.proxy.pool import UpstreamPool
@@ -49,6 +50,7 @@ class Shared:
         self.trusts = trusts
         """Whether a peer's forwarding headers are believed."""
         self.cors_origins = cors_origins
+        self.budget = Budget(limits.buffer_bytes)
         self.clients: set[Client] = set()
         self.revocable: set[Revocable] = set()
         self.draining = False

@@ -16,6 +16,11 @@ class Tunnel(UpstreamUser):
         self._client_done = False
         self._upstream_done = False
 
+    @property
+    def held_bytes(self) -> int:
+        """What waits for the service to read."""
+        return self._upstream.backlog_bytes
+
     def start(self, from_client: bytes) -> None:
         """Send on what had arrived before the tunnel stood."""
         early = self._upstream.become_tunnel(self)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import tracemalloc
+from contextlib import suppress
 
 import pytest
 
 from authz_sidecar.config.limits import ProxyLimits
+from authz_sidecar.core.verdicts import FaultCode
 from authz_sidecar.proxy.downstream import MOST_A_TURN, Downstream
 from authz_sidecar.proxy.proxied import ProxiedDownstream
 from lab.wire import Rig, running
-from lab.wire.peers import wait_for
+from lab.wire.peers import Peer, wait_for
 
 REFUSED = b"DELETE /students/1/ HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -85,3 +87,86 @@ async def test_a_peer_that_is_gone_before_it_is_accepted_is_nobody(rig: Rig, kin
     protocol.connection_lost(None)
     assert transport.aborted
     assert (rig.server.connections, rig.observer.answers, rig.observer.failures) == ([], [], [])
+
+
+MIB = 1024 * 1024
+SMALL = ProxyLimits(buffer_bytes=MIB, connect_seconds=60)
+SMALL_GET = b"GET /small HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST /students/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\nContent-Length: %d\r\n\r\n"
+
+
+async def served(rig: Rig) -> None:
+    """A usual request is answered as ever."""
+    before = len(rig.upstream.peers)
+    client = await rig.client()
+    await client.send(SMALL_GET)
+    peer = await rig.upstream.accept()
+    await peer.contains(b"/small")
+    await peer.send(b"HTTP/1.1 200 Fine\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    await client.contains(b"200 Fine")
+    assert len(rig.upstream.peers) == before + 1
+
+
+async def test_heads_that_never_end_share_one_budget() -> None:
+    async with running(SMALL) as rig:
+        head = b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(
+            b"a%d: %s\r\n" % (n, b"x" * 500) for n in range(100)
+        )
+        fit = MIB // len(head)
+        clients = [await rig.client() for _ in range(fit + 5)]
+        for client in clients[:fit]:
+            await client.send(head)
+        await wait_for(lambda: rig.shared.budget.taken_bytes >= fit * len(head))
+        for client in clients[fit:]:
+            await client.send(head)
+        for client in clients[fit:]:
+            answer = await client.closed()
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"buffers_full" in answer
+        await served(rig)
+        for client in clients[:fit]:
+            assert client.received == b""
+            client.reset()
+        await wait_for(lambda: rig.shared.budget.taken_bytes == 0)
+
+
+async def test_answers_that_nobody_reads_share_one_budget() -> None:
+    async with running(SMALL) as rig:
+        block = bytes(MIB)
+
+        async def send(peer: Peer) -> None:
+            with suppress(ConnectionError):
+                await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+                for _ in range(100):
+                    await peer.send(block)
+
+        sending = []
+        for _ in range(20):
+            client = await rig.client()
+            client.writer.transport.pause_reading()
+            await client.send(SMALL_GET)
+            sending.append(asyncio.create_task(send(await rig.upstream.accept())))
+        await wait_for(lambda: rig.observer.failures)
+        assert {failure.code for failure in rig.observer.failures} == {FaultCode.BUFFERS_FULL}
+        assert 0 < rig.shared.budget.taken_bytes <= MIB
+        await served(rig)
+        for client in rig.clients:
+            client.reset()
+        await asyncio.gather(*sending)
+        await wait_for(lambda: rig.shared.budget.taken_bytes == 0)
+
+
+async def test_bodies_that_wait_for_a_decision_share_one_budget() -> None:
+    async with running(SMALL) as rig:
+        rig.permissions.gate.clear()
+        for _ in range(30):
+            await (await rig.client()).send(POST % 1_000_000 + bytes(100_000))
+        await wait_for(lambda: rig.observer.failures)
+        assert {failure.code for failure in rig.observer.failures} == {FaultCode.BUFFERS_FULL}
+        assert rig.shared.budget.taken_bytes <= MIB
+        await served(rig)
+        for client in rig.clients:
+            client.reset()
+        rig.permissions.gate.set()  # whose body has to wait is not read from, and only then seen to have left
+        await wait_for(lambda: not rig.server.connections)
+        assert rig.shared.budget.taken_bytes == 0
