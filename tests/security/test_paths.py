@@ -178,7 +178,7 @@ def decided(front: Front, identity: str) -> list[str]:
     """The rules that requests of this id fell under."""
     lines = front.sidecar.log_path.read_text().splitlines()
     records = [json.loads(line) for line in lines if f'"request_id": "{identity}"' in line]
-    return [record["rule"] for record in records]
+    return [record["rule"] for record in records if record["type"] == "decision"]
 
 
 async def test_a_redirect_to_what_a_rule_protects_shows_nothing_of_it(front: Front) -> None:

@@ -43,7 +43,11 @@ class Player:
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError:  # the client was out of patience before it was accepted
+            writer.close()
+            return
         self.requests.append(head)
         writer.write(self.answer)
         await writer.drain()
