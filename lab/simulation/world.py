@@ -62,14 +62,7 @@ class World:
         self.administrators = Administrators(
             self.database, self.population, stream(seed, "administrators"), setup, lambda: self.scheduler.now
         )
-        self.clients = Clients(
-            self.database,
-            self.signer,
-            self.population,
-            self.service_clock,
-            stream(seed, "clients"),
-            self.answered,
-        )
+        self.clients = self._new_clients()
         self.underway = Underway(
             self.scheduler,
             stream(seed, "underway"),
@@ -86,6 +79,10 @@ class World:
         self._well_since: dict[Trouble, float] = defaultdict(float)
         self._quiet = False
         self.database.committed.append(self._committed)
+
+    def _new_clients(self) -> Clients:
+        random = stream(self.plan.seed, "clients")
+        return Clients(self.database, self.signer, self.population, self.service_clock, random, self.answered)
 
     def new_relay(self, name: str) -> Relay:
         return Relay(self.scheduler, stream(self.plan.seed, name), self.service, self.broker)
