@@ -64,12 +64,12 @@ class Plan:
 def draw_setup(seed: int) -> Setup:
     random = stream(seed, "setup")
     sidecars = random.choice((1, 2, 2, 3, 3, 4))
-    all_broker = random.random() < 0.6
+    broker_share = random.choice((0.0, 0.5, 1.0, 1.0))
     users = random.choice((3, 8, 20, 40))
     max_staleness = random.choice((3.0, 5.0, 10.0, 30.0))
     return Setup(
         sidecars=sidecars,
-        with_broker=tuple(all_broker or random.random() < 0.5 for _ in range(sidecars)),
+        with_broker=tuple(random.random() < broker_share for _ in range(sidecars)),
         users=users,
         groups=random.choice((2, 4, 8)),
         near_cache_size=random.choice((4, 6, 12, 12, 100)),

@@ -17,9 +17,9 @@ def _restored(world: World, random: Random) -> Strike:
         world.database.restore(backup, world.scheduler.now)
         world.shake(SERVICE)
         world.tell(f"restored: {lost} revisions are lost")
-        for _ in range(random.choice((0, 1, lost, lost + 1, lost + 3))):
+        wanted = backup.log[-1].revision + random.choice((0, 1, lost, lost + 1, lost + 3))
+        while world.database.head.revision < wanted and world.service.sequence():
             world.administrators.commit()
-            world.service.sequence()
 
     return Strike("", (), restore)
 
