@@ -24,6 +24,8 @@ QUIET = 3.0
 RECOVERY = 45.0
 """Seconds after the last fault in which everything must be well again."""
 
+CATCH_UP = 10.0
+
 Tell = Callable[[float, str], None]
 
 
@@ -81,8 +83,17 @@ def _live(world: World) -> None:
     well = ends + RECOVERY + setup.max_staleness + 1.5 * min(setup.drift_interval, 20.0)
     world.scheduler.at(well - QUIET - setup.max_staleness / 2, world.quieten)
     world.scheduler.run(well, lambda: bool(world.violations))
+    _let_store_follow(world)
     if not world.violations:
         _judge_end(world)
+
+
+def _let_store_follow(world: World) -> None:
+    """A far store takes a flood of revisions one round trip after the other: as long as it moves it may."""
+    before = None
+    while not world.violations and (held := world.store.held()) is not None and held[0] != before:
+        before = held[0]
+        world.scheduler.run(world.scheduler.now + CATCH_UP, lambda: bool(world.violations))
 
 
 def _strike(world: World, fault: Fault) -> None:
