@@ -33,6 +33,8 @@ class Mark(models.Model):
         indexes = (
             models.Index(fields=["key", "kind"], name="authz_changelog_mark_key"),
             models.Index(fields=["tx", "id"], name="authz_changelog_mark_tx"),
+            # Few among the many of an import.
+            models.Index(fields=["id"], name="authz_changelog_mark_others", condition=~models.Q(kind="user")),
         )
 
     def __str__(self) -> str:

@@ -91,7 +91,7 @@ class Migration(migrations.Migration):
                 ('marked_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
-                'indexes': [models.Index(fields=['key', 'kind'], name='authz_changelog_mark_key'), models.Index(fields=['tx', 'id'], name='authz_changelog_mark_tx')],
+                'indexes': [models.Index(fields=['key', 'kind'], name='authz_changelog_mark_key'), models.Index(fields=['tx', 'id'], name='authz_changelog_mark_tx'), models.Index(condition=models.Q(('kind', 'user'), _negated=True), fields=['id'], name='authz_changelog_mark_others')],
             },
         ),
     ]

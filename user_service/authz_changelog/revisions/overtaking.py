@@ -42,7 +42,7 @@ def prevent(changes: list[Difference], batch: Batch) -> list[Difference]:
     gaining = {change.key for change in groups if change != loss(change)}
     waiting = gaining & _waiting(gaining, batch)
     batch.postpone({incarnations.table_key(key.key) for key in waiting})
-    besides = _groups_of(users) - {change.key for change in groups}
+    besides = _groups_of(users) - {change.key for change in groups} if batch.groups_touched else set()
     parts = [loss(change) for change in differences.find(_primary(besides))]
     parts += [loss(change) if change.key in waiting else change for change in groups]
     return [*users, *(change for change in parts if change is not None)]

@@ -61,6 +61,8 @@ class Batch:
     ended: list[Key] = field(default_factory=list)
     whole: bool = False
     """It is all that is marked."""
+    groups_touched: bool = False
+    """Groups may have lost something that is not logged; otherwise only users are marked."""
     losses_left: bool = False
     """More is pending that could take from the members of any group."""
     only_gains: bool = False
@@ -141,7 +143,7 @@ def take(*, hurried: bool) -> Batch:
             return batch
     batch = Batch()
     batch.end(ends, names)
-    if Mark.objects.filter(kind=ENDED).exclude(key__in=ends).exists():
+    if len(ends) == LIMIT and Mark.objects.filter(kind=ENDED).exclude(key__in=ends).exists():
         batch.losses_left = True
     else:
         _add_some(batch, hurried=hurried)
@@ -150,15 +152,15 @@ def take(*, hurried: bool) -> Batch:
 
 def _add_some(batch: Batch, *, hurried: bool) -> None:
     fresh = Mark.objects.filter(postponed=False)
-    groups = _marked(fresh.filter(kind=GROUP), LIMIT).keys
+    others = _marked(fresh.exclude(kind=USER), LIMIT)
     small, next_larger = _transactions()
-    batch.keys += groups[:LIMIT] + _marked(fresh.filter(kind=USER, tx__in=small), LIMIT).keys
-    wides = _marked(fresh.exclude(kind__in=(*ENTITIES, ENDED)), LIMIT).wides
-    left = [wide for wide in wides if not batch.add_losses(wide, SMALL)]
+    batch.keys += others.keys + _marked(fresh.filter(kind=USER, tx__in=small), LIMIT).keys
+    left = [wide for wide in others.wides if not batch.add_losses(wide, SMALL)]
     left = [one for wide in left for one in wide.each() if not batch.add_losses(one, SMALL)]
     if len(batch.keys) <= PART and not (hurried and batch):
         _add_more(batch, next_larger, left)
-    batch.losses_left = len(groups) > LIMIT or bool(left)
+    batch.groups_touched = others.total > 0 or bool(batch.ended)
+    batch.losses_left = others.total > LIMIT or bool(left)
     if not batch and not fresh.exists():
         _add_gains(batch)
 
