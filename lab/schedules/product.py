@@ -143,7 +143,8 @@ class _Broker:
 
 
 def _ask(path: str, **query: str | int) -> Any:
-    request = RequestFactory().get(f"/authz/v1/{path}", query, headers={"Authorization": f"Bearer {TOKEN}"})
+    headers = {"Authorization": f"Bearer {TOKEN}", "Authz-Contract": "2"}
+    request = RequestFactory().get(f"/authz/v1/{path}", query, headers=headers)
     match = resolve(request.path)
     answer: HttpResponseBase = match.func(request, **match.kwargs)
     if isinstance(answer, SimpleTemplateResponse):

@@ -44,10 +44,6 @@ MENDED = {
     "UPDATE OR REPLACE of a link's key": "sqlite a=replace_grant_key |",
     "REPLACE of a permission": "sqlite a=replace_permission |",
     "REPLACE of a permission's key": "sqlite a=replace_permission_key |",
-}
-"""What was found once, and is not found again."""
-
-KNOWN = {
     "a gain overtakes a loss": (
         "postgresql limits=8 a=crowd_leaves:rc b=crowd_gains:rc r=run s=run | a* b* r* s*"
     ),
@@ -62,6 +58,9 @@ KNOWN = {
     ),
     "a token from before an end, on SQLite": "sqlite a=back_and_forth |",
 }
+"""What was found once, and is not found again."""
+
+KNOWN: dict[str, str] = {}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
