@@ -13,8 +13,8 @@ from django.test import Client
 from pytest_django import Settings
 
 from accounts.models import User
-from authz_changelog.models import Head, Revision
-from authz_changelog.revisions import messages
+from authz_changelog.models import Head, Revision, Slice
+from authz_changelog.revisions import audit, messages
 from authz_changelog.sidecars import service_tokens
 
 GOLDEN = Path(__file__).parent / "messages"
@@ -22,6 +22,7 @@ EPOCH = "3f2a9c1b-5d44-4b0e-9c07-6a1f7f0e8d21"
 BEGAN_AT = datetime(2026, 11, 22, 8, 0, 0, tzinfo=UTC)
 MARKED_AT = datetime(2026, 11, 22, 9, 0, 0, 120000, tzinfo=UTC)
 AT = datetime(2026, 11, 22, 9, 0, 0, 123456, tzinfo=UTC)
+AUDITED_AT = datetime(2026, 11, 22, 8, 55, 0, tzinfo=UTC)
 HEARD_AT = datetime(2026, 11, 22, 9, 0, 1, tzinfo=UTC)
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,6 +42,8 @@ def history(settings: Settings, tmp_path: Path) -> None:
         user.groups.add(group)
         user.user_permissions.add(label("change_student"))
     Revision.objects.filter(revision=42).update(marked_at=MARKED_AT, at=AT)
+    audit.seen()  # nobody else audits then
+    Slice.objects.update(compared_at=AUDITED_AT)
 
 
 def label(codename: str) -> Permission:
@@ -65,7 +68,8 @@ def change() -> str:
 
 
 def heartbeat() -> str:
-    return messages.heartbeat(Head.objects.get().epoch, Revision.objects.get(revision=42), HEARD_AT)
+    newest = Revision.objects.get(revision=42)
+    return messages.heartbeat(Head.objects.get().epoch, newest, HEARD_AT, AUDITED_AT)
 
 
 def deletion() -> str:

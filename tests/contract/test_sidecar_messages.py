@@ -23,6 +23,7 @@ MESSAGES = Path(__file__).parent / "messages"
 EPOCH = "3f2a9c1b-5d44-4b0e-9c07-6a1f7f0e8d21"
 AT = "2026-11-22T09:00:00.123456Z"
 HEARD_AT = parse_instant("2026-11-22T09:00:01.000000Z")
+AUDITED_AT = parse_instant("2026-11-22T08:55:00.000000Z")
 MARKED_AT = parse_instant("2026-11-22T09:00:00.120000Z")
 user = Entity(
     EntityKey("user", "17"),
@@ -60,11 +61,11 @@ READERS: dict[str, tuple[Callable[[bytes], object], object]] = {
         ),
     ),
     "digest.json": (read_digest, Digest(EPOCH, 42, (Bucket("", 42), Bucket("", 42)))),
-    "head.json": (wire.parse_head, Head(EPOCH, 42, HEARD_AT)),
-    "heartbeat.json": (wire.parse_message, Heartbeat(Position(EPOCH, 42, AT), HEARD_AT)),
+    "head.json": (wire.parse_head, Head(EPOCH, 42, HEARD_AT, AUDITED_AT, 600)),
+    "heartbeat.json": (wire.parse_message, Heartbeat(Position(EPOCH, 42, AT), HEARD_AT, AUDITED_AT)),
     "snapshot.ndjson": (
         read_snapshot,
-        [SnapshotHead(Position(EPOCH, 42, AT), 2), user, group, SnapshotEnd(2)],
+        [SnapshotHead(Position(EPOCH, 42, AT), 2, HEARD_AT, AUDITED_AT), user, group, SnapshotEnd(2)],
     ),
     "subject.json": (
         lambda body: wire.parse_subject(body, "17"),

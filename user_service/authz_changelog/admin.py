@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from authz_changelog.models import Entity, Head, Revision, ServiceToken
+from authz_changelog.models import Entity, Head, Revision, ServiceToken, Slice
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -39,6 +39,12 @@ class EntityAdmin(ReadOnlyAdmin):
     search_fields = ("=key",)
     ordering = ("-revision",)
     show_full_result_count = False
+
+
+@admin.register(Slice)
+class SliceAdmin(ReadOnlyAdmin):
+    list_display = ("section", "after", "until", "compared_at")
+    ordering = ("compared_at",)
 
 
 @admin.register(ServiceToken)

@@ -8,7 +8,7 @@ from django.db import connection
 
 from authz_changelog.marks import installation
 from authz_changelog.models import Head
-from authz_changelog.revisions import sequencer
+from authz_changelog.revisions import audit, sequencer
 from authz_changelog.revisions.epochs import ensure_epoch
 from authz_changelog.revisions.errors import SequencingFailed
 
@@ -24,6 +24,7 @@ def install() -> int:
     What changed while a trigger was missing left no mark: the tables concerned are compared.
     """
     ensure_epoch()
+    audit.begin()
     created = installation.install()
     catch_up()
     return created

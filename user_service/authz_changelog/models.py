@@ -142,6 +142,31 @@ class Fingerprint(models.Model):
         return self.text
 
 
+class Slice(models.Model):
+    """A part of what the audit compares, and when it did so last (`revisions/audit.py`)."""
+
+    section = models.CharField(max_length=5)
+    after = models.CharField(
+        max_length=255, null=True, help_text="Begins after this key; none: at the first."
+    )
+    until = models.CharField(max_length=255, null=True, help_text="Ends with this key; none: at the last.")
+    compared_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.section} {self.after or ''}…{self.until or ''}"
+
+
+class Turn(models.Model):
+    """When the audit goes on, in a single row: whoever moves `due_at` does the next slice."""
+
+    due_at = models.DateTimeField()
+    relay_at = models.DateTimeField(null=True, help_text="When a relay was last seen.")
+    found = models.BigIntegerField(default=0, help_text="Differences found so far.")
+
+    def __str__(self) -> str:
+        return str(self.due_at)
+
+
 class Cursor(models.Model):
     """How far the relay has published, in a single row."""
 

@@ -47,7 +47,8 @@ def head(ann: User) -> Head:
 
 def test_head(head: Head, sidecar: Client) -> None:
     answer = sidecar.get(f"{API}/head").json()
-    assert answer.keys() == {"epoch", "revision", "oldest", "now"}
+    audit = {"audited_at", "audit_seconds", "audit_found"}
+    assert answer.keys() == {"epoch", "revision", "oldest", "now", *audit}
     assert (answer["epoch"], answer["revision"], answer["oldest"]) == (str(head.epoch), head.revision, 0)
 
 
@@ -116,6 +117,7 @@ def test_a_new_epoch_begins_where_the_old_one_was(head: Head, sidecar: Client) -
 def test_the_snapshot_is_the_whole_state_without_tombstones(ann: User, head: Head, sidecar: Client) -> None:
     User.objects.create(username="gone").delete()
     first, *entities, last = lines(sidecar.get(f"{API}/snapshot"))
+    assert parse_datetime(first.pop("now")) <= timezone.now()
     now = sequence()
     at = Revision.objects.get(pk=now.revision).at
     assert first == {
@@ -125,6 +127,7 @@ def test_the_snapshot_is_the_whole_state_without_tombstones(ann: User, head: Hea
         "revision": now.revision,
         "at": at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "entities": 2,
+        "audited_at": None,
     }
     assert last == {"type": "end", "entities": 2}
     assert {entity["kind"] for entity in entities} == {"user", "group"}

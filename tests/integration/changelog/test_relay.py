@@ -11,11 +11,13 @@ from threading import Event
 
 import pika
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from accounts.models import User
-from authz_changelog.models import Cursor, Revision
+from authz_changelog import clock
+from authz_changelog.models import Cursor, Mark, Revision
 from authz_changelog.publishing import broker, relay
+from authz_changelog.revisions import audit
 from authz_changelog.revisions.epochs import new_epoch
 from authz_changelog.revisions.sequencer import sequence
 from lab import DEADLINE
@@ -25,7 +27,7 @@ from lab.stack.servers import RabbitMQ
 EXCHANGE = "authz.changes"
 MANAGE = Path(__file__).parents[3] / "user_service" / "manage.py"
 
-StartRelay = Callable[[], AbstractContextManager[Process]]
+StartRelay = Callable[..., AbstractContextManager[Process]]
 
 
 class Listener:
@@ -83,10 +85,11 @@ def listener(rabbitmq: RabbitMQ, database: str) -> Iterator[Listener]:
 @pytest.fixture
 def start_relay(rabbitmq: RabbitMQ, database: str, tmp_path: Path) -> StartRelay:
     @contextmanager
-    def start() -> Iterator[Process]:
+    def start(*, with_broker: bool = True) -> Iterator[Process]:
         process = Process(
             [sys.executable, MANAGE, "relay"],
-            env={"DATABASE_URL": database, "AUTHZ_AMQP_URL": rabbitmq.url},
+            env={"DATABASE_URL": database, "AUTHZ_AMQP_URL": rabbitmq.url if with_broker else ""}
+            | {"AUTHZ_AUDIT_SECONDS": "2"},
             log_path=tmp_path / "relay.log",
         )
         process.start()
@@ -118,6 +121,39 @@ def test_revisions_are_published_in_order_and_written_as_the_feed_has_them(
     assert published == list(range(1, last + 2))
     change = next(message for message in listener.messages if message["revision"] == last + 1)
     assert change["entities"] == json.loads(Revision.objects.get(pk=last + 1).entities)
+
+
+def lose_a_change() -> None:
+    """Deactivate everybody; nothing tells the log."""
+    with transaction.atomic():
+        User.objects.update(is_active=False)
+        Mark.objects.all().delete()
+        connection.run_on_commit.clear()
+
+
+def test_what_the_log_has_missed_is_published_and_heartbeats_tell_the_audit(
+    listener: Listener, start_relay: StartRelay
+) -> None:
+    last = create(1)
+    with start_relay():
+        listener.until(lambda all_: heartbeats(all_) and heartbeats(all_)[-1]["audited_at"], "an audit")
+        lose_a_change()
+        listener.until_revision(last + 1)
+        mended = heartbeats(listener.messages)[-1]["audited_at"]
+        listener.until(lambda all_: heartbeats(all_)[-1]["audited_at"] > mended, "a later audit")
+    change = next(message for message in listener.messages if message["revision"] == last + 1)
+    assert change["entities"][0]["state"]["active"] is False
+
+
+def test_without_a_broker_the_relay_audits(database: str, start_relay: StartRelay) -> None:
+    create(1)
+    with start_relay(with_broker=False) as process:
+        wait_for(lambda: audit.audited_at(clock.now()), DEADLINE, "an audit")
+        lose_a_change()
+        wait_for(Mark.objects.exists, DEADLINE, "a mark of what was lost")
+    assert process.exit_code == 0
+    head = sequence()
+    assert json.loads(Revision.objects.get(pk=head.revision).entities)[0]["state"]["active"] is False
 
 
 def test_a_heartbeat_names_the_head(listener: Listener, start_relay: StartRelay) -> None:

@@ -1,4 +1,4 @@
-"""Follows the log and publishes each revision, in order, with a heartbeat every second.
+"""Follows the log and publishes each revision, in order, with a heartbeat every second; and does the upkeep.
 
 The cursor moves after the broker has confirmed: a relay that dies publishes again what it may not have
 finished, and sidecars ignore what they have. For the same reason two relays at once do no harm.
@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Event
 from uuid import UUID
 
 import pika
-from django.conf import settings
 from django.db import DatabaseError, connection
 
 from authz_changelog import clock
-from authz_changelog.marks.wakeups import wakeups
+from authz_changelog.marks.wakeups import Wait, wakeups
 from authz_changelog.models import Cursor, Head, Revision
 from authz_changelog.publishing import broker
 from authz_changelog.publishing.broker import Broker
-from authz_changelog.revisions import messages, reconcile, sequencer
-from authz_changelog.revisions.epochs import prune
+from authz_changelog.publishing.upkeep import Upkeep
+from authz_changelog.revisions import audit, messages, sequencer
 from authz_changelog.revisions.errors import SequencingFailed
 from authz_changelog.revisions.transactions import one_snapshot
 
@@ -34,16 +34,14 @@ RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds between attempts to reach the broker and the database; the last one is repeated."""
 
 
-def run(to: pika.URLParameters, stopping: Event) -> None:
-    """Publish until `stopping` is set. Whatever fails is tried again for ever."""
+def run(to: pika.URLParameters | None, stopping: Event) -> None:
+    """Publish until `stopping` is set; without a broker only do the upkeep. Failures are tried again."""
     failures = 0
     while not stopping.is_set():
         try:
-            with Broker(to) as open_broker, wakeups(stopping) as wait:
-                logger.info("Publishing to %s on %s:%s.", broker.EXCHANGE, to.host, to.port)
-                relay = Relay(open_broker)
+            with _work(to, stopping) as (step, wait):
                 while not stopping.is_set():
-                    wait(relay.step(stopping))
+                    wait(step())
                     failures = 0
         except (*broker.FAILURES, DatabaseError, SequencingFailed) as error:
             connection.close()
@@ -54,46 +52,51 @@ def run(to: pika.URLParameters, stopping: Event) -> None:
     logger.info("Stopped.")
 
 
+@contextmanager
+def _work(to: pika.URLParameters | None, stopping: Event) -> Iterator[tuple[Callable[[], float], Wait]]:
+    """What is to be done again and again, and how to wait until it is due."""
+    if to is None:
+        logger.info("There is no broker: only the upkeep is done.")
+        yield Upkeep().step, lambda seconds: _sleep(stopping, seconds)
+        return
+    with Broker(to) as open_broker, wakeups(stopping) as wait:
+        logger.info("Publishing to %s on %s:%s.", broker.EXCHANGE, to.host, to.port)
+        yield Relay(open_broker).step, wait
+
+
+def _sleep(stopping: Event, seconds: float) -> None:
+    stopping.wait(seconds)
+
+
 class Relay:
     """One connection's worth of relaying."""
 
     def __init__(self, open_broker: Broker) -> None:
         self._broker = open_broker
         self._heartbeat_due = time.monotonic()
-        self._upkeep_due = time.monotonic() + settings.AUTHZ_CHANGELOG_RECONCILE_SECONDS
+        self._upkeep = Upkeep()
 
-    def step(self, stopping: Event) -> float:
+    def step(self) -> float:
         """Do what is to be done now; seconds that may pass until the next step."""
         complete = self._relay()
-        if time.monotonic() >= self._upkeep_due:
-            self._upkeep(stopping)
-            self._upkeep_due = time.monotonic() + settings.AUTHZ_CHANGELOG_RECONCILE_SECONDS
+        idle = self._upkeep.step()
         if not complete:
             return 0.0
         due = self._heartbeat_due - time.monotonic()
-        return due if due > 0 else HEARTBEAT_SECONDS  # it is due, but nothing can be proved
+        return min(idle, due if due > 0 else HEARTBEAT_SECONDS)  # it is due, but nothing can be proved
 
     def _relay(self) -> bool:
         """Sequence and publish. False when more is pending than one run takes."""
         now = clock.now()
+        audited_at = audit.audited_at(now)
         progress = sequencer.advance()
         epoch, newest = publish_new(self._broker)
         # Only now is it true that at `now` nothing newer had been committed.
         if progress.proved and time.monotonic() >= self._heartbeat_due:
-            self._broker.publish(messages.heartbeat(epoch, newest, now))
+            self._broker.publish(messages.heartbeat(epoch, newest, now, audited_at))
             self._heartbeat_due = time.monotonic() + HEARTBEAT_SECONDS
         self._broker.keep_alive()
         return progress.complete
-
-    def _upkeep(self, stopping: Event) -> None:
-        """Retention and reconciliation, without ever leaving the log unattended for long."""
-        prune(timedelta(days=settings.AUTHZ_CHANGELOG_RETENTION_DAYS))
-        for found in reconcile.steps():
-            for key in found:
-                logger.error("The log had missed a change of %s %s; it is mended.", key.kind, key.key)
-            self._relay()
-            if stopping.is_set():
-                return
 
 
 def publish_new(open_broker: Broker) -> tuple[UUID, Revision]:

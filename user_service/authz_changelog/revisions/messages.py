@@ -40,9 +40,9 @@ def _instant(value: datetime | None) -> str:
     return "null" if value is None else f'"{rfc3339(value)}"'
 
 
-def heartbeat(epoch: UUID, newest: Revision, at: datetime) -> str:
-    """At `at` the head was `newest`."""
+def heartbeat(epoch: UUID, newest: Revision, at: datetime, audited_at: datetime | None) -> str:
+    """At `at` the head was `newest`, and contained what the audit had found by `audited_at`."""
     return (
         f'{{"v":1,"type":"heartbeat","epoch":"{epoch}","revision":{newest.pk},'
-        f'"revision_at":{_instant(newest.at)},"at":{_instant(at)}}}'
+        f'"revision_at":{_instant(newest.at)},"at":{_instant(at)},"audited_at":{_instant(audited_at)}}}'
     )

@@ -9,16 +9,20 @@ from typing import NamedTuple
 
 from authz_changelog import clock
 from authz_changelog.models import Head
-from authz_changelog.revisions import sequencer
+from authz_changelog.revisions import audit, sequencer
 from authz_changelog.revisions.errors import SequencingFailed
 from authz_changelog.revisions.transactions import one_snapshot
 
 
 class Present(NamedTuple):
-    """`head` contains everything that was committed before `now`, unless `unproved` says why perhaps not."""
+    """`head` contains all that was committed before `now`, and what the audit had found by `audited_at`.
+
+    Unless `unproved` says why perhaps not.
+    """
 
     head: Head
     now: datetime
+    audited_at: datetime | None
     unproved: str
 
 
@@ -41,6 +45,7 @@ def bring_up_to_date(*, proof: bool = True) -> str:
 def present(*, proof: bool = True) -> Iterator[Present]:
     """The present state of the log, in one snapshot of the database."""
     now = clock.now()
+    audited_at = audit.audited_at(now)
     unproved = bring_up_to_date(proof=proof)
     with one_snapshot():
-        yield Present(Head.objects.get(), now, unproved)
+        yield Present(Head.objects.get(), now, audited_at, unproved)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from authz_changelog.marks.kinds import ALL, ENTITIES
+from authz_changelog.marks.kinds import ALL, USER
 from authz_changelog.models import Mark
 from authz_changelog.revisions import differences, expansion
 from authz_changelog.revisions.errors import GaveWay
@@ -39,14 +39,13 @@ def compare(position: str, count: int) -> tuple[list[Key], str | None]:
     """Compare some entities with the log, mark those that differ; these, and the next position."""
     with one_snapshot(of_watched=True):
         page = expansion.page(ALL, [""], position, count)
-        found = _unmarked({difference.key for difference in differences.find(page.keys)})
+        found = unmarked({difference.key for difference in differences.find(page.keys)}) or []
     Mark.objects.bulk_create(Mark(kind=key.kind, key=key.key) for key in found)
     return found, None if page.again else page.position
 
 
-def _unmarked(found: set[Key]) -> list[Key]:
-    """A difference that is marked is on its way into the log, not lost."""
-    if not found or Mark.objects.exclude(kind__in=ENTITIES).exists():
-        return []
+def unmarked(found: set[Key]) -> list[Key] | None:
+    """Those that are not on their way into the log. `None` while something else is that may be the reason."""
     marked = Mark.objects.filter(key__in=[key.key for key in found]).values_list("kind", "key")
-    return sorted(found - {Key(*mark) for mark in marked})
+    left = sorted(found - {Key(*mark) for mark in marked})
+    return None if left and Mark.objects.exclude(kind=USER).exists() else left

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 
 from django.db.models import F, QuerySet
 
@@ -15,8 +16,16 @@ from authz_changelog.revisions.transactions import one_snapshot
 CHUNK = 2000
 
 
-def lines(buckets: int = 1, bucket: int = 0, contract: int = messages.NEWEST) -> Iterator[str]:
+def lines(
+    now: datetime,
+    audited_at: datetime | None,
+    buckets: int = 1,
+    bucket: int = 0,
+    contract: int = messages.NEWEST,
+) -> Iterator[str]:
     """First line, one line per entity that exists (of one bucket of `buckets`), last line.
+
+    `now` and `audited_at` as in `Present`.
 
     The last line tells a whole snapshot from a truncated one. Memory does not grow with the number of
     entities.
@@ -26,7 +35,7 @@ def lines(buckets: int = 1, bucket: int = 0, contract: int = messages.NEWEST) ->
         if buckets > 1:
             entities = entities.annotate(bucket=F("slot") % buckets).filter(bucket=bucket)
         count = entities.count()
-        yield _first(count)
+        yield _first(count, now, audited_at)
         yield from _entity_lines(entities, contract)
         yield f'{{"type":"end","entities":{count}}}\n'
 
@@ -40,7 +49,7 @@ def _entity_lines(entities: QuerySet[Entity], contract: int) -> Iterator[str]:
         yield f'{{"kind":"{kind}","key":{quoted},"revision":{revision},"state":{state}}}\n'
 
 
-def _first(count: int) -> str:
+def _first(count: int, now: datetime, audited_at: datetime | None) -> str:
     head = Head.objects.get()
     first = {
         "type": "snapshot",
@@ -49,5 +58,7 @@ def _first(count: int) -> str:
         "revision": head.revision,
         "at": rfc3339(head.newest.at),
         "entities": count,
+        "now": rfc3339(now),
+        "audited_at": None if audited_at is None else rfc3339(audited_at),
     }
     return json.dumps(first, separators=(",", ":")) + "\n"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Min
 from django.http import HttpResponse, StreamingHttpResponse
@@ -24,10 +25,11 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
+from authz_changelog import clock
 from authz_changelog.clock import rfc3339
 from authz_changelog.marks.watched import Watched
 from authz_changelog.models import Entity, Revision
-from authz_changelog.revisions import digest, messages
+from authz_changelog.revisions import audit, digest, messages
 from authz_changelog.revisions.present import Present, bring_up_to_date, present
 from authz_changelog.sidecars import grants, problems, snapshot
 from authz_changelog.sidecars.authentication import ServiceTokenAuthentication
@@ -113,8 +115,9 @@ def _validated(form: type[Serializer[Any]], data: Any) -> dict[str, Any]:
 
 class HeadView(SidecarView):
     def get(self, request: Request) -> Response:
+        audit.in_passing()
         with self.present(request) as state:
-            return Response({**_position(state), "oldest": _oldest(), "now": rfc3339(state.now)})
+            return Response({**_position(state), "oldest": _oldest(), **_audit(state)})
 
 
 class ChangesView(SidecarView):
@@ -122,10 +125,13 @@ class ChangesView(SidecarView):
 
     def get(self, request: Request) -> HttpResponse:
         query = _validated(ChangesQuery, request.query_params.dict())
+        audit.in_passing()
         with self.present(request) as state:
             _refuse_other_history(state, query)
             body = _changes(state, query, _contract(request))
         headers = {"Authz-Head": str(state.head.revision), "Authz-Now": rfc3339(state.now)}
+        if state.audited_at is not None:
+            headers["Authz-Audited-At"] = rfc3339(state.audited_at)
         return HttpResponse(body, content_type=NDJSON, headers=headers)
 
 
@@ -134,8 +140,10 @@ class SnapshotView(SidecarView):
 
     def get(self, request: Request) -> StreamingHttpResponse:
         query = _validated(SnapshotQuery, request.query_params.dict())
+        now = clock.now()
+        audited_at = audit.audited_at(now)
         self.unproved = bring_up_to_date(proof=_needs_proof(request))
-        lines = snapshot.lines(**query, contract=_contract(request))
+        lines = snapshot.lines(now, audited_at, **query, contract=_contract(request))
         return StreamingHttpResponse(lines, content_type=NDJSON)
 
 
@@ -230,6 +238,16 @@ def _oldest() -> int:
 
 def _position(state: Present) -> dict[str, Any]:
     return {"epoch": str(state.head.epoch), "revision": state.head.revision}
+
+
+def _audit(state: Present) -> dict[str, Any]:
+    """When all of the log had been compared with the tables, how often that is done, what it has found."""
+    return {
+        "now": rfc3339(state.now),
+        "audited_at": None if state.audited_at is None else rfc3339(state.audited_at),
+        "audit_seconds": settings.AUTHZ_CHANGELOG_AUDIT_SECONDS,
+        "audit_found": audit.found(),
+    }
 
 
 def _gone(state: Present, reason: str) -> problems.HistoryGone:

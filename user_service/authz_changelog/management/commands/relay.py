@@ -1,4 +1,7 @@
-"""Follows the change log and publishes it to RabbitMQ until it is stopped."""
+"""Follows the change log, publishes it to RabbitMQ, prunes and audits it, until it is stopped.
+
+Without AUTHZ_AMQP_URL it only prunes and audits.
+"""
 
 import logging
 import signal
@@ -15,12 +18,9 @@ class Command(BaseCommand):
     help = __doc__
 
     def handle(self, **_: Any) -> None:
-        if not settings.AUTHZ_CHANGELOG_AMQP_URL:
-            raise CommandError(
-                "AUTHZ_AMQP_URL is not set: the broker, as amqp://user:password@host:5672/vhost"
-            )
+        url = settings.AUTHZ_CHANGELOG_AMQP_URL
         try:
-            to = broker.parameters(settings.AUTHZ_CHANGELOG_AMQP_URL)
+            to = broker.parameters(url) if url else None
         except ValueError as error:
             raise CommandError(f"AUTHZ_AMQP_URL is {error}") from None
         logging.getLogger("pika").setLevel(logging.CRITICAL)  # the relay says itself what failed

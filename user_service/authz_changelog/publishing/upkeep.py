@@ -1,0 +1,34 @@
+"""What the log needs beside being published: old revisions are deleted, and the audit goes on."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+from django.conf import settings
+
+from authz_changelog.revisions import audit
+from authz_changelog.revisions.epochs import prune
+
+PRUNE_SECONDS = 3600.0
+SHOW_SECONDS = 5.0
+"""How often a relay shows that it is there."""
+
+
+class Upkeep:
+    """That of one relay."""
+
+    def __init__(self) -> None:
+        self._prune_due = self._show_due = time.monotonic()
+
+    def step(self) -> float:
+        """Do what is due, in milliseconds; seconds until the next step. Raises Django's `DatabaseError`."""
+        now = time.monotonic()
+        if now >= self._show_due:
+            audit.seen()
+            self._show_due = now + SHOW_SECONDS
+        if now >= self._prune_due:
+            prune(timedelta(days=settings.AUTHZ_CHANGELOG_RETENTION_DAYS))
+            audit.begin()
+            self._prune_due = now + PRUNE_SECONDS
+        return min(audit.step(), max(0.0, self._show_due - time.monotonic()))

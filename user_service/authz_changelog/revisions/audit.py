@@ -1,0 +1,188 @@
+"""The audit: all of the log is compared with the tables again and again, so that there is a bound even for
+what the triggers and our own mechanism miss.
+
+What is compared are the users and the groups that exist, by their keys, and what the log knows, by its rows.
+Each of these sections is cut into slices, which lie end to end; a slice knows before which instant its last
+comparison did not begin. A step compares the slice that was compared least recently: as many rows from its
+beginning as fit into `SLICE_SECONDS`, so a large one is split and small ones become one. What differs is
+marked in the transaction that moves the instant, unless it is marked already. So the oldest instant, read
+*before* the log is brought up to date, says: what the tables said then, the log says now.
+
+Steps are spread evenly over `AUTHZ_AUDIT_SECONDS`; what was never compared, or is overdue, is compared at
+once. `Turn` says when the next step is due. Whoever moves it takes the step, and nobody else does until it is
+done or `LEASE` has passed. Instants are of the database's clock; one from the future shows that the clock was
+set, and counts as never.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import DatabaseError, transaction
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q
+
+from authz_changelog import clock
+from authz_changelog.marks.kinds import GROUP, USER
+from authz_changelog.marks.watched import Watched
+from authz_changelog.models import Entity, Mark, Slice, Turn
+from authz_changelog.revisions import differences, reconcile, suspects
+from authz_changelog.revisions.errors import GaveWay, SequencingFailed
+from authz_changelog.revisions.states import Key
+from authz_changelog.revisions.suspects import Range
+from authz_changelog.revisions.transactions import one_snapshot
+
+logger = logging.getLogger(__name__)
+
+LOG = "log"
+SECTIONS = (USER, GROUP, LOG)
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+SLICE_SECONDS = 0.015
+"""What a step should take, on the clock."""
+ROWS = (50, 1000)
+"""Fewest and most rows of a step."""
+LEASE = timedelta(seconds=10)
+AGAIN = timedelta(seconds=1)
+"""Until a slice is tried again that could not be compared."""
+PART = 0.9
+"""Of `AUTHZ_AUDIT_SECONDS`, in which a pass is done: the rest is for steps that come late."""
+RELAY_SILENCE = timedelta(seconds=30)
+"""After that sidecars' questions bear the audit."""
+
+_rows = ROWS[0]
+"""What this process takes in a step, by what the last ones took."""
+
+
+def begin() -> None:
+    """Make one slice of each section that has none, or whose slices do not lie end to end."""
+    Turn.objects.get_or_create(pk=1, defaults={"due_at": NEVER})
+    following = Slice.objects.filter(section=OuterRef("section"), after=OuterRef("until"))
+    ends_in_nothing = Q(until__isnull=False) & ~Exists(following)
+    for section in SECTIONS:
+        slices = Slice.objects.filter(section=section)
+        if not slices.filter(after=None).exists() or slices.filter(ends_in_nothing).exists():
+            slices.delete()
+            Slice.objects.create(section=section, compared_at=NEVER)
+
+
+def audited_at(now: datetime) -> datetime | None:
+    """Since when everything has been compared; `None` when that is not known."""
+    slices = Slice.objects.aggregate(oldest=Min("compared_at"), newest=Max("compared_at"))
+    oldest: datetime | None = slices["oldest"]
+    return None if oldest in (None, NEVER) or slices["newest"] > now else oldest
+
+
+def found() -> int:
+    """Differences found so far."""
+    return Turn.objects.get().found
+
+
+def seen() -> None:
+    """A relay is at work."""
+    Turn.objects.update(relay_at=clock.now())
+
+
+def in_passing() -> None:
+    """A step by whoever answers a sidecar, while no relay does them; it never keeps him from the answer."""
+    try:
+        turn, now = Turn.objects.get(), clock.now()
+        if turn.relay_at is None or not now - RELAY_SILENCE < turn.relay_at <= now:
+            step()
+    except (DatabaseError, SequencingFailed) as error:
+        logger.warning("The audit cannot go on now: %s", error)
+
+
+def step() -> float:
+    """Compare a slice if one is due; seconds until the next one is. Raises Django's `DatabaseError`."""
+    now = clock.now()
+    if _claim(now):
+        Slice.objects.filter(compared_at__gt=now).update(compared_at=NEVER)
+        decided = _compare(Slice.objects.order_by("compared_at")[0], now)
+        Turn.objects.update(due_at=_next(now) if decided else now + AGAIN)
+    return max(0.0, (Turn.objects.get().due_at - clock.now()).total_seconds())
+
+
+def _claim(now: datetime) -> bool:
+    latest = now + timedelta(seconds=settings.AUTHZ_CHANGELOG_AUDIT_SECONDS) + LEASE
+    due = Turn.objects.filter(Q(due_at__lte=now) | Q(due_at__gt=latest))
+    return bool(due.update(due_at=now + LEASE))
+
+
+def _next(began: datetime) -> datetime:
+    """When the step after this one is due."""
+    part = timedelta(seconds=settings.AUTHZ_CHANGELOG_AUDIT_SECONDS * PART)
+    slices = Slice.objects.aggregate(oldest=Min("compared_at"), count=Count("pk"))
+    overdue = slices["oldest"] <= began - part
+    return began if overdue else began + part / slices["count"]
+
+
+def _compare(slice_: Slice, now: datetime) -> bool:
+    """Compare from the beginning of this slice. `False`: what differs could not be told now."""
+    global _rows
+    begun = time.monotonic()
+    try:
+        with one_snapshot(of_watched=True):
+            extent = _extent(slice_, _rows)
+            found = _differences(slice_.section, Range(slice_.after, extent.until))
+    except GaveWay:
+        return False
+    if found is not None and _note(slice_, extent, found, now):
+        for key in found:
+            logger.error("The log had missed a change of %s %s; it is mended.", key.kind, key.key)
+    took = time.monotonic() - begun
+    _rows = max(ROWS[0], min(ROWS[1], int(_rows * SLICE_SECONDS / took)))
+    return found is not None
+
+
+class _Extent(NamedTuple):
+    """What a step compares: up to `until`. It reaches into slices that end at `end`; `passed` are those after
+    the one it began with."""
+
+    until: str | None
+    end: str | None
+    passed: list[Slice]
+
+
+def _extent(slice_: Slice, rows: int) -> _Extent:
+    """So many rows from the beginning of a slice. Where no slice follows, it goes to the last row."""
+    passed: list[Slice] = []
+    end = slice_.until
+    while (last := _last(slice_.section, Range(slice_.after, end), rows)) is None and end is not None:
+        following = Slice.objects.filter(section=slice_.section, after=end).exclude(pk=slice_.pk).first()
+        passed += [following] if following else []
+        end = following.until if following else None
+    return _Extent(end if last is None else last, end, passed)
+
+
+def _last(section: str, keys: Range, rows: int) -> str | None:
+    """The key of the last of so many rows; `None` when there are fewer."""
+    model = Entity if section == LOG else Watched().model(section)
+    found = model._base_manager.filter(**keys.filter("pk")).order_by("pk").values_list("pk", flat=True)
+    last = list(found[rows - 1 : rows])
+    return str(last[0]) if last else None
+
+
+def _differences(section: str, keys: Range) -> list[Key] | None:
+    """What differs and is not marked. `None` while what is marked may be the reason."""
+    suspected = suspects.logged(keys) if section == LOG else suspects.existing(section, keys)
+    if not suspected or not (found := {difference.key for difference in differences.find(suspected)}):
+        return []
+    return reconcile.unmarked(found)
+
+
+def _note(slice_: Slice, extent: _Extent, found: list[Key], now: datetime) -> bool:
+    """Mark what differs, and move the boundaries and the instant. `False`: somebody else has meanwhile."""
+    section, until, last = slice_.section, extent.until, [slice_, *extent.passed][-1]
+    with transaction.atomic():
+        same = Slice.objects.filter(pk=slice_.pk, until=slice_.until, compared_at=slice_.compared_at)
+        if not same.update(until=until, compared_at=now):
+            return False
+        Slice.objects.filter(pk__in=[each.pk for each in extent.passed]).delete()
+        if until != extent.end:
+            Slice.objects.create(section=section, after=until, until=extent.end, compared_at=last.compared_at)
+        Mark.objects.bulk_create(Mark(kind=key.kind, key=key.key) for key in found)
+        Turn.objects.update(found=F("found") + len(found))
+    return True

@@ -1,0 +1,159 @@
+"""Which entities of a range of keys may differ from the log, found by the database as cheaply as it can.
+
+On PostgreSQL one statement writes each state as `states.canonical` would, and compares it with the text that
+is logged. What differs is only suspected: `differences.find` decides. If the two ways of writing a state ever
+part, everything is suspected, which is slow, and nothing is overlooked. On SQLite everything is suspected.
+"""
+
+# ruff: noqa: S608 (this module writes SQL from the names of Django's own models)
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from django.db import connection
+from django.db.models import Field, Model
+
+from authz_changelog.marks.kinds import GROUP, USER
+from authz_changelog.marks.watched import Link, Watched, column
+from authz_changelog.models import Entity
+from authz_changelog.revisions.states import Key
+
+
+class Range(NamedTuple):
+    """Keys after one and up to another; `None` is no bound."""
+
+    after: str | None
+    until: str | None
+
+    def filter(self, field: str) -> dict[str, str]:
+        bounds = {f"{field}__gt": self.after, f"{field}__lte": self.until}
+        return {lookup: key for lookup, key in bounds.items() if key is not None}
+
+
+def existing(kind: str, keys: Range) -> list[Key]:
+    """Of the users or groups that exist; to be asked inside a transaction."""
+    if connection.vendor != "postgresql":
+        rows = Watched().model(kind)._base_manager.filter(**keys.filter("pk"))
+        return [Key(kind, str(pk)) for pk in rows.values_list("pk", flat=True)]
+    statement, parameters = _statement(Watched(), kind, keys)
+    with connection.cursor() as cursor:
+        # A planner without statistics would read whole tables, and think its plan worth compiling.
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL jit = off")
+        cursor.execute(statement, parameters)
+        return [Key(kind, key) for (key,) in cursor.fetchall()]
+
+
+def logged(ids: Range) -> list[Key]:
+    """Of the entities in the log, by their row's id: those that do not exist and are not known as deleted."""
+    watched = Watched()
+    rows = Entity.objects.filter(state__isnull=False, **ids.filter("pk")).values_list("kind", "key")
+    keys = {Key(*row) for row in rows}
+    there = {
+        Key(kind, key)
+        for kind in (USER, GROUP)
+        for key in watched.existing(kind, [key.key for key in keys if key.kind == kind])
+    }
+    return sorted(keys - there)
+
+
+def _statement(watched: Watched, kind: str, keys: Range) -> tuple[str, list[Any]]:
+    model = watched.model(kind)
+    pk = model._meta.pk
+    parts = _user(watched, keys) if kind == USER else _group(watched, keys)
+    joins = " ".join(
+        f"LEFT JOIN ({part.query}) AS {part.name} ON {part.name}.owner = {_at(pk)}" for part in parts
+    )
+    where, bounds = _within(_at(pk), pk, keys)
+    statement = (
+        f"SELECT {_at(pk)}::text FROM {_table(model)} {joins}"
+        f" LEFT JOIN {_table(Entity)} AS entity ON entity.kind = '{kind}' AND entity.key = {_at(pk)}::text"
+        f" WHERE {where} AND entity.state IS DISTINCT FROM {_object(watched, kind)}"
+    )
+    return statement, [*(value for part in parts for value in part.parameters), *bounds]
+
+
+class _Part(NamedTuple):
+    """A list of a state, for each owner that has one."""
+
+    name: str
+    query: str
+    parameters: list[Any]
+
+
+def _user(watched: Watched, keys: Range) -> list[_Part]:
+    memberships = watched.memberships
+    through, owner, target = _table(memberships.through), _at(memberships.owner), _at(memberships.target)
+    where, bounds = _within(owner, watched.user._meta.pk, keys)
+    groups = f"SELECT {owner} AS owner, {target}::text AS item FROM {through} WHERE {where}"
+    return [_list("groups", groups, bounds), _labels(watched, watched.user_permissions, watched.user, keys)]
+
+
+def _group(watched: Watched, keys: Range) -> list[_Part]:
+    return [_labels(watched, watched.group_permissions, watched.group, keys)]
+
+
+def _labels(watched: Watched, link: Link, owners: type[Model], keys: Range) -> _Part:
+    permission, content_type = watched.permission, watched.content_type
+    where, bounds = _within(_at(link.owner), owners._meta.pk, keys)
+    labels = (
+        f"SELECT DISTINCT {_at(link.owner)} AS owner,"
+        f" {_at(column(content_type, 'app_label'))} || '.' || {_at(column(permission, 'codename'))} AS item"
+        f" FROM {_table(link.through)}"
+        f" JOIN {_table(permission)} ON {_at(permission._meta.pk)} = {_at(link.target)}"
+        f" JOIN {_table(content_type)}"
+        f" ON {_at(content_type._meta.pk)} = {_at(column(permission, 'content_type'))} WHERE {where}"
+    )
+    return _list("permissions", labels, bounds)
+
+
+def _list(name: str, items: str, parameters: list[Any]) -> _Part:
+    """Sorted as Python sorts, and written as JSON."""
+    query = (
+        "SELECT owner,"
+        " '[' || string_agg(to_json(item)::text, ',' ORDER BY item COLLATE \"C\") || ']' AS items"
+        f" FROM ({items}) AS each GROUP BY owner"
+    )
+    return _Part(name, query, parameters)
+
+
+def _object(watched: Watched, kind: str) -> str:
+    """The state as JSON, its members in order."""
+    values = {"permissions": "coalesce(permissions.items, '[]')"}
+    if kind == USER:
+        columns = {field.name: _at(field) for field in watched.user_fields()}
+        generation = f"greatest({columns.get('token_generation', '0')}, ended.generation + 1)"
+        values |= {
+            "active": f"({columns.get('is_active', 'true')})::text",
+            "groups": "coalesce(groups.items, '[]')",
+            "superuser": f"{columns['is_superuser']}::text",
+            "token_generation": f"{generation}::text",
+        }
+    members = " || ',' || ".join(f"'\"{name}\":' || {values[name]}" for name in sorted(values))
+    until = "ceil(extract(epoch FROM ended.at))::bigint"
+    last = f" || coalesce(',\"tokens_not_before\":' || {until}, '')" if kind == USER else ""
+    return f"'{{' || {members}{last} || '}}'"
+
+
+def _ended(pk: Field[Any, Any]) -> str:
+    """The newest end of a user (`generations`), but of those whose subject is forgotten: they are suspected."""
+    return (
+        f"LEFT JOIN LATERAL (SELECT max(generation) AS generation, max(at) AS at FROM {_table(End)}"
+        f" WHERE key = {_at(pk)}::text) AS ended ON true"
+    )
+
+
+def _within(expression: str, key: Field[Any, Any], keys: Range) -> tuple[str, list[Any]]:
+    conditions, parameters = ["true"], []
+    for operator, bound in ((">", keys.after), ("<=", keys.until)):
+        if bound is not None:
+            conditions.append(f"{expression} {operator} %s")
+            parameters.append(key.get_db_prep_value(key.to_python(bound), connection))
+    return " AND ".join(conditions), parameters
+
+
+def _at(field: Field[Any, Any]) -> str:
+    return f"{_table(field.model)}.{connection.ops.quote_name(str(field.column))}"
+
+
+def _table(model: type[Model]) -> str:
+    return connection.ops.quote_name(model._meta.db_table)
