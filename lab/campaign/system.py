@@ -132,7 +132,7 @@ class System:
     def _start_user_service(self) -> None:
         user_service = UserService(
             self._database_through("user-service → postgresql"),
-            {"AUTHZ_RECONCILE_SECONDS": str(AUDIT_SECONDS)},
+            {"AUTHZ_AUDIT_SECONDS": str(AUDIT_SECONDS)},
         )
         self.user_service = self._enter(user_service)
         self.population = population.create(self.database_url)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from authz_changelog.marks.kinds import ALL, USER
+from authz_changelog.marks.kinds import ALL, GROUP, USER
 from authz_changelog.models import Mark
-from authz_changelog.revisions import differences, expansion
+from authz_changelog.revisions import differences, expansion, incarnations
 from authz_changelog.revisions.errors import GaveWay
 from authz_changelog.revisions.pending import LIMIT
 from authz_changelog.revisions.sequencer import sequence
@@ -45,7 +45,11 @@ def compare(position: str, count: int) -> tuple[list[Key], str | None]:
 
 
 def unmarked(found: set[Key]) -> list[Key] | None:
-    """Those that are not on their way into the log. `None` while something else is that may be the reason."""
-    marked = Mark.objects.filter(key__in=[key.key for key in found]).values_list("kind", "key")
-    left = sorted(found - {Key(*mark) for mark in marked})
+    """Those that are not on their way into the log, by primary key as in marks.
+
+    `None` while something else is on its way that may be the reason.
+    """
+    keys = {Key(kind, incarnations.table_key(key) if kind == GROUP else key) for kind, key in found}
+    marked = Mark.objects.filter(key__in=[key.key for key in keys]).values_list("kind", "key")
+    left = sorted(keys - {Key(*mark) for mark in marked})
     return None if left and Mark.objects.exclude(kind=USER).exists() else left

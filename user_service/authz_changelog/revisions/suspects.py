@@ -15,7 +15,8 @@ from django.db.models import Field, Model
 
 from authz_changelog.marks.kinds import GROUP, USER
 from authz_changelog.marks.watched import Link, Watched, column
-from authz_changelog.models import Entity
+from authz_changelog.models import Entity, Incarnation
+from authz_changelog.revisions import incarnations
 from authz_changelog.revisions.states import Key
 
 
@@ -44,10 +45,13 @@ def existing(kind: str, keys: Range) -> list[Key]:
 
 
 def logged(ids: Range) -> list[Key]:
-    """Of the entities in the log, by their row's id: those that do not exist and are not known as deleted."""
+    """Of the entities in the log, by their row's id: those that do not exist and are not known as deleted.
+
+    By their primary keys, as all keys here.
+    """
     watched = Watched()
     rows = Entity.objects.filter(state__isnull=False, **ids.filter("pk")).values_list("kind", "key")
-    keys = {Key(*row) for row in rows}
+    keys = {Key(kind, incarnations.table_key(key) if kind == GROUP else key) for kind, key in rows}
     there = {
         Key(kind, key)
         for kind in (USER, GROUP)
@@ -63,10 +67,11 @@ def _statement(watched: Watched, kind: str, keys: Range) -> tuple[str, list[Any]
     joins = " ".join(
         f"LEFT JOIN ({part.query}) AS {part.name} ON {part.name}.owner = {_at(pk)}" for part in parts
     )
+    name, incarnation = (f"{_at(pk)}::text", "") if kind == USER else _group_name(f"{_at(pk)}::text")
     where, bounds = _within(_at(pk), pk, keys)
     statement = (
-        f"SELECT {_at(pk)}::text FROM {_table(model)} {joins}"
-        f" LEFT JOIN {_table(Entity)} AS entity ON entity.kind = '{kind}' AND entity.key = {_at(pk)}::text"
+        f"SELECT {_at(pk)}::text FROM {_table(model)} {joins} {incarnation}"
+        f" LEFT JOIN {_table(Entity)} AS entity ON entity.kind = '{kind}' AND entity.key = {name}"
         f" WHERE {where} AND entity.state IS DISTINCT FROM {_object(watched, kind)}"
     )
     return statement, [*(value for part in parts for value in part.parameters), *bounds]
@@ -84,12 +89,19 @@ def _user(watched: Watched, keys: Range) -> list[_Part]:
     memberships = watched.memberships
     through, owner, target = _table(memberships.through), _at(memberships.owner), _at(memberships.target)
     where, bounds = _within(owner, watched.user._meta.pk, keys)
-    groups = f"SELECT {owner} AS owner, {target}::text AS item FROM {through} WHERE {where}"
+    name, incarnation = _group_name(f"{target}::text")
+    groups = f"SELECT {owner} AS owner, {name} AS item FROM {through} {incarnation} WHERE {where}"
     return [_list("groups", groups, bounds), _labels(watched, watched.user_permissions, watched.user, keys)]
 
 
 def _group(watched: Watched, keys: Range) -> list[_Part]:
     return [_labels(watched, watched.group_permissions, watched.group, keys)]
+
+
+def _group_name(key: str) -> tuple[str, str]:
+    """What the log calls the group with this primary key (`incarnations`), and the join that tells."""
+    name = f"replace({key}, '#', '##') || coalesce('#' || incarnation.number, '')"
+    return name, f"LEFT JOIN {_table(Incarnation)} AS incarnation ON incarnation.key = {key}"
 
 
 def _labels(watched: Watched, link: Link, owners: type[Model], keys: Range) -> _Part:
