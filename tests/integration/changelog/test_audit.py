@@ -78,13 +78,14 @@ def test_what_was_lost_is_found_named_counted_and_mended(
 ) -> None:
     without_marks(lost)
     whole_pass()
-    assert [record.levelno for record in caplog.records] == [logging.ERROR]
-    assert "The log had missed a change of " in caplog.text
-    assert audit.found() == Mark.objects.count() == 1
+    told = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert all(record.getMessage().startswith("The log had missed a change of ") for record in told)
+    found = audit.found()
+    assert found == len(told) == Mark.objects.count() >= 1
     sequence()
     assert reconcile() == []
     whole_pass()
-    assert audit.found() == 1
+    assert audit.found() == found
 
 
 @pytest.mark.parametrize("lost", ["a permission of a group", "a group that ended", "a membership that ended"])
