@@ -15,7 +15,7 @@ from django.db.models import Field, Model
 
 from authz_changelog.marks.kinds import GROUP, USER
 from authz_changelog.marks.watched import Link, Watched, column
-from authz_changelog.models import Entity, Incarnation
+from authz_changelog.models import End, Entity, Incarnation
 from authz_changelog.revisions import incarnations
 from authz_changelog.revisions.states import Key
 
@@ -67,10 +67,11 @@ def _statement(watched: Watched, kind: str, keys: Range) -> tuple[str, list[Any]
     joins = " ".join(
         f"LEFT JOIN ({part.query}) AS {part.name} ON {part.name}.owner = {_at(pk)}" for part in parts
     )
-    name, incarnation = (f"{_at(pk)}::text", "") if kind == USER else _group_name(f"{_at(pk)}::text")
+    key = f"{_at(pk)}::text"
+    name, also = (key, _ended(key)) if kind == USER else _group_name(key)
     where, bounds = _within(_at(pk), pk, keys)
     statement = (
-        f"SELECT {_at(pk)}::text FROM {_table(model)} {joins} {incarnation}"
+        f"SELECT {key} FROM {_table(model)} {joins} {also}"
         f" LEFT JOIN {_table(Entity)} AS entity ON entity.kind = '{kind}' AND entity.key = {name}"
         f" WHERE {where} AND entity.state IS DISTINCT FROM {_object(watched, kind)}"
     )
@@ -146,11 +147,11 @@ def _object(watched: Watched, kind: str) -> str:
     return f"'{{' || {members}{last} || '}}'"
 
 
-def _ended(pk: Field[Any, Any]) -> str:
-    """The newest end of a user (`generations`), but of those whose subject is forgotten: they are suspected."""
+def _ended(key: str) -> str:
+    """The newest end of a user (`generations`); whose subject is forgotten is suspected."""
     return (
         f"LEFT JOIN LATERAL (SELECT max(generation) AS generation, max(at) AS at FROM {_table(End)}"
-        f" WHERE key = {_at(pk)}::text) AS ended ON true"
+        f" WHERE key = {key}) AS ended ON true"
     )
 
 
