@@ -26,7 +26,7 @@ def crowd(database: str, monkeypatch: pytest.MonkeyPatch) -> Group:
     users = User.objects.bulk_create(User(username=f"u{number}") for number in range(CROWD))
     group.user_set.set(users)
     sequence()
-    for name, value in (("LIMIT", 20), ("PART", 10), ("SMALL", 5)):
+    for name, value in (("LIMIT", 20), ("PART", 10), ("PAGE", 10), ("SMALL", 5)):
         monkeypatch.setattr(pending, name, value)
     return group
 

@@ -189,7 +189,7 @@ def _on_sqlite(rule: Rule) -> Iterator[Trigger]:
 
 
 def _on_replaced(rule: Rule) -> Iterator[Trigger]:
-    """Mark what the rows were that have a unique key of the new row: REPLACE removes them."""
+    """Mark what has a unique key of the new row: REPLACE removes it, IGNORE does not."""
     table = rule.model._meta.db_table
     uniques = _unique_keys(table)
     for event in ("INSERT", "UPDATE"):
@@ -198,7 +198,7 @@ def _on_replaced(rule: Rule) -> Iterator[Trigger]:
             f"SELECT '{kind}', {_text('gone', rule.key)} FROM {connection.ops.quote_name(table)} AS gone"
             f" WHERE {' AND '.join(f'gone.{name} = NEW.{name}' for name in unique)}{other}"
             for unique in uniques
-            for kind in rule.kinds("gone")
+            for kind in (*rule.kinds("gone"), *([rule.born] if rule.born else ()))
         )
         when = _differs(sorted({name for unique in uniques for name in unique})) if other else ""
         yield Trigger(table, f"BEFORE {event}", f"{when}BEGIN {_insert(rows)}; END")

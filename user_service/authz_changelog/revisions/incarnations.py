@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from django.db import connection
+
 from authz_changelog.marks.kinds import GROUP
 from authz_changelog.models import Entity, Incarnation
 from authz_changelog.revisions.states import Key
@@ -30,7 +32,9 @@ def names(keys: Collection[str]) -> dict[str, str]:
 
 
 def later(keys: Collection[str]) -> list[str]:
-    """Those of these primary keys that another group had before."""
+    """Those of these primary keys that another group had before, or whose members can be older than they."""
+    if connection.vendor == "sqlite":  # there foreign keys can be off
+        return list(keys)
     return list(Incarnation.objects.filter(key__in=list(keys)).values_list("key", flat=True))
 
 

@@ -25,6 +25,8 @@ LIMIT = 1000
 """Entities of a transaction that is surely one revision."""
 PART = 400
 """Entities taken at a time from a transaction that has more: the lock is held only briefly."""
+PAGE = 1000
+"""Entities taken at a time of marks of many, when nothing else is pending: most of them are as they were."""
 SMALL = 250
 """Marks of small transactions that one run takes before any larger one."""
 
@@ -155,8 +157,9 @@ def _add_some(batch: Batch, *, hurried: bool) -> None:
     others = _marked(fresh.exclude(kind=USER), LIMIT)
     small, next_larger = _transactions()
     batch.keys += others.keys + _marked(fresh.filter(kind=USER, tx__in=small), LIMIT).keys
-    left = [wide for wide in others.wides if not batch.add_losses(wide, SMALL)]
-    left = [one for wide in left for one in wide.each() if not batch.add_losses(one, SMALL)]
+    # Those that have been begun are known to be of many.
+    left = [wide for wide in others.wides if wide.position or not batch.add_losses(wide, SMALL)]
+    left = [one for wide in left for one in wide.each() if one == wide or not batch.add_losses(one, SMALL)]
     if len(batch.keys) <= PART and not (hurried and batch):
         _add_more(batch, next_larger, left)
     batch.groups_touched = others.total > 0 or bool(batch.ended)
@@ -170,7 +173,7 @@ def _add_more(batch: Batch, transaction: int | None, wides: list[Wide]) -> None:
     if transaction is not None:
         more = _marked(Mark.objects.filter(kind=USER, tx=transaction), LIMIT).keys
         batch.keys += more if len(more) <= LIMIT else more[:PART]
-    if wides and batch.add_page(wides[0], PART if transaction is None else PART // 2):
+    if wides and batch.add_page(wides[0], PAGE if transaction is None else PART // 2):
         del wides[0]
 
 
@@ -180,7 +183,7 @@ def _add_gains(batch: Batch) -> None:
     postponed = _marked(Mark.objects.all(), PART)
     batch.keys += postponed.keys[:PART]
     if not batch.keys and postponed.wides:
-        batch.add_page(postponed.wides[0], PART)
+        batch.add_page(postponed.wides[0], PAGE)
 
 
 def _marked(marks: QuerySet[Mark], limit: int) -> Marked:

@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from django.db import connection
+
 from authz_changelog.marks.kinds import GROUP, USER
 from authz_changelog.marks.watched import Link, Watched
 from authz_changelog.revisions import generations
@@ -106,6 +108,8 @@ def _targets(link: Link, pks: list[Any]) -> dict[Any, set[str]]:
     rows = link.through._base_manager.filter(**{f"{link.owner.name}__in": pks}).values_list(
         link.owner.attname, link.target.attname
     )
+    if connection.vendor == "sqlite":  # there foreign keys can be off
+        rows = rows.filter(**{f"{link.target.name}__in": link.targets._base_manager.all()})
     targets: dict[Any, set[str]] = defaultdict(set)
     for owner, target in rows:
         targets[owner].add(str(target))
