@@ -124,7 +124,7 @@ def _compare(slice_: Slice, now: datetime) -> bool:
     global _rows
     begun = time.monotonic()
     try:
-        with one_snapshot(of_watched=True):
+        with one_snapshot(of_watched=True, nowait=True):  # answers and heartbeats come after it
             extent = _extent(slice_, _rows)
             found = _differences(slice_.section, Range(slice_.after, extent.until))
     except GaveWay:

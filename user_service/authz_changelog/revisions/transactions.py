@@ -74,17 +74,18 @@ def beside_no_run(seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def one_snapshot(*, of_watched: bool = False) -> Iterator[None]:
+def one_snapshot(*, of_watched: bool = False, nowait: bool = False) -> Iterator[None]:
     """Everything read inside shows one committed state of the database; nothing may be written.
 
-    Of the log's own tables, unless it is told that watched ones are read: then it may raise `GaveWay`.
+    Of the log's own tables, unless it is told that watched ones are read: then it may raise `GaveWay`, with
+    `nowait` at once.
     """
     refuse_inside_transaction()
     if connection.vendor == "postgresql":
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             if of_watched:
-                _lock_watched(cursor)
+                _lock_watched(cursor, nowait=nowait)
             yield
         return
     with connection.cursor() as cursor:
@@ -99,11 +100,12 @@ def _head() -> str:
     return connection.ops.quote_name(Head._meta.db_table)
 
 
-def _lock_watched(cursor: CursorWrapper) -> None:
+def _lock_watched(cursor: CursorWrapper, *, nowait: bool = False) -> None:
     tables = ", ".join(connection.ops.quote_name(table) for table in Watched().tables())
+    mode = "ACCESS SHARE MODE NOWAIT" if nowait else "ACCESS SHARE MODE"
     try:
         cursor.execute(
-            f"SET LOCAL statement_timeout = {PATIENCE_MS}; LOCK TABLE {tables} IN ACCESS SHARE MODE;"
+            f"SET LOCAL statement_timeout = {PATIENCE_MS}; LOCK TABLE {tables} IN {mode};"
             "SET LOCAL statement_timeout = DEFAULT"
         )
     except OperationalError as error:
