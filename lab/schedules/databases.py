@@ -14,7 +14,7 @@ from django.db import connections
 from lab.schedules import product
 from lab.schedules.actors import Actor
 from lab.schedules.catalogue import Writer
-from lab.schedules.world import TABLES, USER, Rows
+from lab.schedules.world import TABLES, USER, Row, Rows
 
 FILLERS = {"password": "", "first_name": "", "last_name": "", "email": "", "is_staff": False}
 JOINED = "2026-01-01"
@@ -103,15 +103,20 @@ class Database(ABC):
         return int(self.query("SELECT revision FROM authz_changelog_head")[0][0])
 
 
-def filling(rows: Rows) -> list[str]:
-    """The statements that make the world's tables hold these rows and no others."""
-    statements = [f"DELETE FROM {table}" for table in reversed(TABLES)]
+def restoring(present: Rows, wanted: Rows) -> Iterator[str]:
+    """The statements that make the world's tables hold what is wanted; they hold what is present."""
+    for table, columns in reversed(TABLES.items()):
+        if gone := set(map(tuple, present[table])) - set(wanted[table]):
+            yield f"DELETE FROM {table} WHERE ({', '.join(columns)}) IN (VALUES {_values(gone)})"
     for table, columns in TABLES.items():
-        more = {**FILLERS, "date_joined": JOINED} if table == USER else {}
-        names = ", ".join((*columns, *more))
-        values = ", ".join(f"({', '.join(map(literal, (*row, *more.values())))})" for row in rows[table])
-        statements.append(f"INSERT INTO {table} ({names}) VALUES {values}")
-    return statements
+        if new := set(wanted[table]) - set(map(tuple, present[table])):
+            more = {**FILLERS, "date_joined": JOINED} if table == USER else {}
+            rows = [(*row, *more.values()) for row in sorted(new)]
+            yield f"INSERT INTO {table} ({', '.join((*columns, *more))}) VALUES {_values(rows)}"
+
+
+def _values(rows: Iterable[Row]) -> str:
+    return ", ".join(f"({', '.join(map(literal, row))})" for row in rows)
 
 
 def literal(value: object) -> str:

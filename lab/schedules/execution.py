@@ -21,7 +21,7 @@ from lab.schedules.databases import Database
 from lab.schedules.history import Claim, Commit, History, Revision
 from lab.schedules.schedule import GIVE_WAY, ISOLATION, KILL, Part, Schedule
 
-AT_WORK = 0.004
+AT_WORK = 0.01
 """Seconds after which a statement is suspected to wait."""
 MOST_PATIENCE = 0.1
 STUCK = 20.0
@@ -169,7 +169,7 @@ class _Play:
         if not role.waits:
             self.history.trace.append(f"{role.name}  … waits for {', '.join(sorted(waits))}")
         role.waits = waits
-        ours = {name for name in waits if self._roles[name].ours}
+        ours = {name for name in waits if self._at_our_work(self._roles[name])}
         if (
             role.writer
             and ours
@@ -182,13 +182,17 @@ class _Play:
         if self._circle_of_writers(role):
             self._database.cancel(role.actor)
 
+    def _at_our_work(self, role: Role) -> bool:
+        """A writer's transaction is over when its author asks for the revision."""
+        return role.ours or self._has_committed(role)
+
     def _circle_of_writers(self, role: Role) -> bool:
         """What the database would find out by itself, a second later."""
         reached, around = {role.name}, set(role.waits)
         while around - reached:
             name = min(around - reached)
             reached.add(name)
-            if self._roles[name].ours:
+            if self._at_our_work(self._roles[name]):
                 return False
             around |= self._roles[name].waits
         return role.name in around
@@ -265,7 +269,7 @@ class _Play:
             self._settle()
 
     def _give_way(self, role: Role) -> None:
-        if not role.waits or not role.ours or all(self._roles[name].ours for name in role.waits):
+        if not role.ours or all(self._at_our_work(self._roles[name]) for name in role.waits):
             return
         if event := role.actor.event(GIVES_WAY):
             self._came_to(role, event)

@@ -14,7 +14,7 @@ from psycopg import errors
 from lab.schedules import product, world
 from lab.schedules.actors import Actor
 from lab.schedules.catalogue import Writer
-from lab.schedules.databases import Database, filling, literal, use
+from lab.schedules.databases import Database, literal, restoring, use
 from lab.schedules.world import CONTENT_TYPE, TABLES, Rows
 from lab.stack.servers import PostgreSQL as Server
 
@@ -22,9 +22,15 @@ TEMPLATE = "explorer"
 FIRST_FREE_KEY = 1000
 SCHEDULES_PER_VACUUM = 200
 SETTINGS: dict[str, str | int] = {
-    "autovacuum": "off",
     "max_prepared_transactions": 10,
+    # What costs time and changes nothing here.
+    "autovacuum": "off",
+    "jit": "off",
     "synchronous_commit": "off",
+    "track_counts": "off",
+    "update_process_title": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": 0,
     "shared_buffers": "64MB",
 }
 
@@ -61,7 +67,8 @@ class PostgreSQL(Database):
         use(url)
         self._control = psycopg.connect(url, autocommit=True)
         self._observer = _Observer(url)
-        self._restoring: dict[int, str] = {}
+        self._restoring: dict[int, list[str]] = {}
+        """By the size of the crowd: what makes the log as it was."""
         self._schedules = 0
         product.prepare()
 
@@ -76,28 +83,38 @@ class PostgreSQL(Database):
     def restore(self, crowd: int, writers: Sequence[Writer]) -> None:
         for statement in (each for writer in writers for each in writer.undo):
             self._control.execute(statement)
+        if any(writer.autocommit for writer in writers):
+            self._forget_prepared()
         if crowd in self._restoring:
-            self._control.execute(self._restoring[crowd])
+            self._fill(crowd, self._restoring[crowd])
         if crowd not in self._restoring:
             self._begin_anew(crowd)
         elif any(writer.schema for writer in writers):
-            self._restoring = {crowd: self._taken_in(crowd)}
+            self._restoring = {crowd: self._taken_in()}
         self._schedules += 1
         if self._schedules % SCHEDULES_PER_VACUUM == 0:
             self._control.execute(f"VACUUM {', '.join((*TABLES, *product.TABLES))}")
 
+    def _forget_prepared(self) -> None:
+        """Transactions that were prepared and then given up would keep their locks for ever."""
+        for (name,) in self.query("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()"):
+            self._control.execute(f"ROLLBACK PREPARED '{name}'")
+
     def _begin_anew(self, crowd: int) -> None:
         """The log takes in the world as it is, triggers and all; what it then keeps is what is restored."""
-        self._control.execute(";".join(filling(world.initial(crowd))))
-        self._restoring[crowd] = self._taken_in(crowd)
+        self._fill(crowd, [])
+        self._restoring[crowd] = self._taken_in()
 
-    def _taken_in(self, crowd: int) -> str:
+    def _fill(self, crowd: int, log: list[str]) -> None:
+        self._observer.watch(exclusive=False)
+        statements = [*restoring(self._observer.rows(), world.initial(crowd)), *log]
+        self._control.execute(";".join(statements))
+
+    def _taken_in(self) -> list[str]:
+        """The statements by which the log is again what it is now."""
         product.mend()
         product.sequence_all()
-        statements = filling(world.initial(crowd))
-        for table in product.TABLES:
-            statements += self._copied(table)
-        return ";".join(statements)
+        return [statement for table in product.TABLES for statement in self._copied(table)]
 
     def _copied(self, table: str) -> Iterator[str]:
         described = self._control.execute(f"SELECT * FROM {table} LIMIT 0").description
@@ -110,6 +127,9 @@ class PostgreSQL(Database):
 
     def waits_for(self, actor: Actor, others: Iterable[Actor]) -> set[str] | None:
         blocking = set(self.query(f"SELECT pg_blocking_pids({actor.pid})")[0][0])
+        if 0 in blocking:  # a prepared transaction, which bears the number of its process
+            prepared = self.query("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()")
+            blocking |= {int(name.rpartition(" ")[2]) for (name,) in prepared}
         if blocking == {self._observer.pid}:
             self._observer.release()
             return None

@@ -15,7 +15,7 @@ from django.db import connections
 from lab.schedules import product, world
 from lab.schedules.actors import Actor
 from lab.schedules.catalogue import Writer
-from lab.schedules.databases import Database, filling, use
+from lab.schedules.databases import Database, restoring, use
 from lab.schedules.world import TABLES, Rows
 
 FIRST_FREE_KEY = 1000
@@ -76,7 +76,8 @@ class SQLite(Database):
 
     def restore(self, crowd: int, writers: Sequence[Writer]) -> None:
         if crowd not in self._worlds:
-            self._control.executescript("; ".join(["BEGIN", *filling(world.initial(crowd)), "COMMIT"]))
+            statements = restoring(self.rows(), world.initial(crowd))
+            self._control.executescript("; ".join(["BEGIN", *statements, "COMMIT"]))
             product.sequence_all()
             self._worlds[crowd] = sqlite3.connect(":memory:")
             self._control.backup(self._worlds[crowd])

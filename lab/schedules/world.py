@@ -23,9 +23,9 @@ TABLES: dict[str, tuple[str, ...]] = {
     PERMISSION: ("id", "name", "content_type_id", "codename"),
     GROUP: ("id", "name"),
     USER: ("id", "username", "is_superuser", "is_active", "token_generation"),
-    DIRECT: ("user_id", "permission_id"),
-    MEMBER: ("user_id", "group_id"),
-    GRANT: ("group_id", "permission_id"),
+    DIRECT: ("user_id", "permission_id", "id"),
+    MEMBER: ("user_id", "group_id", "id"),
+    GRANT: ("group_id", "permission_id", "id"),
 }
 """What decides who may do what; referred-to tables first."""
 
@@ -55,10 +55,16 @@ def initial(crowd: int = SMALL_CROWD) -> Rows:
             *((key, name, key == EVE, key != DAN, 0) for key, name in people),
             *((key, f"one{key}", False, True, 0) for key in many),
         ],
-        DIRECT: [(ANN, WRITE), (CID, LEND)],
-        MEMBER: [(ANN, STAFF), (BOB, STAFF), (BOB, GUESTS), (CID, GUESTS), *((key, CROWD) for key in many)],
-        GRANT: [(STAFF, READ), (STAFF, LEND), (GUESTS, READ), (CROWD, RETURN)],
+        DIRECT: _numbered([(ANN, WRITE), (CID, LEND)]),
+        MEMBER: _numbered(
+            [(ANN, STAFF), (BOB, STAFF), (BOB, GUESTS), (CID, GUESTS), *((key, CROWD) for key in many)]
+        ),
+        GRANT: _numbered([(STAFF, READ), (STAFF, LEND), (GUESTS, READ), (CROWD, RETURN)]),
     }
+
+
+def _numbered(links: list[tuple[int, int]]) -> list[Row]:
+    return [(*link, number) for number, link in enumerate(links, 1)]
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,6 @@ def state(rows: Mapping[str, Iterable[Row]]) -> State:
 
 def _pairs(rows: Iterable[Row]) -> dict[object, set[object]]:
     found: dict[object, set[object]] = defaultdict(set)
-    for owner, target in rows:
+    for owner, target, _ in rows:
         found[owner].add(target)
     return found

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from lab.schedules.catalogue.rows import DIRECT, GRANT, MEMBER
-from lab.schedules.catalogue.writers import OBSTACLE, POSTGRESQL, REWRITE, write
+from lab.schedules.catalogue.writers import OBSTACLE, POSTGRESQL, REWRITE, code, write
 
 TABLE = {"databases": POSTGRESQL, "exclusive": True, "schema": True}
 
@@ -73,13 +76,13 @@ write(
     **TABLE,
 )
 write("alter_link", OBSTACLE, f"ALTER TABLE {MEMBER} ALTER user_id TYPE bigint USING user_id + 0", **TABLE)
-write(
-    "two_phases",
-    OBSTACLE,
-    "BEGIN",
-    f"DELETE FROM {DIRECT} WHERE user_id = 1",
-    "PREPARE TRANSACTION 'explorer'",
-    "COMMIT PREPARED 'explorer'",
-    autocommit=True,
-    databases=POSTGRESQL,
-)
+
+
+@code(OBSTACLE, databases=POSTGRESQL, autocommit=True)
+def two_phases(execute: Callable[[str], Any]) -> None:
+    """A prepared transaction, whose name is its own on the whole server."""
+    name = execute("SELECT 'explorer ' || pg_backend_pid()").fetchone()[0]
+    execute("BEGIN")
+    execute(f"DELETE FROM {DIRECT} WHERE user_id = 1")
+    execute(f"PREPARE TRANSACTION '{name}'")
+    execute(f"COMMIT PREPARED '{name}'")
