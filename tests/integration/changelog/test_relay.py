@@ -263,7 +263,6 @@ def test_a_new_epoch_is_told_by_the_next_heartbeat(listener: Listener, start_rel
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("", "is not set"),
         ("redis://me:hunter2@host", "not of the form"),
         ("amqp://me:hunter2@:5672/", "not of the form"),
         ("amqp://me:hunter2@host:port/", "not of the form"),
@@ -276,6 +275,7 @@ def test_a_url_that_cannot_be_used_is_refused_and_its_password_kept(url: str, sa
         capture_output=True,
         text=True,
         check=False,
+        timeout=60,
     )
     assert ended.returncode == 1
     assert "AUTHZ_AMQP_URL" in ended.stderr
