@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import groupby
 from pathlib import Path
-from types import FrameType, SimpleNamespace
+from types import FrameType
 
 import authz_sidecar
 from authz_sidecar.authz.cached import CachedAuthorizer
@@ -25,6 +25,7 @@ from authz_sidecar.core.ports import SilentObserver
 from authz_sidecar.core.verdicts import Code, Identity, Question, Requirement, Verdict
 from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.replica import Replica
+from authz_sidecar.source import ChangeStream, Confirmation, SnapshotStream
 from lab.wire.decisions import Clock
 from lab.wire.rig import running
 
@@ -80,22 +81,32 @@ class Source:
     async def confirm(self, _position: Position) -> None:
         return None
 
+    async def present(self) -> Confirmation:
+        now = Clock().monotonic()
+        return Confirmation(HERE, HERE.revision, sent_at=now, audited_at=now)
+
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[SimpleNamespace]:
+    async def snapshot(self) -> AsyncIterator[SnapshotStream]:
         async def entities() -> AsyncIterator[Entity]:
             yield Entity(ALICE, 1, UserState(True, False, frozenset([LABEL]), frozenset(), 0))
 
-        yield SimpleNamespace(position=HERE, sent_at=Clock().monotonic(), entities=entities())
+        now = Clock().monotonic()
+        yield SnapshotStream(HERE, sent_at=now, audited_at=now, entities=entities())
 
     @asynccontextmanager
-    async def changes(self, after: Position, **_: object) -> AsyncIterator[SimpleNamespace]:
+    async def changes(self, after: Position, **_: object) -> AsyncIterator[ChangeStream]:
         async def nothing() -> AsyncIterator[Change]:
             for change in NO_CHANGES:
                 yield change
 
-        clock = Clock()
-        yield SimpleNamespace(
-            head=after.revision, now=clock.wall(), sent_at=clock.monotonic(), proved=True, changes=nothing()
+        now = Clock().wall()
+        yield ChangeStream(
+            after.revision,
+            now=now,
+            audited_at=now,
+            sent_at=Clock().monotonic(),
+            proved=True,
+            changes=nothing(),
         )
 
 

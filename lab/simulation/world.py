@@ -63,14 +63,7 @@ class World:
             self.database, self.population, stream(seed, "administrators"), setup, lambda: self.scheduler.now
         )
         self.clients = self._new_clients()
-        self.underway = Underway(
-            self.scheduler,
-            stream(seed, "underway"),
-            self.database,
-            self.judge,
-            setup.max_staleness,
-            lambda sidecar: self._excuses(sidecar, self.scheduler.now).source,
-        )
+        self.underway = self._new_underway()
         self.faults: Counter[str] = Counter()
         self._paces = stream(seed, "paces")
         self._tell = tell
@@ -79,6 +72,16 @@ class World:
         self._well_since: dict[Trouble, float] = defaultdict(float)
         self._quiet = False
         self.database.committed.append(self._committed)
+
+    def _new_underway(self) -> Underway:
+        return Underway(
+            self.scheduler,
+            stream(self.plan.seed, "underway"),
+            self.database,
+            self.judge,
+            self.setup.max_staleness,
+            lambda sidecar: self._excuses(sidecar, self.scheduler.now).source,
+        )
 
     def _new_clients(self) -> Clients:
         random = stream(self.plan.seed, "clients")

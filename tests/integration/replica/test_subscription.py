@@ -252,7 +252,6 @@ class TestHoarding:
         async with channel_of(sidecar_url) as channel:
             arguments: Any = {"x-queue-type": kind, "x-expires": 2**31}
             await channel.queue_declare(self.QUEUE, durable=True, arguments=arguments)
-            await channel.queue_bind(self.QUEUE, EXCHANGE)
         async with asyncio.timeout(DEADLINE):
             while await exists(rabbitmq.url, self.QUEUE):  # noqa: ASYNC110 (the broker ends it)
                 await asyncio.sleep(0.1)
