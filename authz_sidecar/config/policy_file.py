@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -17,7 +16,9 @@ from pydantic import (
     model_validator,
 )
 
-from authz_sidecar.core import policy
+from authz_sidecar.config import mistakes
+from authz_sidecar.config.document import Document, single
+from authz_sidecar.core import pattern, policy
 from authz_sidecar.core.errors import ConfigurationError, Problem
 from authz_sidecar.core.policy import Policy, RuleSource
 from authz_sidecar.core.verdicts import Requirement
@@ -33,7 +34,6 @@ Label = Annotated[
         examples=["students.change_student"],
     ),
 ]
-Path_ = tuple[str | int, ...]
 Method = Literal["GET", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -87,8 +87,8 @@ class RuleModel(_Strict):
     @field_validator("path")
     @classmethod
     def _possible_path(cls, path: str) -> str:
-        if mistakes := policy.path_mistakes(path):
-            raise ValueError("; ".join(mistakes))
+        if found := pattern.path_mistakes(path):
+            raise ValueError("; ".join(found))
         return path
 
     @model_validator(mode="after")
@@ -128,82 +128,17 @@ def load(path: Path) -> Policy:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise _single(str(path), f"cannot be read: {error.strerror}") from error
+        raise single(str(path), f"cannot be read: {error.strerror}") from error
     if len(content) > MAX_BYTES:
-        raise _single(str(path), f"is larger than {MAX_BYTES} bytes")
-    document = _Document(str(path), content)
+        raise single(str(path), f"is larger than {MAX_BYTES} bytes")
+    document = Document(str(path), content)
     try:
         model = PolicyModel.model_validate(document.data)
     except ValidationError as error:
-        problems = [Problem(document.place(each["loc"]), _message(each)) for each in error.errors()]
+        problems = [Problem(document.place(each["loc"]), mistakes.message(each)) for each in error.errors()]
         raise ConfigurationError(list(dict.fromkeys(problems))) from error
     sources = (
         RuleSource(document.place(("rules", index, "path")), tuple(rule.methods), rule.path, rule.requirement)
         for index, rule in enumerate(model.rules)
     )
     return policy.compile(sources, allow_method_override=model.allow_method_override)
-
-
-class _Document:
-    """A YAML file as plain data, and where each part of it stands."""
-
-    def __init__(self, name: str, content: bytes) -> None:
-        self._name = name
-        self._lines: dict[Path_, int] = {}
-        self._problems: list[Problem] = []
-        try:
-            # An alias can make a small file huge ("billion laughs"), and a policy needs none.
-            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(content, yaml.SafeLoader)):
-                raise _single(name, "must not use YAML aliases (*name)")
-            loader = yaml.SafeLoader(content)
-            node = loader.get_single_node()
-            self.data = self._plain(loader, node, ()) if node else None
-        except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-            raise _single(name, f"is not YAML: {str(error) or 'nested too deeply'}") from error
-        if self._problems:
-            raise ConfigurationError(self._problems)
-
-    def place(self, path: Path_) -> str:
-        """file:line: path, of the innermost part of `path` that is in the file."""
-        known = path
-        while known and known not in self._lines:
-            known = known[:-1]
-        shown = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in known)
-        return f"{self._name}:{self._lines.get(known, 1)}" + (f": {shown.lstrip('.')}" if shown else "")
-
-    def _plain(self, loader: yaml.SafeLoader, node: yaml.Node, path: Path_) -> Any:
-        self._lines[path] = node.start_mark.line + 1
-        if isinstance(node, yaml.SequenceNode):
-            return [self._plain(loader, item, (*path, index)) for index, item in enumerate(node.value)]
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(loader, node, path)
-        return loader.construct_object(node)
-
-    def _mapping(self, loader: yaml.SafeLoader, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = str(key_node.value)
-            if key in result:
-                self._lines[(*path, key)] = key_node.start_mark.line + 1
-                self._problems.append(Problem(self.place((*path, key)), "is there twice"))
-            result[key] = self._plain(loader, value_node, (*path, key))
-        return result
-
-
-def _message(error: Any) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if error["loc"] == ("version",) and error["type"] != "missing":
-        return "must be 1"
-    if error["type"] in {"model_type", "dict_type"}:
-        return "must be a mapping (key: value)"
-    if error["type"] == "string_pattern_mismatch":
-        return "must be a permission label like students.add_student"
-    if error["type"] == "extra_forbidden":
-        return f"{error['loc'][-1]!r} is not known here; remove it or mend its spelling"
-    if error["type"] == "missing":
-        return f"{error['loc'][-1]!r} is missing"
-    return message[:1].lower() + message[1:]
-
-
-def _single(place: str, message: str) -> ConfigurationError:
-    return ConfigurationError([Problem(place, message)])

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+from authz_sidecar.core import pattern
 from authz_sidecar.core.errors import ConfigurationError, Problem
+from authz_sidecar.core.pattern import Segment
 from authz_sidecar.core.remembered import Remembered
 from authz_sidecar.core.verdicts import Requirement
 
@@ -118,18 +119,7 @@ def _find(node: _Node, segments: Sequence[str], index: int) -> Rule | None:
     return rule or node.rest
 
 
-@dataclass(frozen=True, slots=True)
-class _Segment:
-    """One segment of a pattern: literal text, or a placeholder of kind int, segment or path."""
-
-    kind: str
-    text: str
-
-
-_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::(int|path))?\}")
-
-
-def _insert(node: _Node, segments: Sequence[_Segment], rule: Rule) -> Rule | None:
+def _insert(node: _Node, segments: Sequence[Segment], rule: Rule) -> Rule | None:
     """Add a rule to a tree; returns the rule that already has exactly its place, if any."""
     for segment in segments:
         if segment.kind == "path":
@@ -140,7 +130,7 @@ def _insert(node: _Node, segments: Sequence[_Segment], rule: Rule) -> Rule | Non
     return taken
 
 
-def _branch(node: _Node, segment: _Segment) -> _Node:
+def _branch(node: _Node, segment: Segment) -> _Node:
     if segment.kind == "literal":
         return node.literals.setdefault(segment.text, _Node())
     if segment.kind == "int":
@@ -163,47 +153,11 @@ def _methods(source: RuleSource, problems: list[Problem]) -> list[str]:
     return good
 
 
-def path_mistakes(path: str) -> list[str]:
-    """Everything that is wrong with a path pattern."""
-    if not path.startswith("/"):
-        return ["a path starts with /"]
-    texts = path.split("/")[1:]
-    found = [_mistake(text, last=index == len(texts) - 1) for index, text in enumerate(texts)]
-    names = [match[1] for match in map(_PLACEHOLDER.fullmatch, texts) if match]
-    if len(set(names)) < len(names):
-        found.append("every placeholder needs a name of its own")
-    return [mistake for mistake in found if mistake]
-
-
-def _segments(source: RuleSource, problems: list[Problem]) -> list[_Segment]:
+def _segments(source: RuleSource, problems: list[Problem]) -> list[Segment]:
     """The parsed path; empty, with the problems added, when it is wrong."""
-    mistakes = path_mistakes(source.path)
+    mistakes = pattern.path_mistakes(source.path)
     problems += [Problem(source.place, f"{source.path}: {mistake}") for mistake in mistakes]
-    return [] if mistakes else [_Segment(_segment_kind(text), text) for text in source.path.split("/")[1:]]
-
-
-def _segment_kind(text: str) -> str:
-    match = _PLACEHOLDER.fullmatch(text)
-    return (match[2] or "segment") if match else "literal"
-
-
-def _mistake(text: str, *, last: bool) -> str | None:
-    """What is wrong with one segment of a pattern, if anything."""
-    if match := _PLACEHOLDER.fullmatch(text):
-        return f"{text} must be the last segment" if match[2] == "path" and not last else None
-    if not text and not last:
-        return "an empty segment (//) never matches"
-    if text in {".", ".."}:
-        return "a dot segment never matches"
-    if "{" in text or "}" in text:
-        return f"{text}: a placeholder is a whole segment: {{name}}, {{name:int}} or {{name:path}}"
-    if "*" in text:
-        return f"{text}: there are no wildcards: write {{name}} for a segment, {{name:path}} for the rest"
-    if not text.isprintable() or not set(text).isdisjoint("%\\;?#"):
-        return (
-            f"{text!r}: write the path decoded, without query; control characters and % \\ ; ? # never match"
-        )
-    return None
+    return [] if mistakes else pattern.parse(source.path)
 
 
 def _digest(rules: Iterable[Rule], allow_method_override: bool) -> str:

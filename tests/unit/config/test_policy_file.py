@@ -87,7 +87,7 @@ RULES = "version: 1\nrules:\n"
         ),
         (
             RULES + "- methods: [POST]\n  path: /a\n  allow: everybody",
-            ["policy.yaml:5: rules[0].allow: input should be 'anyone' or 'authenticated'"],
+            ["policy.yaml:5: rules[0].allow: must be 'anyone' or 'authenticated'"],
         ),
         (
             RULES + "- methods: [POST]\n  path: /a//{x:float}/\n  allow: anyone",
@@ -113,6 +113,65 @@ def test_a_mistake_is_named_with_its_place(
         assert result[0].startswith("policy.yaml")
     else:
         assert result == found
+
+
+QUOTE = 'the path needs quotes: path: "%s"'
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        (RULES + "- {methods: [POST], path: /students/{id}/, allow: anyone}", 3, QUOTE % "/students/{id}/"),
+        (RULES + "- {methods: [POST],\n   path: /a/{id:int}, allow: anyone}", 4, QUOTE % "/a/{id:int}"),
+        (RULES + "- {path: /a/{b}/c/{d}/, methods: [POST]}", 3, QUOTE % "/a/{b}/c/{d}/"),
+        (RULES + "- {methods: [POST], path: {id}, allow: anyone}", 3, QUOTE % "/{id}"),
+        (RULES + "- {methods: [POST], path: /a/[id], allow: anyone}", 3, QUOTE % "/a/{id}"),
+        (RULES + "- methods: [POST]\n  path: *\n  allow: anyone", 4, "cannot be read as YAML"),
+        ("version: 1\n\trules: []", 2, "is indented with a tab: use spaces"),
+        ("version: 1\nrules: [", 2, "what is opened here is never closed"),
+        ("version: 1\nrules: 'x", 2, "what is opened here is never closed"),
+        ("version: 1\nrules: x: y", 2, "cannot be read as YAML"),
+        ("version: 1\n---\nrules: []", 2, "a second document begins here: write one"),
+    ],
+)
+def test_what_is_not_yaml_is_told_with_its_line_and_mend(
+    tmp_path: Path, text: str, line: int, said: str
+) -> None:
+    (problem,) = problems(tmp_path, text)
+    assert problem.startswith(f"policy.yaml:{line}: ")
+    assert said in problem
+
+
+WORDS = ("flow", "token", "scalar", "node", "mark", "stream", "constructor", "input", "valid ", "tag:")
+"""What the libraries below say, and no operator understands."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "version: [1]\nrules: 3",
+        "version: 1\nrules: {a: b}",
+        "version: 1\nrules: []\nallow_method_override: 1",
+        "version: 1.5\nrules: [x, 3, null]",
+        RULES + "- {methods: POST, path: 3, allow: [x]}",
+        RULES + "- {methods: [], path: /a, permission: {any: []}}",
+        RULES + "- {methods: [fetch, 3], path: /a, permission: {any: [3, x]}}",
+        RULES + f"- {{methods: [POST], path: /a, permission: a.{'b' * 300}}}",
+        RULES + "- methods: [POST]\n  path: <int:pk>\n  allow: everybody",
+        "a: [",
+        "a: !!python/object:os.system x",
+        "version: 2026-99-99",
+        "? [a]\n: b",
+        "a: @x",
+        "a: %x",
+        "a: *x",
+        "a: {b: 1\nc: 2",
+        b"\xff\xfe\x00",
+    ],
+)
+def test_no_message_speaks_a_library_s_language(tmp_path: Path, text: str | bytes) -> None:
+    for problem in problems(tmp_path, text):
+        assert not [word for word in WORDS if word in problem.lower()], problem
 
 
 def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""What validation finds wrong, in words of the policy file's author."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+_KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "model_type": "must be a mapping (key: value)",
+        "dict_type": "must be a mapping (key: value)",
+        "list_type": "must be a list: [one, two]",
+        "too_short": "must not be empty",
+        "string_type": "must be text; put it in quotes",
+        "string_too_short": "must not be empty",
+        "bool_type": "must be true or false",
+        "int_type": "must be a whole number",
+        "string_pattern_mismatch": "must be a permission label like students.add_student",
+    }
+)
+"""By the kinds of errors that pydantic has."""
+
+
+def message(error: Mapping[str, Any]) -> str:
+    """One line on one entry of `ValidationError.errors()`."""
+    kind, place = error["type"], error["loc"]
+    if place == ("version",) and kind != "missing":
+        return "must be 1"
+    if kind == "extra_forbidden":
+        return f"{place[-1]!r} is not known here; remove it or mend its spelling"
+    if kind == "missing":
+        return f"{place[-1]!r} is missing"
+    if kind == "literal_error":
+        return f"must be {error['ctx']['expected']}"
+    if kind == "string_too_long":
+        return f"must have at most {error['ctx']['max_length']} characters"
+    if kind in _KINDS:
+        return _KINDS[kind]
+    return str(error["msg"]).removeprefix("Value error, ")

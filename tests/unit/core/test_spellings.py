@@ -1,0 +1,59 @@
+"""Placeholders as other frameworks write them: refused, and answered with the spelling that is right here."""
+
+from __future__ import annotations
+
+import pytest
+
+from authz_sidecar.core.pattern import path_mistakes
+
+
+@pytest.mark.parametrize(
+    ("foreign", "right"),
+    [
+        ("/students/<pk>/", "/students/{pk}/"),
+        ("/students/<int:pk>/", "/students/{pk:int}/"),
+        ("/students/<str:name>/", "/students/{name}/"),
+        ("/students/<uuid:id>/", "/students/{id}/"),
+        ("/students/<slug:name>/notes/", "/students/{name}/notes/"),
+        ("/files/<path:rest>", "/files/{rest:path}"),
+        ("/students/:id", "/students/{id}"),
+        ("/students/:id/notes/:note", "/students/{id}/notes/{note}"),
+        ("/students/:id?", "/students/{id}"),
+        (r"/students/:id(\d+)/", "/students/{id:int}/"),
+        ("/files/:rest*", "/files/{rest:path}"),
+        ("/files/*rest", "/files/{rest:path}"),
+        ("/files/*", "/files/{rest:path}"),
+        ("/files/**", "/files/{rest:path}"),
+        ("/files/*/notes", "/files/{name}/notes"),
+        ("/students/[id]", "/students/{id}"),
+        ("/files/[...rest]", "/files/{rest:path}"),
+        (r"/students/(?P<pk>\d+)/", "/students/{pk:int}/"),
+        ("/students/(?P<pk>[0-9]+)/", "/students/{pk:int}/"),
+        (r"/students/(?P<slug>[\w-]+)/", "/students/{slug}/"),
+        ("/files/(?P<rest>.*)", "/files/{rest:path}"),
+        (r"^/students/(?P<pk>\d+)/$", "/students/{pk:int}/"),
+        (r"^students/(?P<pk>\d+)/$", "/students/{pk:int}/"),
+        ("students/<int:pk>/", "/students/{pk:int}/"),
+        ("/students/{id:uuid}/", "/students/{id}/"),
+        ("/students/{id:str}/", "/students/{id}/"),
+        ("/students/{id:integer}/", "/students/{id:int}/"),
+        (r"/students/{id:\d+}/", "/students/{id:int}/"),
+        ("/students/{id:[0-9]+}/", "/students/{id:int}/"),
+        ("/files/{rest:.*}", "/files/{rest:path}"),
+        ("/files/{rest...}", "/files/{rest:path}"),
+        ("/files/{rest+}", "/files/{rest:path}"),
+        ("/files/{*rest}", "/files/{rest:path}"),
+        ("/students/{int:pk}/", "/students/{pk:int}/"),
+        ("/students/${id}/", "/students/{id}/"),
+        ("/students/{{id}}/", "/students/{id}/"),
+    ],
+)
+def test_a_foreign_placeholder_is_answered_with_ours(foreign: str, right: str) -> None:
+    (mistake,) = path_mistakes(foreign)
+    assert f"write {right}" in mistake
+    assert path_mistakes(right) == []
+
+
+@pytest.mark.parametrize("path", ["/a:b/", "/v1/things:move", "/$metadata", "/Products(1)", "/@me/", "/a*b"])
+def test_what_only_looks_a_little_like_one_is_not_rewritten(path: str) -> None:
+    assert not any("write /" in mistake for mistake in path_mistakes(path))
