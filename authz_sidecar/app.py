@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import ssl
 import time
@@ -22,7 +23,7 @@ from authz_sidecar.authn.tokens import TokenAuthenticator
 from authz_sidecar.authz.cached import CachedAuthorizer
 from authz_sidecar.authz.labels import warn_of_unknown
 from authz_sidecar.authz.per_request import RequestAuthorizer
-from authz_sidecar.config import descriptors
+from authz_sidecar.config import descriptors, findings
 from authz_sidecar.config.addresses import Address
 from authz_sidecar.config.table import ReplicaSettings, Settings
 from authz_sidecar.core.errors import ConfigurationError, Problem
@@ -140,6 +141,8 @@ class Sidecar:
         level = logging.WARNING if shadow else logging.INFO
         message = "starting, in shadow mode: nothing is refused" if shadow else "starting"
         logger.log(level, message, extra={"fields": fields})
+        for finding in (*findings.of_environment(os.environ), *findings.of_settings(settings)):
+            logger.warning("%s", finding)
 
     async def _user_service_session(self) -> ClientSession:
         return await self.stack.enter_async_context(

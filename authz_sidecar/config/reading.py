@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from authz_sidecar.config import tls
+from authz_sidecar.config import own, tls
 from authz_sidecar.config.addresses import UpstreamAddress
 from authz_sidecar.config.setting import Setting, Values, fill
 from authz_sidecar.config.table import TABLE, Settings
@@ -84,6 +84,11 @@ def _contradictions(values: Values) -> list[Problem]:
     upstream = values["AUTHZ_UPSTREAM"]
     if values["AUTHZ_UPSTREAM_CA"] and isinstance(upstream, UpstreamAddress) and not upstream.tls:
         problems.append(Problem("AUTHZ_UPSTREAM_CA", "must not be set unless AUTHZ_UPSTREAM is https://"))
+    if isinstance(upstream, UpstreamAddress):
+        for variable, listening in (("AUTHZ_LISTEN", listen), ("AUTHZ_ADMIN_LISTEN", admin)):
+            if own.reaches(upstream, listening):
+                message = f"must be the protected service, not {variable} of this very sidecar"
+                problems.append(Problem("AUTHZ_UPSTREAM", message))
     return problems
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from ipaddress import ip_network
 from pathlib import Path
@@ -274,6 +275,53 @@ def test_both_ports_must_differ() -> None:
         (problem,) = problems(AUTHZ_ADMIN_LISTEN=admin)
         assert problem.startswith("AUTHZ_ADMIN_LISTEN: must be another port")
     assert load(AUTHZ_LISTEN="127.0.0.1:0", AUTHZ_ADMIN_LISTEN="127.0.0.1:0").listen[0].port == 0
+
+
+@pytest.mark.parametrize(
+    ("listen", "upstream"),
+    [
+        ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("127.0.0.1:8080", "http://localhost:8080"),
+        ("localhost:8080", "http://127.0.0.1:8080"),
+        ("0.0.0.0:8080", "http://127.0.0.1:8080"),
+        ("0.0.0.0:8080", "http://127.0.0.2:8080"),
+        ("[::]:8080", "http://127.0.0.1:8080"),
+        ("[::]:8080", "http://[::1]:8080"),
+        ("[::1]:8080", "https://[0:0:0:0:0:0:0:1]:8080"),
+        ("127.0.0.1:8080", "http://[::ffff:127.0.0.1]:8080"),
+        ("127.0.0.1:8080", "http://0.0.0.0:8080"),
+        ("127.0.0.1:80", "http://127.0.0.1"),
+        ("127.0.0.1:9, 127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("0.0.0.0:8080", f"http://{socket.gethostname()}:8080"),
+    ],
+)
+def test_the_upstream_must_not_be_our_own_listener(listen: str, upstream: str) -> None:
+    (problem,) = problems(AUTHZ_LISTEN=listen, AUTHZ_UPSTREAM=upstream)
+    assert problem == "AUTHZ_UPSTREAM: must be the protected service, not AUTHZ_LISTEN of this very sidecar"
+
+
+def test_nor_our_own_admin_port() -> None:
+    (problem,) = problems(AUTHZ_UPSTREAM="http://localhost:9901")
+    assert (
+        problem
+        == "AUTHZ_UPSTREAM: must be the protected service, not AUTHZ_ADMIN_LISTEN of this very sidecar"
+    )
+
+
+@pytest.mark.parametrize(
+    ("listen", "upstream"),
+    [
+        ("127.0.0.1:8080", "http://127.0.0.2:8080"),
+        ("0.0.0.0:8080", "http://192.0.2.1:8080"),
+        ("0.0.0.0:8080", "http://nobody.invalid:8080"),
+        ("0.0.0.0:8080", "http://127.0.0.1:8081"),
+        ("0.0.0.0:0", "http://127.0.0.1:8080"),
+        ("[::1]:8080", "http://127.0.0.1:8080"),
+        ("127.0.0.1:8080", "unix:/run/8080"),
+    ],
+)
+def test_another_address_with_the_same_port_is_fine(listen: str, upstream: str) -> None:
+    load(AUTHZ_LISTEN=listen, AUTHZ_UPSTREAM=upstream)
 
 
 def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
