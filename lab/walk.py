@@ -36,6 +36,8 @@ ALICE = EntityKey("user", "alice")
 LABEL = "students.change_student"
 SETTLED_SECONDS = 0.2
 """Nothing is under way after so long; a way that is longer shows fewer stays, never more."""
+TIMER = ("proxy/deadlines.py", "_sweep")
+"""It comes by a few times a second, whatever else goes on."""
 ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 POST = b"POST /students/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\nContent-Length: 0\r\n\r\n"
 CHANGE = (
@@ -44,8 +46,19 @@ CHANGE = (
 )
 NO_CHANGES: tuple[Change, ...] = ()
 
-Walk = list[tuple[str, str]]
-"""File and function of every call."""
+Call = tuple[str, str]
+"""File and function."""
+Walk = list[Call]
+Stay = tuple[str, list[str]]
+"""A file, and the functions of it that are called in a row."""
+
+
+def _called(frame: FrameType | None) -> Call | None:
+    """Which call it is, if it is one of a function in the package."""
+    code = frame.f_code if frame is not None else None
+    if code is None or not code.co_filename.startswith(PACKAGE) or code.co_name[0] == "<":
+        return None
+    return code.co_filename.removeprefix(PACKAGE), code.co_name
 
 
 async def recorded(way: Callable[[], Awaitable[object]]) -> Walk:
@@ -53,9 +66,9 @@ async def recorded(way: Callable[[], Awaitable[object]]) -> Walk:
     calls: Walk = []
 
     def entered(frame: FrameType, event: str, _argument: object) -> None:
-        code = frame.f_code
-        if event == "call" and code.co_filename.startswith(PACKAGE) and code.co_name[0] != "<":
-            calls.append((code.co_filename.removeprefix(PACKAGE), code.co_name))
+        call = _called(frame)
+        if event == "call" and call is not None and TIMER not in (call, _called(frame.f_back)):
+            calls.append(call)
 
     await asyncio.sleep(SETTLED_SECONDS)
     sys.setprofile(entered)
@@ -67,11 +80,18 @@ async def recorded(way: Callable[[], Awaitable[object]]) -> Walk:
     return calls
 
 
+def stays_of(walk: Walk) -> list[Stay]:
+    return [(file, [name for _, name in calls]) for file, calls in groupby(walk, key=lambda call: call[0])]
+
+
+def returns_of(walk: Walk) -> int:
+    return len(stays_of(walk)) - len({file for file, _ in walk})
+
+
 def described(title: str, walk: Walk, *, whole: bool) -> str:
     """The figures of a way in one line, and with `whole` each of its stays."""
-    stays = [(file, [name for _, name in calls]) for file, calls in groupby(walk, key=lambda call: call[0])]
-    files = len({file for file, _ in stays})
-    first = f"{title}: {files} files, {len(stays)} stays, {len(stays) - files} returns"
+    stays, returns = stays_of(walk), returns_of(walk)
+    first = f"{title}: {len(stays) - returns} files, {len(stays)} stays, {returns} returns"
     return "\n".join([first, *(f"    {file}: {', '.join(names)}" for file, names in stays if whole)])
 
 

@@ -79,10 +79,10 @@ class TokenAuthenticator:
     def authenticate(self, token: bytes, now: float) -> Identity | Pending:
         """`now` in Unix seconds. Raises Refused."""
         try:
-            verified = self._remembered.of(token)
+            verified = self._remembered[token]
             if self._keys.find(verified.name) is not verified.key:
                 self._remembered.forget(token)
-                verified = self._remembered.of(token)
+                verified = self._remembered[token]
         except _KeyMissing as missing:
             return partial(self._keys.learn, missing.name)
         if verified.valid_from <= now < verified.valid_until:

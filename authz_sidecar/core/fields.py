@@ -55,7 +55,7 @@ def _sort(received: FieldList, meanings: Remembered[bytes, Meaning | None]) -> F
     kept: FieldList = []
     known: dict[bytes, list[bytes]] = {}
     for field in received:
-        meaning = meanings.of(field[0])
+        meaning = meanings[field[0]]
         if meaning is None:
             kept.append(field)
             continue
@@ -71,7 +71,7 @@ def _sort(received: FieldList, meanings: Remembered[bytes, Meaning | None]) -> F
 
 def is_plain(name: bytes) -> bool:
     """Whether a request's field of this name means nothing here and goes on."""
-    return _IN_REQUEST.of(name) is None
+    return _IN_REQUEST[name] is None
 
 
 def fold(name: bytes) -> bytes:

@@ -143,7 +143,7 @@ _REMOVED: Final = Remembered(_removing, 64 * 1024)
 def _without_named(kept: FieldList, known: dict[bytes, list[bytes]]) -> FieldList:
     """Without the fields that `Connection` says are meant for this hop only."""
     for value in known.get(b"connection", ()):
-        if removed := _REMOVED.of(value):
+        if removed := _REMOVED[value]:
             kept = fields.without(kept, removed)
     return kept
 

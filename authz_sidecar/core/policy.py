@@ -73,7 +73,7 @@ class Policy:
 
     def match(self, method: str, path: str) -> Rule | None:
         """The most specific rule for a path as `target.path` gives it; case-sensitive."""
-        return self._remembered.of((method, path))
+        return self._remembered[method, path]
 
 
 def compile(sources: Iterable[RuleSource], *, allow_method_override: bool = False) -> Policy:

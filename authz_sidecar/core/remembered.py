@@ -3,13 +3,13 @@
 A bound in entries would be none, because each may be as large as a request's head. So what an entry takes
 in memory is counted, and a large one is not kept at all. There are two generations: once the young one is
 full it becomes the old one, and the former old one is forgotten. What is asked for again meanwhile is young
-again. A hit therefore costs one look into one dictionary, and forgetting costs nothing per entry.
+again. A hit therefore costs one look into one dictionary, and forgetting costs next to nothing per entry.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -25,8 +25,11 @@ ITEM_BYTES: Final = 64
 _ABSENT: Final = object()
 
 
-class Remembered(Generic[K, V]):
-    """What `function` makes of a key, asked once and then remembered. What it raises is not remembered."""
+class Remembered(dict[K, V]):
+    """What `function` makes of a key, asked once and then remembered. What it raises is not remembered.
+
+    To be asked by `remembered[key]` only. As a dictionary it is the young generation.
+    """
 
     def __init__(
         self, function: Callable[[K], V], max_bytes: int, *, largest_entry: int = LARGEST_ENTRY
@@ -34,7 +37,6 @@ class Remembered(Generic[K, V]):
         self._function = function
         self._generation_bytes = max_bytes // 2
         self._largest_entry = largest_entry
-        self._young: dict[K, V] = {}
         self._old: dict[K, V] = {}
         self._young_bytes = 0
         self._old_bytes = 0
@@ -44,15 +46,7 @@ class Remembered(Generic[K, V]):
         """What all that is remembered takes in memory."""
         return self._young_bytes + self._old_bytes
 
-    def __len__(self) -> int:
-        return len(self._young) + len(self._old)
-
-    def of(self, key: K) -> V:
-        """The result for this key."""
-        found = self._young.get(key, _ABSENT)
-        return self._ask(key) if found is _ABSENT else cast(V, found)
-
-    def _ask(self, key: K) -> V:
+    def __missing__(self, key: K) -> V:
         found = self._old.get(key, _ABSENT)
         value = self._function(key) if found is _ABSENT else cast(V, found)
         if memory_of(key) <= self._largest_entry:  # else it is not even worth measuring what it leads to
@@ -63,16 +57,17 @@ class Remembered(Generic[K, V]):
 
     def forget(self, key: K) -> None:
         """Ask anew the next time."""
-        if (value := self._young.pop(key, _ABSENT)) is not _ABSENT:
+        if (value := self.pop(key, _ABSENT)) is not _ABSENT:
             self._young_bytes -= _entry_bytes(key, value)
         if (value := self._old.pop(key, _ABSENT)) is not _ABSENT:
             self._old_bytes -= _entry_bytes(key, value)
 
     def _keep(self, key: K, value: V, size: int) -> None:
         if self._young_bytes + size > self._generation_bytes:
-            self._old, self._old_bytes = self._young, self._young_bytes
-            self._young, self._young_bytes = {}, 0
-        self._young[key] = value
+            self._old, self._old_bytes = dict(self), self._young_bytes
+            self.clear()
+            self._young_bytes = 0
+        self[key] = value
         self._young_bytes += size
 
 

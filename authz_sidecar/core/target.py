@@ -35,7 +35,7 @@ def check_form(raw: bytes) -> None:
 
 def path(raw: bytes) -> str:
     """The decoded path of a target that a rule may govern. Raises `Refused`."""
-    return _PATHS.of(raw)
+    return _PATHS[raw]
 
 
 def _path(raw: bytes) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 
 from authz_sidecar.proxy.connection import Connection, Outbox
 from authz_sidecar.proxy.deadlines import NEVER
 from authz_sidecar.proxy.upstream import UpstreamConnection
 
 
-class Client(Connection, ABC):
+class Client(Connection, metaclass=ABCMeta):
     """Answers are written to it; what it does with requests is its own affair."""
 
     def __init__(self, outbox: Outbox) -> None:

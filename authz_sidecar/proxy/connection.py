@@ -38,7 +38,7 @@ class Outbox:
             sender.flush()
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """One end: a transport that is paused and resumed, and bytes that wait for the end of the turn."""
 
     def __init__(self, outbox: Outbox) -> None:

@@ -184,7 +184,7 @@ class Downstream(Client):
             self._abort()
         elif self._state is SERVING and exchange is not None:
             exchange.fail(REQUEST_TIMEOUT)
-        elif self.idle and self._reader.partial:
+        elif self.idle and self._reader.overhead:
             self._reader.fail(REQUEST_TIMEOUT)
             self._pump()
         elif self.idle:
@@ -215,11 +215,14 @@ class Downstream(Client):
 
     def _within_budget(self) -> bool:
         """Whether what this connection holds now is granted."""
-        held = self._reader.held_bytes
-        if self._exchange is not None:
-            held += self._exchange.held_bytes
-        if self._tunnel is not None:
-            held += self._tunnel.held_bytes
+        reader, exchange = self._reader, self._exchange
+        held = len(reader.unread) + reader.overhead
+        if reader.requests:
+            held += sum([request.held_bytes + request.body_bytes for request in reader.requests])
+        if exchange is not None:
+            held += exchange.request.held_bytes + exchange.request.body_bytes
+        if not self._upstream_writable:
+            held += self._upstream_backlog()
         if not self.writable:
             held += self.backlog_bytes
         before, self._held_bytes = self._held_bytes, held if held > FREE_BYTES else 0
@@ -227,6 +230,12 @@ class Downstream(Client):
             return True
         self._held_bytes = before
         return False
+
+    def _upstream_backlog(self) -> int:
+        """What waits for the service to read."""
+        if self._tunnel is not None:
+            return self._tunnel.backlog_bytes
+        return 0 if self._exchange is None else self._exchange.backlog_bytes
 
     def _refuse_growth_soon(self) -> None:
         """Not now: whoever has just written to us is in the middle of something."""
@@ -261,7 +270,7 @@ class Downstream(Client):
         elif exchange is not None:
             waits = self.reading and not exchange.request.complete
             self.deadline = deadline(limits.body_seconds) if waits else NEVER
-        elif not self._reader.partial:
+        elif not self._reader.overhead:
             self.deadline = deadline(limits.idle_seconds)
         elif self._state is not HEAD:  # all of a head is to be here in time, however often some of it comes
             self._enter(HEAD)

@@ -67,13 +67,9 @@ class Exchange(UpstreamUser):
         return self._state is SENDING or self._state is CROSSING
 
     @property
-    def held_bytes(self) -> int:
-        """About the memory that the request takes, and what of it waits for the service to read."""
-        request, connection = self.request, self._connection
-        held = request.held_bytes
-        if request.body:
-            held += request.body_bytes
-        return held if connection is None else held + connection.backlog_bytes
+    def backlog_bytes(self) -> int:
+        """What of the request waits for the service to read, if it is much."""
+        return 0 if self._connection is None else self._connection.backlog_bytes
 
     def _enter(self, state: ExchangeState) -> None:
         self._state = state
@@ -309,9 +305,10 @@ class Exchange(UpstreamUser):
         if state is CROSSING or state is RELAYING or state is SWITCHED:
             self._finish(answer.status, broken=True)
             return
-        origin = answers.cross_origin(self._shared.cors_origins, self.request.fields)
+        origins, request = self._shared.cors_origins, self.request
+        origin = answers.cross_origin(origins, request.fields) if origins else []
         head = framing.answer_head(answer, origin, self._connection_line())
-        self._client.write(head if self.request.method == "HEAD" else head + answer.body)
+        self._client.write(head if request.method == "HEAD" else head + answer.body)
         self._finish(answer.status)
 
     def _finish(self, status: int, *, broken: bool = False) -> None:

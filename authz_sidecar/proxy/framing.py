@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from authz_sidecar.answers import Answer, Fault
-from authz_sidecar.core import fields, headers
+from authz_sidecar.core import headers
 from authz_sidecar.core.fields import FieldList
 from authz_sidecar.core.verdicts import FaultCode
 from authz_sidecar.proxy.messages import (
@@ -30,7 +30,6 @@ CODING_UNSUPPORTED: Final = Fault(FaultCode.TRANSFER_CODING_UNSUPPORTED)
 
 CRLF: Final = b"\r\n"
 _LINE: Final = b": ".join
-_CONTENT_LENGTH: Final = frozenset({b"content-length"})
 _BODILESS: Final = frozenset({101, 204, 304})
 """Statuses of answers that never have a body (RFC 9110 §6.4.1)."""
 
@@ -76,7 +75,7 @@ def request_head(request: IncomingRequest, sent_on: FieldList, authority: bytes,
 def response_head(status: int, reason: bytes, sent_on: FieldList, hop: tuple[bytes, ...]) -> bytes:
     """The head to send downstream. `hop` holds this hop's own fields as lines."""
     if status < 200 or status == 204:  # never a body, whatever it says (RFC 9110 §8.6)
-        sent_on = fields.without(sent_on, _CONTENT_LENGTH)
+        sent_on = [field for field in sent_on if field[0].lower() != b"content-length"]
     return CRLF.join([b"HTTP/1.1 %d %b" % (status, reason), *map(_LINE, sent_on), *hop, CRLF])
 
 
@@ -92,7 +91,7 @@ def answer_head(answer: Answer, more: FieldList, hop: tuple[bytes, ...]) -> byte
 
 def arrived(message: Message, *, chunked: bool) -> bytes:
     """What has arrived of a body since the last call, as it is sent on."""
-    data = message.take_body()
+    data = message.take_body() if message.body else b""
     if not chunked:
         return data
     data = chunk(data)

@@ -43,6 +43,8 @@ class Message:
     length = 0
     """What Content-Length says; 0 without one."""
     complete = False
+    body_bytes = 0
+    """About the memory that what has arrived of a request's body takes."""
     trailers: FieldList = []  # noqa: RUF012 (replaced, never changed)
 
     def __init__(self, minor: int, fields: Fields, *, keep_alive: bool) -> None:
@@ -52,21 +54,12 @@ class Message:
         self.keep_alive = keep_alive
         self.body: list[bytes] = []
 
-    @property
-    def body_bytes(self) -> int:
-        """About the memory that what has arrived of the body takes."""
-        held = 0
-        for piece in self.body:
-            held += PIECE_BYTES + len(piece)
-        return held
-
     def take_body(self) -> bytes:
         """What has arrived since the last call."""
         body = self.body
-        if not body:
-            return b""
         taken = body[0] if len(body) == 1 else b"".join(body)
         body.clear()
+        self.body_bytes = 0
         return taken
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from typing import Final
+from collections.abc import Callable
+from typing import Final, cast
 
 from authz_sidecar.config.addresses import UpstreamAddress
 from authz_sidecar.config.limits import ProxyLimits
@@ -150,11 +151,10 @@ class UpstreamPool:
     async def _connect(self) -> UpstreamConnection:
         loop, address = asyncio.get_running_loop(), self.address
 
-        def factory() -> UpstreamConnection:
-            return UpstreamConnection(self, self._limits)
-
+        connection = UpstreamConnection(self, self._limits)
+        factory = cast(Callable[[], asyncio.Protocol], lambda: connection)
         if address.path is not None:
-            _, connection = await loop.create_unix_connection(factory, address.path)
+            await loop.create_unix_connection(factory, address.path)
         else:
-            _, connection = await loop.create_connection(factory, address.host, address.port, ssl=self._tls)
+            await loop.create_connection(factory, address.host, address.port, ssl=self._tls)
         return connection

@@ -18,7 +18,7 @@ from authz_sidecar.core import fields
 from authz_sidecar.core.fields import FieldList
 from authz_sidecar.core.verdicts import FaultCode
 from authz_sidecar.proxy import framing
-from authz_sidecar.proxy.messages import CHUNKED, LENGTH, NONE, IncomingRequest
+from authz_sidecar.proxy.messages import CHUNKED, LENGTH, NONE, PIECE_BYTES, IncomingRequest
 
 SLICE_BYTES: Final = 4096
 """llhttp cannot be paused from Python, so bytes that may hold many requests are fed a little at a time."""
@@ -53,24 +53,9 @@ class RequestReader:
         many times as much."""
         self._early_fields = 0
         self._request: IncomingRequest | None = None
-        self._overhead = 0
-        """Bytes since the last body byte or end of a message: heads, chunk extensions, trailers."""
-
-    @property
-    def partial(self) -> bool:
-        """Whether the head of another request has begun to arrive."""
-        if self._request is not None and not self._request.complete:
-            return False
-        return bool(self._overhead or self._target)
-
-    @property
-    def held_bytes(self) -> int:
-        """About the memory that is taken by what has arrived and that nobody has taken."""
-        held = len(self.unread) + self._overhead
-        if self.requests:
-            for request in self.requests:
-                held += request.held_bytes + request.body_bytes
-        return held
+        self.overhead = 0
+        """Bytes since the last body byte or end of a message: heads, chunk extensions, trailers. While no
+        request is under way: those of a head that has begun to arrive."""
 
     def feed(self, data: bytes) -> None:
         """Read on, until a whole request waits to be taken."""
@@ -100,7 +85,7 @@ class RequestReader:
         self.requests.clear()
         self._request = None
         self._target = self._early = b""
-        self._fields, self._early_fields, self._overhead = [], 0, 0
+        self._fields, self._early_fields, self.overhead = [], 0, 0
 
     def take_unread(self) -> bytes:
         """What followed an upgrade request: the first bytes of the other protocol."""
@@ -124,7 +109,7 @@ class RequestReader:
         )
 
     def _feed(self, piece: bytes) -> None:
-        self._overhead += len(piece)
+        self.overhead += len(piece)
         try:
             self._parser.feed_data(piece)
         except HttpParserUpgrade as upgrade:
@@ -134,7 +119,7 @@ class RequestReader:
         except HttpParserError:
             self.fail(HEAD_TOO_LARGE if self._too_many_fields else framing.MALFORMED)
         else:
-            if self._overhead > self._limits.head_bytes:
+            if self.overhead > self._limits.head_bytes:
                 in_head = len(self._target) > self._limits.target_bytes
                 self.fail(TARGET_TOO_LONG if in_head else HEAD_TOO_LARGE)
             elif self._fields:
@@ -169,7 +154,7 @@ class RequestReader:
             request.complete = True
         else:
             self._reread_body(request)
-        self._overhead = 0
+        self.overhead = 0
         if rest:
             self._feed(rest)
 
@@ -188,6 +173,8 @@ class RequestReader:
 
     def on_url(self, part: bytes) -> None:
         self._target += part
+        if not self.overhead:  # it came in one piece with the end of the message before
+            self.overhead = len(part)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields.append((name, value.rstrip(b" \t")))
@@ -225,7 +212,7 @@ class RequestReader:
             keep_alive=parser.should_keep_alive(),
         )
         self._target = b""
-        request.held_bytes = REQUEST_BYTES + FIELD_BYTES * len(received) + self._overhead
+        request.held_bytes = REQUEST_BYTES + FIELD_BYTES * len(received) + self.overhead
         request.fault = self._judge(request, version)
         if request.upgrade:
             request.upgrade = parser.should_upgrade()
@@ -241,7 +228,7 @@ class RequestReader:
             return VERSION_UNSUPPORTED
         if len(request.target) > limits.target_bytes:
             return TARGET_TOO_LONG
-        if self._overhead + SLICE_BYTES > limits.head_bytes and _head_bytes(request) > limits.head_bytes:
+        if self.overhead + SLICE_BYTES > limits.head_bytes and _head_bytes(request) > limits.head_bytes:
             return HEAD_TOO_LARGE
         fault = framing.frame_request(request)
         if fault is None and limits.body_bytes is not None and request.length > limits.body_bytes:
@@ -251,8 +238,9 @@ class RequestReader:
     def on_body(self, part: bytes) -> None:
         request = self._request
         assert request is not None  # noqa: S101 (llhttp reports a body after a head)
-        self._overhead = 0
+        self.overhead = 0
         request.body.append(part)
+        request.body_bytes += PIECE_BYTES + len(part)
         request.received += len(part)
         limit = self._limits.body_bytes
         if limit is not None and request.received > limit:
@@ -262,7 +250,7 @@ class RequestReader:
     def on_message_complete(self) -> None:
         request = self._request
         assert request is not None  # noqa: S101 (llhttp ends a message after its head)
-        self._overhead = 0
+        self.overhead = 0
         if self._fields or self._early_fields:
             request.trailers = self._take_fields()
         if not self._parser.should_upgrade():

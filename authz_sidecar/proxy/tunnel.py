@@ -17,7 +17,7 @@ class Tunnel(UpstreamUser):
         self._upstream_done = False
 
     @property
-    def held_bytes(self) -> int:
+    def backlog_bytes(self) -> int:
         """What waits for the service to read."""
         return self._upstream.backlog_bytes
 

@@ -54,8 +54,8 @@ async def test_a_head_that_never_ends_takes_little_more_than_its_bytes() -> None
         tracemalloc.start()
         try:
             await client.send(head)
-            await wait_for(lambda: rig.server.connections and rig.server.connections[0]._reader._overhead)
-            await wait_for(lambda: rig.server.connections[0]._reader._overhead == len(head))
+            await wait_for(lambda: rig.server.connections and rig.server.connections[0]._reader.overhead)
+            await wait_for(lambda: rig.server.connections[0]._reader.overhead == len(head))
             gc.collect()
             held = sum(
                 trace.size

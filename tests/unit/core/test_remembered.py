@@ -30,14 +30,14 @@ class Doubled:
 def test_it_is_asked_once() -> None:
     doubled = Doubled()
     remembered = Remembered(doubled, 64 * 1024)
-    assert [remembered.of("a"), remembered.of("a"), remembered.of("b")] == ["aa", "aa", "bb"]
+    assert [remembered["a"], remembered["a"], remembered["b"]] == ["aa", "aa", "bb"]
     assert doubled.asked == {"a": 1, "b": 1}
 
 
 def test_nothing_is_a_result_too() -> None:
     asked: list[str] = []
     remembered: Remembered[str, None] = Remembered(asked.append, 64 * 1024)
-    assert [remembered.of("a"), remembered.of("a")] == [None, None]
+    assert [remembered["a"], remembered["a"]] == [None, None]
     assert asked == ["a"]
 
 
@@ -47,24 +47,24 @@ def test_a_failure_is_not_remembered() -> None:
 
     remembered = Remembered(fail, 64 * 1024)
     with pytest.raises(ValueError, match="a"):
-        remembered.of("a")
-    assert len(remembered) == 0
+        _ = remembered["a"]
+    assert not remembered
 
 
 def test_a_large_entry_is_not_kept() -> None:
     doubled = Doubled()
     remembered = Remembered(doubled, 64 * 1024)
     for size in (LARGEST_ENTRY // 2, LARGEST_ENTRY):
-        assert remembered.of("x" * size) == "x" * 2 * size
-    assert remembered.held_bytes == len(remembered) == 0
+        assert remembered["x" * size] == "x" * 2 * size
+    assert (remembered.held_bytes, len(remembered)) == (0, 0)
 
 
 def test_what_is_asked_for_again_stays() -> None:
     doubled = Doubled()
     remembered = Remembered(doubled, 8 * 1024)
     for number in range(1000):
-        remembered.of("often")
-        remembered.of(str(number))
+        assert remembered["often"] == "oftenoften"
+        assert remembered[str(number)] == 2 * str(number)
     assert doubled.asked["often"] == 1
 
 
@@ -72,7 +72,7 @@ def test_what_is_asked_for_again_stays() -> None:
 def test_the_bound_holds(keys: list[str], max_bytes: int) -> None:
     remembered = Remembered(Doubled(), max_bytes)
     for key in keys:
-        assert remembered.of(key) == key + key
+        assert remembered[key] == key + key
         assert remembered.held_bytes <= max_bytes
 
 
@@ -80,11 +80,11 @@ def test_what_is_forgotten_is_asked_anew_and_takes_nothing() -> None:
     doubled = Doubled()
     remembered = Remembered(doubled, 2 * 1024)
     for number in range(8):
-        remembered.of(str(number))
+        assert remembered[str(number)] == 2 * str(number)
     for number in range(8):
         remembered.forget(str(number))
-    assert len(remembered) == remembered.held_bytes == 0
-    assert remembered.of("7") == "77"
+    assert (remembered.held_bytes, len(remembered)) == (0, 0)
+    assert remembered["7"] == "77"
     assert doubled.asked["7"] == 2
 
 
