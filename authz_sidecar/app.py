@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import ssl
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
@@ -123,7 +122,7 @@ class Sidecar:
             enforced=self.settings.mode == "enforce",
         )
         runner = await self.proxy_runner(decides)
-        await self._listen(runner, "AUTHZ_LISTEN", self.settings.listen, self.settings.tls.context())
+        await self._listen(runner, "AUTHZ_LISTEN", self.settings.listen)
 
     def _tell_what_starts(self) -> None:
         settings, shadow = self.settings, self.settings.mode == "shadow"
@@ -234,7 +233,8 @@ class Sidecar:
             self.settings.trusts,
             self.settings.cors_origins,
         )
-        server = ProxyServer(shared, proxy_protocol=self.settings.proxy_protocol)
+        tls, proxy_protocol = self.settings.tls.context(), self.settings.proxy_protocol
+        server = ProxyServer(shared, tls=tls, proxy_protocol=proxy_protocol)
         if self._replica is not None:
             self._replica.watch(server.reconsider)
         # The runner only calls what `ProxyServer` has, too: it makes protocols and is told to stop.
@@ -245,13 +245,12 @@ class Sidecar:
         runner: web.BaseRunner,
         variable: str,
         addresses: Sequence[Address],
-        tls: ssl.SSLContext | None = None,
     ) -> None:
         await runner.setup()
         self.stack.push_async_callback(runner.cleanup)
         for address in addresses:
             try:
-                await _bind(runner, address, tls)
+                await _bind(runner, address)
             except OSError as error:
                 message = f"cannot listen on {address}: {error.strerror}; choose another address or port"
                 raise ConfigurationError([Problem(variable, message)]) from error
@@ -259,10 +258,10 @@ class Sidecar:
             logger.info("%s is %s", variable, Address(host, port))
 
 
-async def _bind(runner: web.BaseRunner, address: Address, tls: ssl.SSLContext | None) -> None:
+async def _bind(runner: web.BaseRunner, address: Address) -> None:
     port = address.port
     for host in address.hosts:
-        await web.TCPSite(runner, host, port, ssl_context=tls).start()
+        await web.TCPSite(runner, host, port).start()
         port = runner.addresses[-1][1]  # a free one is the same for both families
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Collection
 
 from authz_sidecar.core.entities import EntityKey
 from authz_sidecar.proxy.client import Client
 from authz_sidecar.proxy.downstream import Downstream
+from authz_sidecar.proxy.handshake import Handshake
 from authz_sidecar.proxy.proxied import ProxiedDownstream
 from authz_sidecar.proxy.shared import Shared
 
@@ -15,14 +17,18 @@ from authz_sidecar.proxy.shared import Shared
 class ProxyServer:
     """Makes a protocol for each connection, and ends them all. Stands in for `aiohttp.web.Server`."""
 
-    def __init__(self, shared: Shared, *, proxy_protocol: bool = False) -> None:
+    def __init__(
+        self, shared: Shared, *, tls: ssl.SSLContext | None = None, proxy_protocol: bool = False
+    ) -> None:
         self._shared = shared
+        self._tls = tls
         self._protocol = ProxiedDownstream if proxy_protocol else Downstream
 
     # aiohttp's runner calls these
 
-    def __call__(self) -> Downstream:
-        return self._protocol(self._shared)
+    def __call__(self) -> Downstream | Handshake:
+        client = self._protocol(self._shared)
+        return client if self._tls is None else Handshake(self._shared, self._tls, client)
 
     @property
     def connections(self) -> list[Client]:
@@ -31,6 +37,8 @@ class ProxyServer:
     def pre_shutdown(self) -> None:
         """Close idle connections and let the others end with their request."""
         self._shared.draining = True
+        for handshake in self._shared.handshakes:
+            handshake.cancel()
         for connection in self.connections:
             connection.drain()
 

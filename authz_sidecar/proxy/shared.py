@@ -52,6 +52,8 @@ class Shared:
         self.cors_origins = cors_origins
         self.budget = Budget(limits.buffer_bytes)
         self.clients: set[Client] = set()
+        self.handshakes: set[asyncio.Task[None]] = set()
+        """Connections that have yet to agree on TLS. Each has the place that it will need as a client."""
         self.revocable: set[Revocable] = set()
         self.draining = False
         """Whether no further connection is taken."""
@@ -69,6 +71,11 @@ class Shared:
         self.empty.clear()
         self._sweep.start()
         return not self.draining and len(self.clients) <= self.limits.connections
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another connection may agree on TLS first, and then be a client."""
+        return not self.draining and len(self.clients) + len(self.handshakes) < self.limits.connections
 
     def disconnected(self, client: Client) -> None:
         self.clients.discard(client)

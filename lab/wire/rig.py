@@ -94,10 +94,10 @@ async def running(
     permissions, observer, clock = Permissions(), Observer(), Clock()
     pool = UpstreamPool(UpstreamAddress.parse(url), limits, clock, upstream_tls[1] if upstream_tls else None)
     shared = Shared(pipeline(permissions, enforced=enforced), pool, observer, clock, limits, trusts)
-    server = ProxyServer(shared, proxy_protocol=proxy_protocol)
+    server = ProxyServer(shared, tls=tls[0] if tls else None, proxy_protocol=proxy_protocol)
     runner = web.ServerRunner(cast(web.Server, server), shutdown_timeout=1)  # as app.py does
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls[0] if tls else None).start()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
     rig = Rig(upstream, server, shared, runner, permissions, observer, clock, tls[1] if tls else None)
     try:
         yield rig

@@ -7,7 +7,9 @@ import ssl
 
 import pytest
 
-from lab.wire import running
+from authz_sidecar.config.limits import ProxyLimits
+from authz_sidecar.core.verdicts import FaultCode
+from lab.wire import Client, running
 from lab.wire.certificates import self_signed
 from lab.wire.peers import wait_for
 
@@ -102,3 +104,45 @@ async def test_an_upload_that_ends_too_early(contexts: Contexts) -> None:
             connection.shutdown(socket.SHUT_WR)
         assert (await peer.closed()).endswith(b"3\r\nabc\r\n")
         await wait_for(lambda: rig.observer.answers == [499])
+
+
+async def test_handshakes_count_as_connections(contexts: Contexts) -> None:
+    """Whoever connects and says nothing holds a place like anybody else, and has one only."""
+    async with running(ProxyLimits(connections=2, connect_seconds=60), tls=contexts) as rig:
+        silent = [await Client.connect(rig.port) for _ in range(2)]
+        await wait_for(lambda: len(rig.shared.handshakes) == 2)
+        async with await Client.connect(rig.port) as third:
+            assert await third.closed() == b""
+        assert [failure.code for failure in rig.observer.failures] == [FaultCode.TOO_MANY_CONNECTIONS]
+        silent.pop().close()
+        await wait_for(lambda: len(rig.shared.handshakes) == 1)
+        client = await rig.client()
+        await client.send(GET)
+        await (await rig.upstream.accept()).send(OK)
+        await client.contains(b"200 OK")
+        silent.pop().close()
+
+
+async def test_a_handshake_has_the_time_of_a_head(contexts: Contexts) -> None:
+    async with running(ProxyLimits(head_seconds=0.1, connect_seconds=60), tls=contexts) as rig:
+        async with await Client.connect(rig.port) as silent:
+            assert await silent.closed() == b""
+        await wait_for(lambda: not rig.shared.handshakes)
+
+
+async def test_a_handshake_ends_with_the_server(contexts: Contexts) -> None:
+    async with running(tls=contexts) as rig:
+        async with await Client.connect(rig.port) as silent:
+            await wait_for(lambda: rig.shared.handshakes)
+            rig.server.pre_shutdown()
+            assert await silent.closed() == b""
+        await wait_for(lambda: not rig.shared.handshakes)
+
+
+async def test_what_is_no_tls_is_closed(contexts: Contexts) -> None:
+    async with running(tls=contexts) as rig:
+        async with await Client.connect(rig.port) as client:
+            await client.send(GET)
+            assert b"HTTP/1.1" not in await client.closed()
+        await wait_for(lambda: not rig.shared.handshakes)
+        assert not rig.server.connections

@@ -1,0 +1,64 @@
+"""A client's connection before it speaks HTTP: it is counted and timed from the moment it is accepted.
+
+The event loop could negotiate TLS by itself, but then we would hear of a connection only afterwards, and
+whoever never says a word would be nobody. So it accepts plain connections. One that has a place is taken from
+it, at the level of sockets and before a byte is read, and given back to it as one that is to speak TLS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from contextlib import suppress
+from functools import partial
+from typing import cast
+
+from authz_sidecar.core.verdicts import FaultCode
+from authz_sidecar.proxy.downstream import Downstream
+from authz_sidecar.proxy.shared import Shared
+
+
+class Handshake(asyncio.Protocol):
+    """Lets TLS be negotiated, and then `client` have the connection."""
+
+    def __init__(self, shared: Shared, tls: ssl.SSLContext, client: Downstream) -> None:
+        self._shared = shared
+        self._tls = tls
+        self._client = client
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        peer = transport.get_extra_info("peername")
+        if peer is not None and self._shared.has_room:
+            with suppress(OSError):  # no descriptor is free
+                self._begin(os.dup(transport.get_extra_info("socket").fileno()))
+        elif peer is not None:  # nothing can be said before TLS is spoken
+            code = FaultCode.TOO_MANY_CONNECTIONS
+            self._shared.failed(self._shared.new_request_id(), 0, code, str(peer[0]))
+        cast(asyncio.Transport, transport).abort()
+
+    def _begin(self, descriptor: int) -> None:
+        connection = socket.socket(fileno=descriptor)
+        connection.setblocking(False)
+        task = asyncio.get_running_loop().create_task(self._negotiate(connection))
+        self._shared.handshakes.add(task)
+        task.add_done_callback(partial(self._settled, connection))
+
+    async def _negotiate(self, connection: socket.socket) -> None:
+        """The loop closes a connection that does not come to TLS, or not in time."""
+        with suppress(OSError):  # ssl.SSLError and TimeoutError are among them
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._successor,
+                connection,
+                ssl=self._tls,
+                ssl_handshake_timeout=self._shared.limits.head_seconds,
+            )
+
+    def _successor(self) -> Downstream:
+        return self._client
+
+    def _settled(self, connection: socket.socket, task: asyncio.Task[None]) -> None:
+        self._shared.handshakes.discard(task)
+        if task.cancelled():  # perhaps before the loop has heard of the connection
+            connection.close()
