@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import User
 from authz_changelog.models import Entity, Head, Mark, Revision
 from authz_changelog.revisions import pending, sequencer, states
-from authz_changelog.revisions.errors import SequencingFailed
+from authz_changelog.revisions.errors import GaveWay, SequencingFailed
 from authz_changelog.revisions.reconcile import reconcile
 from authz_changelog.revisions.sequencer import sequence
 from authz_changelog.revisions.transactions import sequencing
@@ -153,7 +153,8 @@ def test_an_import_does_not_delay_a_revocation(database: str) -> None:
 
     quietly(revoke)
     head = Head.objects.get().revision
-    assert sequencer.run() is False
+    while Head.objects.get().revision == head:  # a run on a busy machine may give way
+        assert sequencer.run() is False
     assert entities_of(head + 1).keys() >= {f"user {ann.pk}", f"group {staff.pk}"}
     sequencer.sequence(within=DEADLINE)
     assert reconcile() == []
@@ -320,7 +321,7 @@ def test_whoever_freezes_inside_a_run_loses_the_lock_in_time(database: str) -> N
         there(frozen.__enter__)
         quietly(lambda: User.objects.create(username="ann"))
         assert sequence().revision == 1
-        with pytest.raises(DatabaseError):
+        with pytest.raises(GaveWay):
             there(frozen.__exit__, None, None, None)
 
 

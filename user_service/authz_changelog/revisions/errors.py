@@ -6,7 +6,7 @@ class SequencingFailed(Exception):
 
 
 class GaveWay(SequencingFailed):
-    """Somebody has a watched table for himself, as statements that rewrite it do: try again."""
+    """Somebody has a watched table for himself, or the database has ended the session: try again."""
 
 
 class NotProved(SequencingFailed):

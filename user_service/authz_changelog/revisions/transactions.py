@@ -5,7 +5,8 @@ rewritten or truncated after the snapshot was taken looks empty in it. So the wa
 the first query, in the weakest mode, which only such statements conflict with; LOCK takes no snapshot.
 
 Whoever rewrites two tables can wait for us while we wait for them. We wait `PATIENCE_MS` at most, less than
-the database does before it calls that a deadlock, then give way and begin again: `GaveWay`.
+the database does before it calls that a deadlock, then give way and begin again: `GaveWay`. So does a process
+that was frozen, whose session the database has ended.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import OperationalError, connection, transaction
+from django.db import Error, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from authz_changelog.marks.watched import Watched
@@ -37,22 +38,17 @@ def sequencing(seconds: float) -> Iterator[None]:
     """Hold the sequencer's lock, with one snapshot of the database that is taken after the lock is held.
 
     Waits at most `seconds` for the lock on PostgreSQL, the connection's `timeout` on SQLite, then
-    raises `OperationalError`. Raises `GaveWay` when somebody has a watched table for himself, and
-    `SequencingFailed` inside another transaction: the lock would be held for all of it, and its snapshot
-    could be older than the lock.
+    raises `OperationalError`. Raises `GaveWay` when somebody has a watched table for himself, or when the
+    database has ended the session, and `SequencingFailed` inside another transaction: the lock would be held
+    for all of it, and its snapshot could be older than the lock.
     """
-    refuse_inside_transaction()
-    with transaction.atomic(), connection.cursor() as cursor:
+    with _transaction() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(
-                # A process that is frozen while it holds the lock loses it, and its run is done by another.
                 # A run looks a few keys up: a planner without statistics, as after an import, would read
                 # whole tables instead, and what it cannot do without that it would think worth compiling.
                 "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;"
-                f"SET LOCAL idle_in_transaction_session_timeout = '{FROZEN_AFTER}';"
-                "SET LOCAL enable_seqscan = off; SET LOCAL jit = off;"
-                f"SET LOCAL lock_timeout = {max(1, int(seconds * 1000))};"
-                f"LOCK TABLE {_head()} IN EXCLUSIVE MODE"
+                f"SET LOCAL enable_seqscan = off; SET LOCAL jit = off; {_locking_head(seconds)}"
             )
             _lock_watched(cursor)
         else:
@@ -62,15 +58,39 @@ def sequencing(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def beside_no_run(seconds: float) -> Iterator[None]:
-    """For the log's own tables: the sequencer's lock, in a transaction that sees what others commit."""
-    refuse_inside_transaction()
-    with transaction.atomic(), connection.cursor() as cursor:
+    """For the log's own tables: the sequencer's lock, in a transaction that sees what others commit.
+
+    Raises as `sequencing` does.
+    """
+    with _transaction() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute(
-                f"SET LOCAL lock_timeout = {max(1, int(seconds * 1000))};"
-                f"LOCK TABLE {_head()} IN EXCLUSIVE MODE"
-            )
+            cursor.execute(_locking_head(seconds))
         yield
+
+
+@contextmanager
+def _transaction() -> Iterator[CursorWrapper]:
+    """One of our own. Who has lost the connection in the middle of it has given way to whoever comes next."""
+    refuse_inside_transaction()
+    connection.ensure_connection()
+    session = connection.connection
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            yield cursor
+    except Error as error:
+        if connection.connection is session:
+            raise
+        raise GaveWay("the database has ended the session") from error  # Django has begun another
+
+
+def _locking_head(seconds: float) -> str:
+    lock = f"LOCK TABLE {_head()} IN EXCLUSIVE MODE"
+    return f"{_for_a_frozen_one()}; SET LOCAL lock_timeout = {max(1, int(seconds * 1000))}; {lock}"
+
+
+def _for_a_frozen_one() -> str:
+    """A process that is frozen while it holds locks loses them, and its work is done by another."""
+    return f"SET LOCAL idle_in_transaction_session_timeout = '{FROZEN_AFTER}'"
 
 
 @contextmanager
@@ -80,14 +100,15 @@ def one_snapshot(*, of_watched: bool = False, nowait: bool = False) -> Iterator[
     Of the log's own tables, unless it is told that watched ones are read: then it may raise `GaveWay`, with
     `nowait` at once.
     """
-    refuse_inside_transaction()
     if connection.vendor == "postgresql":
-        with transaction.atomic(), connection.cursor() as cursor:
+        with _transaction() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             if of_watched:
+                cursor.execute(_for_a_frozen_one())
                 _lock_watched(cursor, nowait=nowait)
             yield
         return
+    refuse_inside_transaction()
     with connection.cursor() as cursor:
         cursor.execute("BEGIN")  # atomic() would begin IMMEDIATE and keep all writers out
         try:
