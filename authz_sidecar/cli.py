@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from authz_sidecar import __version__, app
+from authz_sidecar.commands import check
 from authz_sidecar.config import policy_file, reading
+from authz_sidecar.config.findings import Kind
+from authz_sidecar.config.policy_file import PolicyFile
 from authz_sidecar.config.table import TABLE, Settings
 from authz_sidecar.core.errors import ConfigurationError, Problem
-from authz_sidecar.core.policy import Policy
 from authz_sidecar.verify import command as verification
 
 BAD_CONFIGURATION = 2
@@ -39,10 +41,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     run = commands.add_parser("run", help="serve until stopped")
     run.set_defaults(command=_run)
-    check = commands.add_parser("check", help="check settings and policy, and say what they mean")
-    check.set_defaults(command=_check)
-    for each in (run, check):
+    checked = commands.add_parser("check", help="check settings and policy, and run the policy's tests")
+    checked.set_defaults(command=_check)
+    for each in (run, checked):
         _add_settings(each)
+    _add_check(checked)
     schema = commands.add_parser("schema", help="print the JSON Schema of the policy file")
     schema.set_defaults(command=_schema)
     _add_verify(commands.add_parser("verify", help="check logged decisions against the revision log"))
@@ -69,6 +72,20 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "Exit codes: 0 nothing to complain of, 1 something was found, 2 it would not start."
+    parser.add_argument("--policy-only", action="store_true", help="check the policy alone, without settings")
+    parser.add_argument(
+        "--accept",
+        action="append",
+        default=[],
+        type=Kind,
+        choices=list(Kind),
+        metavar="KIND",
+        help=f"findings that are no reason to fail: {', '.join(Kind)}",
+    )
+
+
 def _add_verify(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_verify)
     several: dict[str, str] = {
@@ -85,15 +102,16 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    return app.run(*_configuration(_flags(arguments)))
+    settings, file = _configuration(_flags(arguments))
+    return app.run(settings, file.policy)
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    _, policy = _configuration(_flags(arguments))
-    for rule in policy.rules:
-        print(f"{rule.label:<40} {rule.requirement}")
-    print(f"policy {policy.digest}: everything else that changes something is refused")
-    return 0
+    flags = _flags(arguments)
+    settings, file = (None, _policy(flags)) if arguments.policy_only else _configuration(flags)
+    if file is None:
+        raise ConfigurationError([Problem("--policy", "is required: the policy file")])
+    return check.check(check.Asked(file, settings, os.environ, frozenset(arguments.accept)))
 
 
 def _schema(_arguments: argparse.Namespace) -> int:
@@ -115,20 +133,25 @@ def _flags(arguments: argparse.Namespace) -> Mapping[str, str]:
     return {name: value for name, value in vars(arguments).items() if name.startswith("AUTHZ_")}
 
 
-def _configuration(flags: Mapping[str, str]) -> tuple[Settings, Policy]:
+def _configuration(flags: Mapping[str, str]) -> tuple[Settings, PolicyFile]:
     """Settings and policy. Raises ConfigurationError with the problems of both."""
     problems: list[Problem] = []
     loaded: Settings | None = None
-    policy: Policy | None = None
+    file: PolicyFile | None = None
     try:
         loaded = reading.load(flags, os.environ)
     except ConfigurationError as error:
         problems += error.problems
-    path = flags.get("AUTHZ_POLICY") or os.environ.get("AUTHZ_POLICY")
     try:
-        policy = policy_file.load(Path(path)) if path else None
+        file = _policy(flags)
     except ConfigurationError as error:
         problems += error.problems
-    if loaded is None or policy is None:
+    if loaded is None or file is None:
         raise ConfigurationError(problems)
-    return loaded, policy
+    return loaded, file
+
+
+def _policy(flags: Mapping[str, str]) -> PolicyFile | None:
+    """`None` when no file is named. Raises ConfigurationError with its problems."""
+    path = flags.get("AUTHZ_POLICY") or os.environ.get("AUTHZ_POLICY")
+    return policy_file.read(Path(path)) if path else None

@@ -13,10 +13,11 @@ from authz_sidecar.core.errors import ConfigurationError, Problem
 Keys = tuple[str | int, ...]
 """The way to a part of a document: names of keys and indices of lists."""
 
+_TEXT = r"[^\s,{}\[\]]*"
 _UNQUOTED_PATH = re.compile(
-    r"\bpath:\s*(?P<path>(?:/[^\s,{}\[\]]*)?(?:[{\[][^\s,{}\[\]]*[}\]][^\s,{}\[\]]*)+)"
+    rf"\bpath:\s*(?P<path>(?:/{_TEXT})?(?:[{{\[]{_TEXT}[}}\]]{_TEXT})+|/{_TEXT}\?{_TEXT})"
 )
-"""In flow style a brace begins a mapping, unless it is in quotes."""
+"""In flow style braces, brackets and question marks mean something else, unless they are in quotes."""
 
 
 class Document:

@@ -23,6 +23,9 @@ class Kind(StrEnum):
 
     UNKNOWN_VARIABLE = "unknown_variable"
     CLEAR_TEXT = "clear_text"
+    DEAD_RULE = "dead_rule"
+    UNTESTED_RULE = "untested_rule"
+    FAILED_TEST = "failed_test"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -21,7 +24,7 @@ from authz_sidecar.config.document import Document, single
 from authz_sidecar.core import pattern, policy
 from authz_sidecar.core.errors import ConfigurationError, Problem
 from authz_sidecar.core.policy import Policy, RuleSource
-from authz_sidecar.core.verdicts import Requirement
+from authz_sidecar.core.verdicts import Code, Requirement
 
 MAX_BYTES = 1024 * 1024
 
@@ -110,12 +113,54 @@ class RuleModel(_Strict):
                 return Requirement("any", (label,))
 
 
+def _known_code(code: str) -> str:
+    if code not in set(Code):
+        close = get_close_matches(code, list(Code), n=1)
+        meant = f": did you mean {close[0]}?" if close else f": one of {', '.join(Code)}"
+        raise ValueError(f"there is no code {code!r}{meant}")
+    return code
+
+
+class ExpectationModel(_Strict):
+    """A request and its decision. Without `permissions`, `superuser` and `claims` it carries no token."""
+
+    method: Annotated[str, Field(min_length=1)]
+    path: Annotated[str, Field(min_length=1, description="As a client sends it; a query may follow.")]
+    permissions: Annotated[list[Label] | None, Field(description="All that the user holds.")] = None
+    superuser: bool = False
+    claims: Annotated[
+        dict[str, Any] | None, Field(description="Of the token, beside usual ones; `null` leaves one out.")
+    ] = None
+    expect: Annotated[
+        str,
+        AfterValidator(_known_code),
+        Field(description="The code of the decision.", json_schema_extra={"enum": list(Code)}),
+    ]
+
+
 class PolicyModel(_Strict):
     """Rules for the requests that may pass; every other change is refused."""
 
     version: Annotated[int, Field(ge=1, le=1)]
     rules: list[RuleModel]
     allow_method_override: bool = False
+    tests: Annotated[list[ExpectationModel], Field(description="Run by `authz-sidecar check`.")] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """One of the file's tests: where it stands, and what it says."""
+
+    place: str
+    model: ExpectationModel
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFile:
+    """What a policy file says."""
+
+    policy: Policy
+    tests: tuple[Expectation, ...]
 
 
 def schema() -> dict[str, Any]:
@@ -124,14 +169,13 @@ def schema() -> dict[str, Any]:
 
 
 def load(path: Path) -> Policy:
-    """Raises ConfigurationError with every problem of the file."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise single(str(path), f"cannot be read: {error.strerror}") from error
-    if len(content) > MAX_BYTES:
-        raise single(str(path), f"is larger than {MAX_BYTES} bytes")
-    document = Document(str(path), content)
+    """The policy alone. Raises ConfigurationError with every problem of the file."""
+    return read(path).policy
+
+
+def read(path: Path) -> PolicyFile:
+    """The policy and its tests. Raises ConfigurationError with every problem of the file."""
+    document = Document(str(path), _content(path))
     try:
         model = PolicyModel.model_validate(document.data)
     except ValidationError as error:
@@ -141,4 +185,16 @@ def load(path: Path) -> Policy:
         RuleSource(document.place(("rules", index, "path")), tuple(rule.methods), rule.path, rule.requirement)
         for index, rule in enumerate(model.rules)
     )
-    return policy.compile(sources, allow_method_override=model.allow_method_override)
+    compiled = policy.compile(sources, allow_method_override=model.allow_method_override)
+    tests = (Expectation(document.place(("tests", index)), each) for index, each in enumerate(model.tests))
+    return PolicyFile(compiled, tuple(tests))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise single(str(path), f"cannot be read: {error.strerror}") from error
+    if len(content) > MAX_BYTES:
+        raise single(str(path), f"is larger than {MAX_BYTES} bytes")
+    return content

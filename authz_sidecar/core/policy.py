@@ -44,6 +44,8 @@ class Rule:
     requirement: Requirement
     label: str
     """Names the rule to people: "POST /students/"."""
+    place: str = field(default="", compare=False)
+    """Where it is written."""
 
 
 @dataclass(slots=True)
@@ -80,23 +82,23 @@ def compile(sources: Iterable[RuleSource], *, allow_method_override: bool = Fals
     """Raises ConfigurationError with every problem of the methods and paths, and every ambiguity."""
     problems: list[Problem] = []
     trees: dict[str, _Node] = {}
-    places: dict[Rule, str] = {}
+    rules: list[Rule] = []
     for source in sources:
         methods, segments = _methods(source, problems), _segments(source, problems)
         for method in methods if segments else ():
-            rule = Rule(method, source.path, source.requirement, f"{method} {source.path}")
+            rule = Rule(method, source.path, source.requirement, f"{method} {source.path}", source.place)
             taken = _insert(trees.setdefault(method, _Node()), segments, rule)
             if taken is not None:
-                other = f"{taken.label} ({places[taken]})"
+                other = f"{taken.label} ({taken.place})"
                 problems.append(Problem(source.place, f"{rule.label} can match the same requests as {other}"))
-            places.setdefault(rule, source.place)
+            rules.append(rule)
     if problems:
         raise ConfigurationError(problems)
     if "GET" in trees:
         trees["HEAD"] = trees["GET"]
     remembered = Remembered(partial(_match, trees), REMEMBERED_BYTES)
-    digest = _digest(places, allow_method_override)
-    return Policy(tuple(places), digest, allow_method_override, trees, remembered)
+    digest = _digest(rules, allow_method_override)
+    return Policy(tuple(rules), digest, allow_method_override, trees, remembered)
 
 
 def _match(trees: Mapping[str, _Node], asked: tuple[str, str]) -> Rule | None:

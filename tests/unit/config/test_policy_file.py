@@ -115,6 +115,7 @@ def test_a_mistake_is_named_with_its_place(
         assert result == found
 
 
+TEST = "version: 1\nrules: []\ntests:\n"
 QUOTE = 'the path needs quotes: path: "%s"'
 
 
@@ -126,6 +127,7 @@ QUOTE = 'the path needs quotes: path: "%s"'
         (RULES + "- {path: /a/{b}/c/{d}/, methods: [POST]}", 3, QUOTE % "/a/{b}/c/{d}/"),
         (RULES + "- {methods: [POST], path: {id}, allow: anyone}", 3, QUOTE % "/{id}"),
         (RULES + "- {methods: [POST], path: /a/[id], allow: anyone}", 3, QUOTE % "/a/{id}"),
+        (TEST + "- {method: GET, path: /a/?b=1, expect: granted}", 4, QUOTE % "/a/?b=1"),
         (RULES + "- methods: [POST]\n  path: *\n  allow: anyone", 4, "cannot be read as YAML"),
         ("version: 1\n\trules: []", 2, "is indented with a tab: use spaces"),
         ("version: 1\nrules: [", 2, "what is opened here is never closed"),
@@ -199,6 +201,48 @@ def test_a_huge_file_is_an_error(tmp_path: Path) -> None:
     assert "larger than" in problems(tmp_path, b"#" * (policy_file.MAX_BYTES + 1))[0]
 
 
+def test_tests_stand_beside_the_rules_and_are_not_part_of_the_policy(tmp_path: Path) -> None:
+    plain = policy_file.read(write(tmp_path, GOOD))
+    test = "tests:\n  - {method: POST, path: /students/, permissions: [], expect: permission_denied}\n"
+    tested = policy_file.read(write(tmp_path, GOOD + test))
+    assert plain.tests == ()
+    assert [each.place.rpartition("/")[2] for each in tested.tests] == ["policy.yaml:10: tests[0]"]
+    assert tested.policy.digest == plain.policy.digest
+
+
+@pytest.mark.parametrize(
+    ("test", "found"),
+    [
+        ("{method: POST, path: /a}", "policy.yaml:4: tests[0]: 'expect' is missing"),
+        (
+            "{method: POST, path: /a, expect: denied}",
+            "policy.yaml:4: tests[0].expect: there is no code 'denied': one of safe_method,",
+        ),
+        (
+            "{method: POST, path: /a, expect: permision_denied}",
+            "policy.yaml:4: tests[0].expect: there is no code 'permision_denied': "
+            "did you mean permission_denied?",
+        ),
+        ("{method: '', path: /a, expect: granted}", "policy.yaml:4: tests[0].method: must not be empty"),
+        (
+            "{method: PUT, path: /a, permissions: [x], expect: granted}",
+            "policy.yaml:4: tests[0].permissions[0]: must be a permission label like students.add_student",
+        ),
+        (
+            "{method: PUT, path: /a, expct: granted, expect: granted}",
+            "policy.yaml:4: tests[0].expct: 'expct' is",
+        ),
+        (
+            "{method: PUT, path: /a, claims: [x], expect: granted}",
+            "policy.yaml:4: tests[0].claims: must be a mapping (key: value)",
+        ),
+    ],
+)
+def test_a_mistake_in_a_test_is_named_with_its_place(tmp_path: Path, test: str, found: str) -> None:
+    (problem,) = problems(tmp_path, f"{TEST}  - {test}")
+    assert problem.startswith(found)
+
+
 def test_the_shipped_policy_loads() -> None:
     shipped = Path(__file__).parents[3] / "compose" / "policy.yaml"
     rule = policy_file.load(shipped).match("PATCH", "/students/1/")
@@ -209,4 +253,4 @@ def test_the_shipped_policy_loads() -> None:
 def test_the_schema_is_json_and_closed() -> None:
     schema = json.loads(json.dumps(policy_file.schema()))
     assert schema["additionalProperties"] is False
-    assert set(schema["properties"]) == {"version", "rules", "allow_method_override"}
+    assert set(schema["properties"]) == {"version", "rules", "allow_method_override", "tests"}

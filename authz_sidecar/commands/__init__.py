@@ -1,0 +1,1 @@
+"""The commands beside `run`: what an operator asks before and while the sidecar runs."""

@@ -1,0 +1,96 @@
+"""`authz-sidecar check`: what settings and policy say, whether the policy's tests hold, and what is doubtful.
+
+Exit codes: 0 nothing to complain of, 1 something was found, 2 the sidecar would not start.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from authz_sidecar.commands import policy_tests
+from authz_sidecar.commands.policy_tests import Result
+from authz_sidecar.config import findings
+from authz_sidecar.config.findings import Finding, Kind
+from authz_sidecar.config.policy_file import PolicyFile
+from authz_sidecar.config.table import JwtSettings, Settings
+from authz_sidecar.core import reach
+from authz_sidecar.core.policy import Policy
+
+FOUND: Final = 1
+_ANY_ISSUER: Final = JwtSettings(issuer="https://issuer.example", audience="service", jwks_url="")
+"""For a policy that is checked alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is checked; `settings` is `None` for a policy alone."""
+
+    file: PolicyFile
+    settings: Settings | None
+    variables: Mapping[str, str]
+    accepted: frozenset[Kind]
+
+
+def check(asked: Asked) -> int:
+    """Print all of it. Returns the exit code."""
+    policy = asked.file.policy
+    jwt = asked.settings.jwt if asked.settings else _ANY_ISSUER
+    results = policy_tests.run(policy, jwt, asked.file.tests)
+    tested = Counter(result.decision.rule for result in results)
+    _print_routes(policy, tested if results else None)
+    _print_tests(policy, results, tested)
+    return _report(_findings(asked, results, tested), asked.accepted)
+
+
+def _print_routes(policy: Policy, tested: Counter[str | None] | None) -> None:
+    rows = [(rule.method, rule.path, str(rule.requirement)) for rule in policy.rules]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1, 2)]
+    for rule, row in zip(policy.rules, rows, strict=True):
+        line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
+        count = "" if tested is None else f"  tests: {tested[rule.label]}"
+        print(f"{line}{count}".rstrip())
+    print(f"policy {policy.digest}: everything else that changes something is refused")
+
+
+def _print_tests(policy: Policy, results: Sequence[Result], tested: Counter[str | None]) -> None:
+    if not results:
+        return
+    passed = sum(result.passed for result in results)
+    covered = sum(rule.label in tested for rule in policy.rules)
+    print(f"tests: {passed} of {len(results)} passed; they reach {covered} of {len(policy.rules)} rules")
+
+
+def _findings(asked: Asked, results: Sequence[Result], tested: Counter[str | None]) -> Iterator[Finding]:
+    yield from findings.of_environment(asked.variables)
+    if asked.settings is not None:
+        yield from findings.of_settings(asked.settings)
+    policy = asked.file.policy
+    for rule in policy.rules:
+        if reach.example(policy, rule) is None:
+            message = f"{rule.label} never counts: more specific rules take every path that it matches"
+            yield Finding(Kind.DEAD_RULE, rule.place, message)
+        elif results and rule.label not in tested:
+            yield Finding(Kind.UNTESTED_RULE, rule.place, f"no test reaches {rule.label}")
+    for result in results:
+        if not result.passed:
+            yield Finding(Kind.FAILED_TEST, result.expectation.place, _failure(result))
+
+
+def _failure(result: Result) -> str:
+    test, decision = result.expectation.model, result.decision
+    by = f"by the rule {decision.rule}" if decision.rule else "without a rule"
+    detail = f" ({decision.verdict.detail})" if decision.verdict.detail else ""
+    return f"{test.method} {test.path} is {decision.verdict.code}{detail} {by}, not {test.expect}"
+
+
+def _report(found: Iterable[Finding], accepted: frozenset[Kind]) -> int:
+    counted = 0
+    for finding in found:
+        known = finding.kind in accepted
+        counted += not known
+        print(f"{'accepted' if known else 'found'}: {finding}", file=sys.stderr)
+    return FOUND if counted else 0

@@ -1,0 +1,156 @@
+"""`authz-sidecar check`: the table of routes, the policy's own tests, what it finds, and its exit codes."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from authz_sidecar import cli
+
+ROOT = Path(__file__).parents[3]
+RULES = """version: 1
+rules:
+  - {methods: [POST], path: /students/, permission: students.add_student}
+  - {methods: [PUT, PATCH], path: "/students/{id:int}/", permission: students.change_student}
+  - {methods: [DELETE], path: "/students/{id}/", permission: {all: [students.delete_student, a.b]}}
+  - {methods: [POST], path: "/hooks/{rest:path}", allow: anyone}
+  - {methods: [GET], path: /me/, allow: authenticated}
+"""
+TESTS = """tests:
+  - {method: POST, path: /students/, permissions: [students.add_student], expect: granted}
+  - {method: POST, path: "/students/?next=1", superuser: true, expect: superuser}
+  - {method: PATCH, path: /students/3/, permissions: [], expect: permission_denied}
+  - {method: PUT, path: /students/3/, expect: token_missing}
+  - {method: PUT, path: /students/x/, permissions: [students.change_student], expect: no_rule}
+  - {method: DELETE, path: /students/3/, permissions: [a.b], expect: permission_denied}
+  - {method: DELETE, path: /students/é/, permissions: [a.b, students.delete_student], expect: granted}
+  - {method: POST, path: /hooks/a/b, expect: anyone}
+  - {method: GET, path: /me/, claims: {sub: anna}, expect: authenticated}
+  - {method: GET, path: /me/, claims: {aud: another}, expect: token_invalid}
+  - {method: GET, path: /me/, claims: {exp: 1}, expect: token_expired}
+  - {method: GET, path: /me/, claims: {authz_gen: null}, expect: token_invalid}
+  - {method: GET, path: /me/, claims: {authz_gen: 1}, expect: token_revoked}
+  - {method: GET, path: /other/, expect: safe_method}
+  - {method: POST, path: /students/../students/, superuser: true, expect: bad_target}
+  - {method: TRACE, path: /, expect: method_refused}
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AUTHZ_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> list[str]:
+    """A complete configuration, but for the policy's text."""
+    return [
+        "--upstream=http://127.0.0.1:8001",
+        "--user-service=https://users.example.org",
+        "--service-token=secret",
+        "--jwt-issuer=https://users.example.org",
+        "--jwt-audience=student-service",
+        f"--policy={tmp_path / 'policy.yaml'}",
+    ]
+
+
+def check(tmp_path: Path, policy: str, *arguments: str) -> int:
+    (tmp_path / "policy.yaml").write_text(policy)
+    return cli.main(["check", *(arguments or ["--policy-only", f"--policy={tmp_path / 'policy.yaml'}"])])
+
+
+@pytest.mark.parametrize("algorithms", ["EdDSA", "RS256,ES256,EdDSA", "ES384", "PS512", "RS256"])
+def test_a_policy_whose_tests_hold(
+    tmp_path: Path, settings: list[str], algorithms: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(tmp_path, RULES + TESTS, *settings, f"--jwt-algorithms={algorithms}") == 0
+    shown, errors = capsys.readouterr()
+    assert errors == ""
+    assert "tests: 16 of 16 passed; they reach 6 of 6 rules" in shown
+    assert [line.split() for line in shown.splitlines()][:3] == [
+        ["POST", "/students/", "students.add_student", "tests:", "2"],
+        ["PUT", "/students/{id:int}/", "students.change_student", "tests:", "1"],
+        ["PATCH", "/students/{id:int}/", "students.change_student", "tests:", "1"],
+    ]
+
+
+def test_a_token_in_another_header(tmp_path: Path, settings: list[str]) -> None:
+    assert check(tmp_path, RULES + TESTS, *settings, "--token-header=X-Token") == 0
+
+
+def test_without_tests_none_are_missed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(tmp_path, RULES) == 0
+    assert "tests:" not in capsys.readouterr().out
+
+
+def test_a_test_that_does_not_hold_says_what_was_decided_instead_and_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    test = "  - {method: PATCH, path: /students/3/, permissions: [a.b], expect: granted}\n"
+    assert check(tmp_path, RULES + TESTS + test) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(
+        "policy.yaml:25: tests[16]: PATCH /students/3/ is permission_denied (this needs "
+        "students.change_student) by the rule PATCH /students/{id:int}/, not granted [failed_test]"
+    )
+
+
+def test_a_rule_that_no_test_reaches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fewer = "tests:\n" + "".join(line for line in TESTS.splitlines(True)[1:] if "/me/" not in line)
+    assert check(tmp_path, RULES + fewer) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("policy.yaml:7: rules[4].path: no test reaches GET /me/ [untested_rule]")
+    path = f"--policy={tmp_path / 'policy.yaml'}"
+    assert check(tmp_path, RULES + fewer, "--policy-only", path, "--accept=untested_rule") == 0
+    assert capsys.readouterr().err.startswith("accepted: ")
+
+
+def test_a_rule_that_never_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    taken = '"/a/{r:path}"', "/a/", '"/a/{x}"', '"/a/{x}/{r:path}"'
+    rules = "".join(f"  - {{methods: [POST], path: {path}, allow: anyone}}\n" for path in taken)
+    assert check(tmp_path, "version: 1\nrules:\n" + rules) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "policy.yaml:3: rules[0].path: POST /a/{r:path} never counts" in line
+    assert line.endswith("[dead_rule]")
+
+
+def test_doubtful_settings(
+    tmp_path: Path,
+    settings: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("AUTHZ_MAX_STALENES", "5")
+    plain = "--user-service=http://users.example.org"
+    assert check(tmp_path, RULES, *settings, plain) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert "AUTHZ_MAX_STALENES: is no setting" in first
+    assert "did you mean AUTHZ_MAX_STALENESS?" in first
+    assert "AUTHZ_USER_SERVICE: sends the service token" in second
+    accept = ["--accept=unknown_variable", "--accept=clear_text"]
+    assert check(tmp_path, RULES, *settings, plain, *accept) == 0
+    assert check(tmp_path, RULES, *settings, plain, accept[0]) == 1
+
+
+def test_without_a_policy_there_is_nothing_to_check(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", "--policy-only"]) == 2
+    assert capsys.readouterr().err == "error: --policy: is required: the policy file\n"
+
+
+def test_what_would_not_start_is_another_exit_code(tmp_path: Path, settings: list[str]) -> None:
+    assert check(tmp_path, RULES.replace("version: 1", "version: 2"), *settings) == 2
+    assert check(tmp_path, RULES, *settings, "--upstream=http://127.0.0.1:8080") == 2
+
+
+def test_the_shipped_policy_means_what_its_tests_say() -> None:
+    assert cli.main(["check", "--policy-only", f"--policy={ROOT / 'compose' / 'policy.yaml'}"]) == 0
+
+
+def test_the_documented_tests_hold_for_the_documented_policy(tmp_path: Path) -> None:
+    rules, tests = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "policy.md").read_text(), re.M | re.S)
+    path = f"--policy={tmp_path / 'policy.yaml'}"
+    assert check(tmp_path, rules + tests, "--policy-only", path, "--accept=untested_rule") == 0
