@@ -74,7 +74,12 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Exit codes: 0 nothing to complain of, 1 something was found, 2 it would not start."
-    parser.add_argument("--policy-only", action="store_true", help="check the policy alone, without settings")
+    alone = parser.add_mutually_exclusive_group()
+    alone.add_argument("--policy-only", action="store_true", help="check the policy alone, without settings")
+    alone.add_argument("--online", action="store_true", help="ask the User service, too")
+    parser.add_argument(
+        "--openapi", metavar="FILE|URL", help="tell which operations of the service no rule lets through"
+    )
     parser.add_argument(
         "--accept",
         action="append",
@@ -111,7 +116,10 @@ def _check(arguments: argparse.Namespace) -> int:
     settings, file = (None, _policy(flags)) if arguments.policy_only else _configuration(flags)
     if file is None:
         raise ConfigurationError([Problem("--policy", "is required: the policy file")])
-    return check.check(check.Asked(file, settings, os.environ, frozenset(arguments.accept)))
+    asked = check.Asked(
+        file, settings, os.environ, frozenset(arguments.accept), arguments.online, arguments.openapi
+    )
+    return check.check(asked)
 
 
 def _schema(_arguments: argparse.Namespace) -> int:

@@ -97,7 +97,7 @@ class KeyRefresher:
     async def _try(self) -> bool:
         self._asked_at = asked_at = self._clock.monotonic()
         try:
-            fetched = KeySet.parse(await self._fetch()).after(self._set)
+            fetched = KeySet.parse(await fetch(self._session, self._settings.jwks_url)).after(self._set)
         except (Unavailable, MalformedMessage) as error:
             self._failure = str(error)
             logger.warning("signing keys: %s (%s)", error, self._settings.jwks_url)
@@ -109,16 +109,18 @@ class KeyRefresher:
         self._set, self._set_at, self._failure = fetched, asked_at, None
         return True
 
-    async def _fetch(self) -> bytes:
-        try:
-            async with self._session.get(self._settings.jwks_url, allow_redirects=False) as response:
-                if response.status != 200:
-                    raise Unavailable(f"answered {response.status}")
-                body = bytearray()
-                async for chunk in response.content.iter_any():
-                    body += chunk
-                    if len(body) > MAX_BYTES:
-                        raise MalformedMessage(f"key set: more than {MAX_BYTES} bytes")
-                return bytes(body)
-        except (ClientError, OSError, ValueError) as error:  # OSError includes TimeoutError
-            raise Unavailable(f"{type(error).__name__}: {error}") from error
+
+async def fetch(session: ClientSession, url: str, max_bytes: int = MAX_BYTES) -> bytes:
+    """What is published there. Raises Unavailable, or MalformedMessage when there is too much of it."""
+    try:
+        async with session.get(url, allow_redirects=False) as response:
+            if response.status != 200:
+                raise Unavailable(f"answered {response.status}")
+            body = bytearray()
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > max_bytes:
+                    raise MalformedMessage(f"more than {max_bytes} bytes")
+            return bytes(body)
+    except (ClientError, OSError, ValueError) as error:  # OSError includes TimeoutError
+        raise Unavailable(f"{type(error).__name__}: {error}") from error

@@ -5,19 +5,22 @@ Exit codes: 0 nothing to complain of, 1 something was found, 2 the sidecar would
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-from authz_sidecar.commands import policy_tests
+from authz_sidecar.commands import online, openapi, policy_tests
 from authz_sidecar.commands.policy_tests import Result
 from authz_sidecar.config import findings
 from authz_sidecar.config.findings import Finding, Kind
 from authz_sidecar.config.policy_file import PolicyFile
 from authz_sidecar.config.table import JwtSettings, Settings
 from authz_sidecar.core import reach
+from authz_sidecar.core.errors import MalformedMessage, Unavailable
 from authz_sidecar.core.policy import Policy
 
 FOUND: Final = 1
@@ -33,6 +36,9 @@ class Asked:
     settings: Settings | None
     variables: Mapping[str, str]
     accepted: frozenset[Kind]
+    online: bool = False
+    openapi: str | None = None
+    """File or URL."""
 
 
 def check(asked: Asked) -> int:
@@ -78,6 +84,23 @@ def _findings(asked: Asked, results: Sequence[Result], tested: Counter[str | Non
     for result in results:
         if not result.passed:
             yield Finding(Kind.FAILED_TEST, result.expectation.place, _failure(result))
+    if asked.online and asked.settings is not None:
+        yield from asyncio.run(online.findings(asked.settings, policy.rules))
+    if asked.openapi is not None:
+        yield from _refused_operations(policy, asked.openapi)
+
+
+def _refused_operations(policy: Policy, place: str) -> Iterator[Finding]:
+    try:
+        if place.startswith(("http://", "https://")):
+            content = asyncio.run(online.download(place, openapi.MAX_BYTES))
+        else:
+            content = Path(place).read_bytes()
+        yield from openapi.refused(policy, openapi.operations(content), place)
+    except OSError as error:
+        yield Finding(Kind.OPENAPI, place, f"cannot be read: {error.strerror}")
+    except (Unavailable, MalformedMessage) as error:
+        yield Finding(Kind.OPENAPI, place, str(error))
 
 
 def _failure(result: Result) -> str:

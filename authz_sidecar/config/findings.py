@@ -26,6 +26,11 @@ class Kind(StrEnum):
     DEAD_RULE = "dead_rule"
     UNTESTED_RULE = "untested_rule"
     FAILED_TEST = "failed_test"
+    UNKNOWN_PERMISSION = "unknown_permission"
+    USER_SERVICE = "user_service"
+    KEYS = "keys"
+    REFUSED_OPERATION = "refused_operation"
+    OPENAPI = "openapi"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,65 @@
+"""What can be told only by asking others: the User service, where its keys are published, and the web."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+
+from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
+
+from authz_sidecar.app import SystemClock
+from authz_sidecar.authn.key_set import KeySet
+from authz_sidecar.authn.keys import fetch
+from authz_sidecar.config.findings import Finding, Kind
+from authz_sidecar.config.table import JwtSettings, Settings
+from authz_sidecar.core.errors import MalformedMessage, Unavailable
+from authz_sidecar.core.policy import Rule
+from authz_sidecar.source import UserServiceClient
+
+FETCH_SECONDS = 30.0
+
+
+async def findings(settings: Settings, rules: Iterable[Rule]) -> list[Finding]:
+    """Whether the User service answers us, knows the permissions that rules name, and has keys for us."""
+    timeout = ClientTimeout(total=settings.user_service.timeout)
+    async with ClientSession(timeout=timeout, cookie_jar=DummyCookieJar()) as session:
+        source = settings.user_service
+        client = UserServiceClient(
+            session, source.url, source.token, SystemClock(), answer_seconds=source.timeout
+        )
+        found = [each async for each in _user_service(client, rules)]
+        return found + [each async for each in _keys(session, settings.jwt)]
+
+
+async def _user_service(client: UserServiceClient, rules: Iterable[Rule]) -> AsyncIterator[Finding]:
+    try:
+        await client.head()
+        existing = await client.permissions()
+    except (Unavailable, MalformedMessage) as error:
+        yield Finding(Kind.USER_SERVICE, "AUTHZ_USER_SERVICE", str(error))
+        return
+    places: dict[str, str] = {}
+    for rule in rules:
+        for label in rule.requirement.permissions:
+            places.setdefault(label, rule.place)
+    for label, place in places.items():
+        if label not in existing:
+            message = f"the User service knows no permission {label}: nobody holds it"
+            yield Finding(Kind.UNKNOWN_PERMISSION, place, message)
+
+
+async def _keys(session: ClientSession, settings: JwtSettings) -> AsyncIterator[Finding]:
+    try:
+        keys = KeySet.parse(await fetch(session, settings.jwks_url))
+    except (Unavailable, MalformedMessage) as error:
+        yield Finding(Kind.KEYS, "AUTHZ_JWKS_URL", f"{settings.jwks_url}: {error}")
+        return
+    if not any(algorithm in settings.algorithms for _, algorithm in keys.keys):
+        accepted = ", ".join(sorted(settings.algorithms))
+        message = f"{settings.jwks_url}: none of its keys is for {accepted} (AUTHZ_JWT_ALGORITHMS)"
+        yield Finding(Kind.KEYS, "AUTHZ_JWKS_URL", message)
+
+
+async def download(url: str, max_bytes: int) -> bytes:
+    """Raises Unavailable, or MalformedMessage when there is too much of it."""
+    async with ClientSession(timeout=ClientTimeout(total=FETCH_SECONDS)) as session:
+        return await fetch(session, url, max_bytes)
