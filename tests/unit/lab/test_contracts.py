@@ -108,3 +108,25 @@ def test_a_breach_is_found(tree: Path, configuration: str, contract: str, name: 
 def test_without_a_breach_all_hold(tree: Path, configuration: str) -> None:
     found = lint(tree, configuration)
     assert found.returncode == 0, found.stdout + found.stderr
+
+
+TYPED = {
+    ".": ("authz_sidecar/core/target.py", "lab/walk.py"),
+    "user_service": ("authz_changelog/clock.py",),
+    "student_service": ("students/urls.py",),
+}
+"""Where mypy runs, with its configuration there, and files that a function without types is added to."""
+
+
+@pytest.mark.parametrize(
+    ("where", "name"), [(where, name) for where, names in TYPED.items() for name in names]
+)
+def test_a_function_without_types_is_found(tree: Path, where: str, name: str) -> None:
+    path = tree / where / name
+    before = path.read_text()
+    path.write_text(f"{before}\n\ndef untyped(a):\n    return a\n")
+    program = [sys.executable, "-m", "mypy", "--no-incremental", "--follow-imports", "silent", name]
+    found = subprocess.run(program, cwd=tree / where, capture_output=True, text=True, check=False)
+    path.write_text(before)
+    assert found.returncode == 1, found.stdout + found.stderr
+    assert "[no-untyped-def]" in found.stdout
