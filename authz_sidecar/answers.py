@@ -67,6 +67,12 @@ TABLE: Final[Mapping[str, Meaning]] = MappingProxyType(
             "a header would override the method",
             "Send the method itself, or set `allow_method_override` in the policy.",
         ),
+        Code.LOOKS_LIKE_A_HOOK: Meaning(
+            400,
+            "a safe request says that it stands for one with another method, as a gateway's hook does",
+            "The proxied port is no hook (`auth_request`, ForwardAuth, `forward_auth`): let the gateway send "
+            "the requests themselves through it.",
+        ),
         Code.METHOD_REFUSED: Meaning(
             405, "CONNECT and TRACE are not proxied", "Use one of the methods in `Allow`."
         ),

@@ -161,7 +161,12 @@ class Pipeline:
                 raise Refused(Code.METHOD_REFUSED, f"{request.method} is not proxied")
             raise Refused(Code.METHOD_UNKNOWN, "this method is not implemented")
         target.check_form(request.target)
-        headers.check(request.fields, allow_method_override=self.policy.allow_method_override)
+        headers.check(
+            request.fields,
+            request.method,
+            safe=request.method in SAFE_METHODS,
+            allow_method_override=self.policy.allow_method_override,
+        )
 
     def _unmatched(self, method: str) -> Verdict:
         if method in SAFE_METHODS:

@@ -47,9 +47,16 @@ def check(asked: Asked) -> int:
     jwt = asked.settings.jwt if asked.settings else _ANY_ISSUER
     results = policy_tests.run(policy, jwt, asked.file.tests)
     tested = Counter(result.decision.rule for result in results)
+    if asked.settings is not None:
+        _print_port(asked.settings)
     _print_routes(policy, tested if results else None)
     _print_tests(policy, results, tested)
     return _report(_findings(asked, results, tested), asked.accepted)
+
+
+def _print_port(settings: Settings) -> None:
+    listens = ", ".join(map(str, settings.listen))
+    print(f"{listens} is to be sent the requests themselves; it is no hook (auth_request, ForwardAuth)")
 
 
 def _print_routes(policy: Policy, tested: Counter[str | None] | None) -> None:

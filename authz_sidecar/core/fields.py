@@ -82,6 +82,8 @@ def fold(name: bytes) -> bytes:
 _FOLD: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_.", b"abcdefghijklmnopqrstuvwxyz--")
 
 METHOD_OVERRIDE: Final = b"x-http-method-override"
+FORWARDED_METHOD: Final = b"x-forwarded-method"
+"""Stands for every field by which a gateway's hook says which method it asks about."""
 FORWARDED_FOR: Final = b"x-forwarded-for"
 FORWARDING: Final = b"forwarded"
 """Stands for every field by which a proxy says how it was addressed, but X-Forwarded-For."""
@@ -106,6 +108,7 @@ _DROPPED: Final = HOP_BY_HOP | {
 }
 _KNOWN: Final = _READ_HERE | _DROPPED
 _OVERRIDES: Final = frozenset({METHOD_OVERRIDE, b"x-http-method", b"x-method-override"})
+_METHODS: Final = frozenset({FORWARDED_METHOD, b"x-original-method"})
 _FORWARDING: Final = frozenset({b"forwarded", b"x-real-ip", b"x-original-url", b"x-rewrite-url"})
 
 
@@ -113,6 +116,8 @@ def _in_request(name: bytes) -> Meaning | None:
     folded, lower = fold(name), name.lower()
     if folded in _OVERRIDES:
         return Meaning(METHOD_OVERRIDE, kept=b"_" not in name)
+    if folded in _METHODS:
+        return Meaning(FORWARDED_METHOD, kept=b"_" not in name)
     if b"_" in name or folded in _DROPPED or folded.startswith(b"x-authz-"):
         return Meaning(lower, kept=False)
     if folded == FORWARDED_FOR:
@@ -132,7 +137,7 @@ def _in_response(name: bytes) -> Meaning | None:
 def is_forwarding(name: bytes) -> bool:
     """Whether a field says how a proxy was addressed."""
     folded = fold(name)
-    return folded in _FORWARDING or folded.startswith(b"x-forwarded-")
+    return folded in _FORWARDING or folded in _METHODS or folded.startswith(b"x-forwarded-")
 
 
 _IN_REQUEST: Final = Remembered(_in_request, 256 * 1024)

@@ -35,8 +35,8 @@ _SPACE, _COMMA = b" ,"
 _REQUEST_ID = re.compile(rb"[\w.-]{1,64}")
 
 
-def check(request: Fields, *, allow_method_override: bool) -> None:
-    """Refuse fields that no request may have, governed by a rule or not."""
+def check(request: Fields, method: str, *, safe: bool, allow_method_override: bool) -> None:
+    """Refuse fields that no request may have, governed by a rule or not. `safe`: the method is."""
     known = request.known
     for name in (b"authorization", b"host"):
         if len(known.get(name, ())) > 1:
@@ -46,6 +46,16 @@ def check(request: Fields, *, allow_method_override: bool) -> None:
             raise Refused(Code.BAD_HEADER, f"Connection must not name {_shown(min(named))}")
     if fields.METHOD_OVERRIDE in known and not allow_method_override:
         raise Refused(Code.METHOD_OVERRIDE, "a header must not override the method")
+    if safe and fields.FORWARDED_METHOD in known:
+        _check_forwarded(known[fields.FORWARDED_METHOD], method)
+
+
+def _check_forwarded(methods: list[bytes], own: str) -> None:
+    """A gateway's hook asks about a change with a request that would change nothing: judged as what it is,
+    it would let any change pass."""
+    if any(method.strip().upper() != own.encode("ascii") for method in methods):
+        detail = "a forwarded method is another than the request's own, and this port is no gateway's hook"
+        raise Refused(Code.LOOKS_LIKE_A_HOOK, detail)
 
 
 def bearer_token(request: Fields, token_header: bytes) -> bytes:
@@ -101,7 +111,7 @@ def forwarded_request(
     """
     known = request.known
     kept = _without_named(request.kept, known)
-    if fields.FORWARDING in known and not peer_trusted:
+    if not peer_trusted and (fields.FORWARDING in known or fields.FORWARDED_METHOD in known):
         kept = [field for field in kept if not fields.is_forwarding(field[0])]
     path = peer.encode("ascii") or b"unknown"
     if peer_trusted:

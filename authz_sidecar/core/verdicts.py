@@ -74,6 +74,7 @@ class Code(StrEnum):
     BAD_TARGET = "bad_target"
     BAD_HEADER = "bad_header"
     METHOD_OVERRIDE = "method_override"
+    LOOKS_LIKE_A_HOOK = "looks_like_a_hook"
     METHOD_REFUSED = "method_refused"
     METHOD_UNKNOWN = "method_unknown"
     # refused: who asks

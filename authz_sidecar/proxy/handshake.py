@@ -55,8 +55,8 @@ class Handshake(asyncio.Protocol):
                 ssl_handshake_timeout=self._shared.limits.head_seconds,
             )
 
-    def _successor(self) -> Downstream:
-        return self._client
+    def _successor(self) -> asyncio.BaseProtocol:
+        return cast(asyncio.BaseProtocol, self._client)  # it has what asyncio calls
 
     def _settled(self, connection: socket.socket, task: asyncio.Task[None]) -> None:
         self._shared.handshakes.discard(task)

@@ -167,7 +167,16 @@ async def test_a_request_with_such_fields_is_refused(front: Front, fields: bytes
 
 
 @pytest.mark.parametrize(
-    "fields", [b"X-HTTP-Method-Override: DELETE\r\n", b"Host: x\r\n", b"Connection: host\r\n"]
+    "fields",
+    [
+        b"X-HTTP-Method-Override: DELETE\r\n",
+        b"Host: x\r\n",
+        b"Connection: host\r\n",
+        # what a gateway's hook sends when it is pointed at the proxied port
+        b"X-Forwarded-Method: DELETE\r\nX-Forwarded-Uri: /students/1/\r\n",
+        b"X-Original-Method: DELETE\r\nX-Original-URI: /students/1/\r\n",
+        b"x_forwarded.METHOD: delete\r\n",
+    ],
 )
 async def test_what_no_request_may_have_an_open_one_may_not_have_either(front: Front, fields: bytes) -> None:
     assert statuses(await front.ask(GET + fields + END)) == [400]

@@ -47,7 +47,9 @@ def flags(tmp_path: Path) -> list[str]:
 
 def test_check_shows_the_rules(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", *flags]) == 0
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    first, *lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert first[0] == "127.0.0.1:8080"
+    assert "no hook" in " ".join(first)
     assert lines[:3] == [
         ["POST", "/students/", "students.add_student"],
         ["PUT", "/students/{id}/", "any(students.change_student,", "a.b)"],

@@ -173,6 +173,8 @@ async def test_decisions(pipeline: Pipeline, head: RequestHead, code: Code) -> N
         (request("POST", "/students/", AUTH, ("Connection", "authorization")), Code.BAD_HEADER),
         (request("GET", "/", ("X-HTTP-Method-Override", "DELETE")), Code.METHOD_OVERRIDE),
         (request("POST", "/students/", AUTH, ("x_http_method_override", "PUT")), Code.METHOD_OVERRIDE),
+        (request("GET", "/", ("X-Forwarded-Method", "DELETE")), Code.LOOKS_LIKE_A_HOOK),
+        (request("HEAD", "/secret/1/", AUTH, ("x_original_method", "PUT")), Code.LOOKS_LIKE_A_HOOK),
     ],
 )
 @pytest.mark.parametrize("enforced", [True, False])

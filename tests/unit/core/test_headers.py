@@ -37,6 +37,22 @@ OVERRIDES = [
 ]
 
 
+FORWARDED_METHODS = [
+    b"X-Forwarded-Method",
+    b"x-forwarded-method",
+    b"X_Forwarded_Method",
+    b"X.Forwarded.Method",
+    b"X-Original-Method",
+    b"X-ORIGINAL_METHOD",
+    b"x.original-method",
+]
+
+
+def check(fields: FieldList, method: str = "GET", *, allow_method_override: bool = False) -> None:
+    safe = method in ("GET", "HEAD", "OPTIONS")
+    headers.check(of_request(fields), method, safe=safe, allow_method_override=allow_method_override)
+
+
 class TestCheck:
     @pytest.mark.parametrize(
         "fields",
@@ -48,7 +64,7 @@ class TestCheck:
         ],
     )
     def test_accepted(self, fields: FieldList) -> None:
-        headers.check(of_request(fields), allow_method_override=False)
+        check(fields)
 
     @pytest.mark.parametrize(
         "fields",
@@ -65,16 +81,31 @@ class TestCheck:
     )
     def test_refused(self, fields: FieldList) -> None:
         with pytest.raises(Refused) as caught:
-            headers.check(of_request(fields), allow_method_override=True)
+            check(fields, allow_method_override=True)
         assert caught.value.code is Code.BAD_HEADER
 
     @pytest.mark.parametrize("name", OVERRIDES)
     def test_method_override(self, name: bytes) -> None:
         fields = [HOST, (name, b"DELETE")]
         with pytest.raises(Refused) as caught:
-            headers.check(of_request(fields), allow_method_override=False)
+            check(fields)
         assert caught.value.code is Code.METHOD_OVERRIDE
-        headers.check(of_request(fields), allow_method_override=True)
+        check(fields, allow_method_override=True)
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+    @pytest.mark.parametrize("value", [b"DELETE", b"delete", b" POST ", b"PROPFIND", b"GET, POST", b""])
+    @pytest.mark.parametrize("name", FORWARDED_METHODS)
+    def test_a_hook(self, name: bytes, value: bytes, method: str) -> None:
+        for fields in ([(name, value)], [(name, method.encode()), (name, value)]):
+            with pytest.raises(Refused) as caught:
+                check(fields, method)
+            assert caught.value.code is Code.LOOKS_LIKE_A_HOOK
+
+    @pytest.mark.parametrize("name", FORWARDED_METHODS)
+    def test_no_hook(self, name: bytes) -> None:
+        check([(name, b"GET"), (name, b"get ")])
+        check([(name, b"DELETE")], "POST")
+        check([(b"X-Forwarded-Uri", b"/students/1/"), (b"X-Original-URL", b"/")])
 
 
 class TestBearerToken:
@@ -252,6 +283,8 @@ class TestForwardedRequest:
             b"X.Forwarded.For",
             b"X-Original-URL",
             b"X-Rewrite-URL",
+            b"X-Forwarded-Method",
+            b"X.Original.Method",
         ],
     )
     def test_forwarding_fields_of_anyone_else_are_dropped(self, name: bytes) -> None:
@@ -341,7 +374,7 @@ NAMES = st.sampled_from([*OVERRIDES, b"Host", b"connection", b"X-A", b"x_a", b"X
 )
 def test_no_fields_make_anything_fail_or_smuggle_a_name(fields: FieldList) -> None:
     for read in (
-        lambda: headers.check(of_request(fields), allow_method_override=False),
+        lambda: check(fields),
         lambda: headers.bearer_token(of_request(fields), b"authorization"),
         lambda: headers.min_revision(of_request(fields)),
     ):
