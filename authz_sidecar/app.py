@@ -28,6 +28,7 @@ from authz_sidecar.config.table import ReplicaSettings, Settings
 from authz_sidecar.core.errors import ConfigurationError, Problem
 from authz_sidecar.core.policy import Policy
 from authz_sidecar.core.ports import Authorizer, Clock, ReplicaStatus
+from authz_sidecar.explain import Explainer
 from authz_sidecar.observe import calls, logs, output
 from authz_sidecar.observe.decision_log import DecisionLog
 from authz_sidecar.observe.freshness import FreshnessCollector, KeysCollector
@@ -39,6 +40,7 @@ from authz_sidecar.proxy.pool import UpstreamPool
 from authz_sidecar.proxy.server import ProxyServer
 from authz_sidecar.proxy.shared import Shared
 from authz_sidecar.replica.audit import warn_of_bound
+from authz_sidecar.replica.holdings import ReplicaHoldings
 from authz_sidecar.replica.memory_store import MemoryStore
 from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.replica import Replica
@@ -102,6 +104,7 @@ class Sidecar:
         self._metrics = Metrics()
         self._replica: Replica | None = None
         self._status: StatusReader | None = None
+        self._holdings: ReplicaHoldings | None = None
         self._ready = {"upstream": health.reachable(settings.upstream, settings.upstream_tls)}
         self._decides: dict[str, health.Check] = {}
 
@@ -111,8 +114,6 @@ class Sidecar:
         session = await self._user_service_session()
         keys = await self._start_keys(session)
         authorizer = await self._start_authorizer(session)
-        admin_runner = self._admin_runner(keys)
-        await self._listen(admin_runner, "AUTHZ_ADMIN_LISTEN", self.settings.admin.listen)
         decides = Pipeline(
             policy=self._policy,
             authenticator=TokenAuthenticator(self.settings.jwt, keys),
@@ -121,6 +122,8 @@ class Sidecar:
             token_header=self.settings.jwt.header.encode(),
             enforced=self.settings.mode == "enforce",
         )
+        admin_runner = self._admin_runner(keys, Explainer(lambda: decides, self._holdings))
+        await self._listen(admin_runner, "AUTHZ_ADMIN_LISTEN", self.settings.admin.listen)
         runner = await self.proxy_runner(decides)
         await self._listen(runner, "AUTHZ_LISTEN", self.settings.listen)
 
@@ -180,6 +183,7 @@ class Sidecar:
         def status() -> ReplicaStatus:
             return replica.status(clock.monotonic())
 
+        self._holdings = ReplicaHoldings(replica.near, store)
         authorizer = CachedAuthorizer(replica, settings.max_staleness, settings.audit_bound)
         self._status = status
         self._metrics.registry.register(FreshnessCollector(status))
@@ -194,11 +198,12 @@ class Sidecar:
     def _in_background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self.stack.callback(asyncio.create_task(work, name=name).cancel)
 
-    def _admin_runner(self, keys: KeyRefresher) -> web.AppRunner:
+    def _admin_runner(self, keys: KeyRefresher, explainer: Explainer) -> web.AppRunner:
         sources = admin.AdminSources(
             health=health.Health(self._ready, self._decides),
             metrics=self._metrics.exposition,
             status=lambda: self._describe(keys),
+            explain=explainer.explain,
         )
         return web.AppRunner(admin.application(sources, self.settings.admin), access_log=None)
 

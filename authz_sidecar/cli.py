@@ -1,4 +1,4 @@
-"""The command line: run, check, schema, verify."""
+"""The command line: run, check, explain, schema, verify."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from authz_sidecar import __version__, app
-from authz_sidecar.commands import check
+from authz_sidecar.commands import check, explain
 from authz_sidecar.config import policy_file, reading
+from authz_sidecar.config.addresses import items
 from authz_sidecar.config.findings import Kind
 from authz_sidecar.config.policy_file import PolicyFile
 from authz_sidecar.config.table import TABLE, Settings
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     for each in (run, checked):
         _add_settings(each)
     _add_check(checked)
+    _add_explain(commands.add_parser("explain", help="tell why a request is let through or refused"))
     schema = commands.add_parser("schema", help="print the JSON Schema of the policy file")
     schema.set_defaults(command=_schema)
     _add_verify(commands.add_parser("verify", help="check logged decisions against the revision log"))
@@ -91,6 +93,24 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_explain(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_explain)
+    parser.epilog = (
+        "With --policy the answer is found here, for the permissions that are given. Else a running "
+        "sidecar is asked, with AUTHZ_ADMIN_TOKEN. "
+        "Exit codes: 0 let through, 1 refused, 2 it could not be found out."
+    )
+    parser.add_argument("method", help="of the request, like PATCH")
+    parser.add_argument("path", help="of the request, like /students/3/")
+    parser.add_argument("--subject", help="the user by whom; without, and without a token: nobody")
+    parser.add_argument("--token-stdin", action="store_true", help="by the holder of this access token")
+    parser.add_argument("--policy", type=Path, metavar="FILE", help="answer by this policy file, offline")
+    parser.add_argument("--permissions", default="", metavar="LABELS", help="what the user holds: a.b,c.d")
+    parser.add_argument("--superuser", action="store_true", help="the user is a superuser")
+    parser.add_argument("--admin", metavar="URL", help="admin port [where AUTHZ_ADMIN_LISTEN says]")
+    parser.add_argument("--json", action="store_true", help="all that is known, for programs")
+
+
 def _add_verify(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_verify)
     several: dict[str, str] = {
@@ -120,6 +140,21 @@ def _check(arguments: argparse.Namespace) -> int:
         file, settings, os.environ, frozenset(arguments.accept), arguments.online, arguments.openapi
     )
     return check.check(asked)
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    options = explain.Options(
+        method=arguments.method,
+        path=arguments.path,
+        subject=arguments.subject,
+        token_on_stdin=arguments.token_stdin,
+        policy=arguments.policy,
+        permissions=frozenset(items(arguments.permissions)),
+        superuser=arguments.superuser,
+        admin=arguments.admin,
+        as_json=arguments.json,
+    )
+    return explain.explain(options, os.environ, sys.stdin.buffer)
 
 
 def _schema(_arguments: argparse.Namespace) -> int:

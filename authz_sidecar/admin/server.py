@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from authz_sidecar.admin.explain import Explain, handler
 from authz_sidecar.admin.health import Health
 from authz_sidecar.config.addresses import is_ip
 from authz_sidecar.config.table import AdminSettings
@@ -28,6 +29,7 @@ class AdminSources:
     metrics: Callable[[], tuple[bytes, str]]
     """The exposition and its content type."""
     status: Callable[[], dict[str, Any]]
+    explain: Explain
 
 
 def application(sources: AdminSources, settings: AdminSettings) -> web.Application:
@@ -42,7 +44,23 @@ def application(sources: AdminSources, settings: AdminSettings) -> web.Applicati
     app.router.add_get("/readyz", sources.health.readyz)
     app.router.add_get("/metrics", _metrics(sources.metrics))
     app.router.add_get("/status", _status(sources.status))
+    explain = _for_holders(settings.token, handler(sources.explain))
+    app.router.add_get("/explain", explain)
+    app.router.add_post("/explain", explain)
     return app
+
+
+def _for_holders(token: str | None, handler: Handler) -> Handler:
+    """Wants the token on loopback, too: not every user of a machine may know what all others hold."""
+
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        if token is None:
+            raise web.HTTPNotFound(text="this is served only where AUTHZ_ADMIN_TOKEN is set\n")
+        if not _carries(request, token):
+            raise _unauthorized()
+        return await handler(request)
+
+    return guarded
 
 
 def _metrics(exposition: Callable[[], tuple[bytes, str]]) -> Handler:
@@ -83,12 +101,16 @@ def _guard(token: str | None) -> Any:
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path in OPEN_PATHS or _carries(request, token):
             return await handler(request)
-        raise web.HTTPUnauthorized(
-            text="this needs AUTHZ_ADMIN_TOKEN as a bearer token\n",
-            headers={"WWW-Authenticate": 'Bearer realm="authz-sidecar admin"'},
-        )
+        raise _unauthorized()
 
     return guard
+
+
+def _unauthorized() -> web.HTTPUnauthorized:
+    return web.HTTPUnauthorized(
+        text="this needs AUTHZ_ADMIN_TOKEN as a bearer token\n",
+        headers={"WWW-Authenticate": 'Bearer realm="authz-sidecar admin"'},
+    )
 
 
 def _carries(request: web.Request, token: str | None) -> bool:

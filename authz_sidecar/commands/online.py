@@ -1,17 +1,19 @@
-"""What can be told only by asking others: the User service, where its keys are published, and the web."""
+"""What can be told only by asking others: the User service, its keys, a sidecar, the web."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any
 
-from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
 
 from authz_sidecar.app import SystemClock
 from authz_sidecar.authn.key_set import KeySet
 from authz_sidecar.authn.keys import fetch
 from authz_sidecar.config.findings import Finding, Kind
 from authz_sidecar.config.table import JwtSettings, Settings
-from authz_sidecar.core.errors import MalformedMessage, Unavailable
+from authz_sidecar.core.errors import MalformedMessage, Unavailable, described
 from authz_sidecar.core.policy import Rule
 from authz_sidecar.source import UserServiceClient
 
@@ -63,3 +65,23 @@ async def download(url: str, max_bytes: int) -> bytes:
     """Raises Unavailable, or MalformedMessage when there is too much of it."""
     async with ClientSession(timeout=ClientTimeout(total=FETCH_SECONDS)) as session:
         return await fetch(session, url, max_bytes)
+
+
+async def ask(url: str, credential: str, question: Mapping[str, str]) -> dict[str, Any]:
+    """Put a question to the admin port of a running sidecar. Raises Unavailable or MalformedMessage."""
+    headers = {"Authorization": f"Bearer {credential}"}
+    async with ClientSession(timeout=ClientTimeout(total=FETCH_SECONDS)) as session:
+        try:
+            async with session.post(url, json=question, headers=headers, allow_redirects=False) as response:
+                answer = await response.text()
+        except (ClientError, OSError) as error:
+            raise Unavailable(f"{url}: {described(error)}") from error
+    if response.status != 200:
+        raise Unavailable(f"{url} answered {response.status}: {answer.strip()[:500]}")
+    try:
+        found = json.loads(answer)
+    except ValueError:
+        raise MalformedMessage(f"{url}: the answer is not JSON") from None
+    if not isinstance(found, dict):
+        raise MalformedMessage(f"{url}: the answer is no explanation")
+    return found

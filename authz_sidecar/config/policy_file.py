@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -28,10 +29,12 @@ from authz_sidecar.core.verdicts import Code, Requirement
 
 MAX_BYTES = 1024 * 1024
 
+_LABEL = r"^[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*$"
+
 Label = Annotated[
     str,
     Field(
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*$",
+        pattern=_LABEL,
         max_length=200,
         description="A Django permission label: app_label.codename.",
         examples=["students.change_student"],
@@ -161,6 +164,11 @@ class PolicyFile:
 
     policy: Policy
     tests: tuple[Expectation, ...]
+
+
+def is_label(text: str) -> bool:
+    """Whether it is a permission label."""
+    return re.fullmatch(_LABEL, text) is not None
 
 
 def schema() -> dict[str, Any]:

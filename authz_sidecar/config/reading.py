@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from authz_sidecar.config import own, tls
 from authz_sidecar.config.addresses import UpstreamAddress
@@ -27,6 +28,15 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
         if values[each.variable] is None and each.default_from is not None:
             values[each.variable] = each.default_from(values)
     return fill(Settings, values)
+
+
+def one(variable: str, environ: Mapping[str, str]) -> Any:
+    """One setting alone, for a program that needs no others. Raises ConfigurationError."""
+    problems: list[Problem] = []
+    value = _value(next(each for each in TABLE if each.variable == variable), {}, environ, problems)
+    if problems:
+        raise ConfigurationError(problems)
+    return value
 
 
 def _value(

@@ -48,7 +48,8 @@ class AdminSettings:
     token: str | None = setting(
         "AUTHZ_ADMIN_TOKEN",
         parsers.credential,
-        "credential for the admin port off loopback (unset: only health and metrics are served there)",
+        "credential for the admin port off loopback, and for `/explain` everywhere "
+        "(unset: off loopback only health and metrics are served, and `/explain` nowhere)",
         default=None,
         secret=True,
     )

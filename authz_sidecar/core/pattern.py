@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -23,6 +24,14 @@ class Segment:
 
     kind: Kind
     text: str
+
+    def takes(self, text: str) -> bool:
+        """Whether it matches this one; a rest matches any."""
+        if self.kind == "literal":
+            return text == self.text
+        if self.kind == "int":
+            return text.isascii() and text.isdigit()
+        return bool(text) or self.kind == "path"
 
 
 def parse(path: str) -> list[Segment]:
@@ -71,3 +80,13 @@ def _mistake(text: str, *, last: bool) -> str | None:
             f"{text!r}: write the path decoded, without query; control characters and % \\ ; ? # never match"
         )
     return None
+
+
+def matches(segments: Sequence[Segment], texts: Sequence[str]) -> bool:
+    """Whether a pattern matches what stands between the slashes of a path, read as plainly as it can be."""
+    for index, segment in enumerate(segments):
+        if segment.kind == "path":
+            return index < len(texts)
+        if index >= len(texts) or not segment.takes(texts[index]):
+            return False
+    return len(segments) == len(texts)

@@ -14,5 +14,6 @@ def permissive_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped rules, and whatever none of them governs is left to the service to refuse."""
     rest = "  - methods: [POST, PUT, PATCH, DELETE]\n    path: /{rest:path}\n    allow: anyone\n"
     path = tmp_path_factory.mktemp("policy") / "policy.yaml"
-    path.write_text(POLICY.read_text() + rest)
+    rules, tests, expected = POLICY.read_text().partition("# What the rules are to mean")
+    path.write_text(rules + rest + tests + expected)
     return path

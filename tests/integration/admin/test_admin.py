@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 from aiohttp import ClientSession
@@ -12,6 +14,7 @@ from authz_sidecar.admin.health import Health
 from authz_sidecar.admin.server import AdminSources, application
 from authz_sidecar.config.addresses import Address
 from authz_sidecar.config.table import AdminSettings
+from authz_sidecar.explain import Asked
 
 Get = Callable[..., Awaitable[tuple[int, str]]]
 problems: dict[str, str | None] = {}
@@ -24,6 +27,10 @@ def check(name: str) -> Callable[[], Awaitable[str | None]]:
     return run
 
 
+async def explain(asked: Asked) -> dict[str, Any]:
+    return {"asked": [asked.method, asked.target.decode(), asked.subject, (asked.token or b"").decode()]}
+
+
 @pytest.fixture
 async def admin() -> AsyncIterator[Callable[[AdminSettings], Awaitable[Get]]]:
     problems.clear()
@@ -32,6 +39,7 @@ async def admin() -> AsyncIterator[Callable[[AdminSettings], Awaitable[Get]]]:
         health=Health({"upstream": check("upstream")}, {"fresh": check("fresh")}),
         metrics=lambda: (b"authz_up 1\n", "text/plain; version=0.0.4"),
         status=lambda: {"phase": "LIVE"},
+        explain=explain,
     )
     async with ClientSession() as session:
 
@@ -40,8 +48,9 @@ async def admin() -> AsyncIterator[Callable[[AdminSettings], Awaitable[Get]]]:
             await server.start_server()
             servers.append(server)
 
-            async def get(path: str, **headers: str) -> tuple[int, str]:
-                async with session.get(server.make_url(path), headers=headers) as response:
+            async def get(path: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
+                method, url = "GET" if body is None else "POST", server.make_url(path)
+                async with session.request(method, url, headers=headers, data=body) as response:
                     return response.status, await response.text()
 
             return get
@@ -128,3 +137,64 @@ async def test_on_loopback_a_request_names_this_machine(
     get = await admin(LOOPBACK)
     for path in ("/status", "/metrics", "/livez"):
         assert (await get(path, Host=host))[0] == status
+
+
+GUARDED = AdminSettings(listen=(Address("127.0.0.1", 0),), token="s3cret")
+HOLDER = {"Authorization": "Bearer s3cret"}
+QUERY = "/explain?method=PATCH&path=/students/3/&subject=17"
+
+
+@pytest.mark.parametrize(
+    ("settings", "headers", "status"),
+    [
+        (LOOPBACK, {}, 404),
+        (LOOPBACK, {"Authorization": "Bearer None"}, 404),
+        (GUARDED, {}, 401),
+        (GUARDED, {"Authorization": "Bearer wrong"}, 401),
+        (GUARDED, HOLDER, 200),
+        (PUBLIC, {}, 401),
+        (PUBLIC, HOLDER, 200),
+        (PUBLIC_WITHOUT_TOKEN, {}, 401),
+    ],
+)
+async def test_why_is_told_to_holders_of_the_token_alone_on_loopback_too(
+    admin: Callable[[AdminSettings], Awaitable[Get]],
+    settings: AdminSettings,
+    headers: dict[str, str],
+    status: int,
+) -> None:
+    get = await admin(settings)
+    assert (await get(QUERY, **headers))[0] == status
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "told"),
+    [
+        (QUERY, None, 200, '"PATCH", "/students/3/", "17", ""'),
+        (
+            "/explain",
+            {"method": "PUT", "path": "/a/é", "token": "eyJ"},
+            200,
+            '"PUT", "/a/%C3%A9", null, "eyJ"',
+        ),
+        ("/explain?method=PUT", None, 400, "path: is required"),
+        ("/explain?method=PUT&path=/&token=eyJ", None, 400, "token: send it with POST"),
+        ("/explain", {"method": "PUT", "path": 3}, 400, "path: must be text"),
+        ("/explain", {"method": "PUT", "path": "/", "sub": "3"}, 400, "sub: is not known here"),
+        (
+            "/explain",
+            {"method": "PUT", "path": "/", "subject": "3", "token": "x"},
+            400,
+            "must not stand beside",
+        ),
+        ("/explain", [], 400, "must be a JSON object"),
+        ("/explain", None, 400, "method: is required; path: is required"),
+    ],
+)
+async def test_how_to_ask_why(
+    admin: Callable[[AdminSettings], Awaitable[Get]], path: str, body: object, status: int, told: str
+) -> None:
+    get = await admin(GUARDED)
+    data = None if body is None else json.dumps(body).encode()
+    answered, text = await get(path, data, **HOLDER)
+    assert (answered, told in text) == (status, True), text

@@ -1,0 +1,186 @@
+"""`authz-sidecar explain`: why a request is let through or refused, by a policy or a running sidecar.
+
+Exit codes: 0 let through, 1 refused, 2 it could not be found out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from authz_sidecar.admin.explain import question
+from authz_sidecar.app import SystemClock
+from authz_sidecar.authz.supposed import Supposed
+from authz_sidecar.commands import online
+from authz_sidecar.config import policy_file, reading
+from authz_sidecar.config.addresses import Address
+from authz_sidecar.core.entities import Entity, EntityKey
+from authz_sidecar.core.errors import ConfigurationError, MalformedMessage, Problem, Refused, Unavailable
+from authz_sidecar.core.verdicts import Code, Identity
+from authz_sidecar.explain import Explainer, Groups
+from authz_sidecar.pipeline import Pipeline
+
+MAX_TOKEN: Final = 64 * 1024
+SUPPOSED: Final = "somebody"
+"""Who is asked about when only permissions are given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line. With a policy it is answered offline."""
+
+    method: str
+    path: str
+    subject: str | None
+    token_on_stdin: bool
+    policy: Path | None
+    permissions: frozenset[str]
+    superuser: bool
+    admin: str | None
+    as_json: bool
+
+
+def explain(options: Options, variables: Mapping[str, str], stdin: BinaryIO) -> int:
+    """Print it. Returns the exit code. Raises ConfigurationError for what cannot be asked."""
+    try:
+        found = _offline(options) if options.policy else _online(options, variables, stdin)
+    except ValueError as error:
+        raise ConfigurationError([Problem("explain", str(error))]) from error
+    except (Unavailable, MalformedMessage) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(found, indent=2) if options.as_json else "\n".join(worded(found)))
+    return 0 if found["allowed"] else 1
+
+
+# offline
+
+
+class _NoTokens:
+    """Implements `core.ports.Authenticator` where there are no keys to verify with."""
+
+    def authenticate(self, token: bytes, now: float) -> Identity:
+        raise Refused(Code.TOKEN_INVALID, "no token can be verified offline")
+
+
+@dataclass(frozen=True, slots=True)
+class _SupposedHoldings:
+    """Implements `explain.Holdings`."""
+
+    supposed: Supposed
+
+    def entity(self, key: EntityKey) -> Entity | None:
+        return self.supposed.entity(key)
+
+    async def groups(self) -> Groups:
+        return Groups({}, whole=False)
+
+
+def _offline(options: Options) -> dict[str, Any]:
+    if options.policy is None or options.token_on_stdin or options.admin:
+        raise ValueError("with --policy nobody is asked: leave --token-stdin and --admin out")
+    if wrong := [label for label in options.permissions if not policy_file.is_label(label)]:
+        raise ValueError(f"--permissions: {', '.join(wrong)}: must be labels like students.add_student")
+    policy = policy_file.load(options.policy)
+    supposed = Supposed.holding(options.permissions, superuser=options.superuser)
+    pipeline = Pipeline(policy, _NoTokens(), supposed, SystemClock())
+    anybody = SUPPOSED if options.permissions or options.superuser else None
+    asked = question(_given(options, options.subject or anybody))
+    explainer = Explainer(lambda: pipeline, _SupposedHoldings(supposed))
+    found = asyncio.run(explainer.explain(asked))
+    return {**found, "revision": None, "staleness": None}
+
+
+# online
+
+
+def _online(options: Options, variables: Mapping[str, str], stdin: BinaryIO) -> dict[str, Any]:
+    if options.permissions or options.superuser:
+        raise ValueError("--permissions and --superuser are supposed beside a --policy")
+    given = _given(options, options.subject)
+    if options.token_on_stdin:
+        given["token"] = _token(stdin)
+    question(given)
+    url = options.admin or _admin_url(variables)
+    credential = reading.one("AUTHZ_ADMIN_TOKEN", variables)
+    if credential is None:
+        raise ConfigurationError([Problem("AUTHZ_ADMIN_TOKEN", "is required to ask a running sidecar")])
+    return asyncio.run(online.ask(f"{url.rstrip('/')}/explain", credential, given))
+
+
+def _given(options: Options, subject: str | None) -> dict[str, str]:
+    named = {} if subject is None else {"subject": subject}
+    return {"method": options.method, "path": options.path, **named}
+
+
+def _token(stdin: BinaryIO) -> str:
+    token = stdin.read(MAX_TOKEN).strip()
+    if not token:
+        raise ValueError("--token-stdin: nothing came on standard input")
+    return token.decode("utf-8", "surrogateescape").removeprefix("Bearer ")
+
+
+def _admin_url(variables: Mapping[str, str]) -> str:
+    listening: Address = reading.one("AUTHZ_ADMIN_LISTEN", variables)[0]
+    anywhere = listening.host in {"0.0.0.0", "::"}  # noqa: S104 (it is asked whether it listens there)
+    return f"http://{Address('127.0.0.1' if anywhere else listening.host, listening.port)}"
+
+
+# for people
+
+
+def worded(found: Mapping[str, Any]) -> list[str]:
+    """The explanation in lines."""
+    who = found["subject"] or "somebody unknown"
+    outcome = "let through" if found["allowed"] else f"refused with {found['status']}"
+    lines = [f"{found['method']} {found['target']} by {who}: {outcome}, {found['code']}"]
+    lines.append(f"  because   {found['detail'] or found['meaning']}")
+    if not found["enforced"]:
+        lines.append("  but       this sidecar is in shadow mode: it refuses nothing")
+    rule = found["rule"]
+    lines.append(f"  rule      {_rule(rule)}" if rule else "  rule      none counts")
+    lines += [f"  not       {_rule(each)}: {each['why']}" for each in found["closest"]]
+    lines += _grants(found)
+    if found["revision"]:
+        lines.append(f"  revision  {found['revision']}, proved {found['staleness']:.1f} s ago")
+    lines.append(f"  policy    {found['policy']}")
+    if found["mend"] and not found["allowed"]:
+        lines.append(f"  mend      {found['mend']}")
+    return lines
+
+
+def _rule(rule: Mapping[str, Any]) -> str:
+    return f"{rule['rule']} needs {rule['requires']} ({rule['place']})"
+
+
+def _grants(found: Mapping[str, Any]) -> list[str]:
+    user = found.get("user")
+    if user is None:
+        return []
+    if not user["active"]:
+        return ["  user      is deactivated"]
+    if user["superuser"]:
+        return ["  grant     a superuser has every permission"]
+    return [f"  grant     {_grant(each, whole=found['all_groups_known'])}" for each in found["permissions"]]
+
+
+def _grant(each: Mapping[str, Any], *, whole: bool) -> str:
+    ways = ["directly"] if each["direct"] else []
+    ways += [f"through group {group}" for group in each["through_groups"]]
+    if ways:
+        return f"{each['permission']} is held {' and '.join(ways)}"
+    others = each["other_groups_with_it"]
+    unknown = "" if whole else " (not all groups are known here)"
+    given = (
+        f"; it would come with group {' or '.join(others)}"
+        if others
+        else "; no group has it"
+        if whole
+        else ""
+    )
+    return f"{each['permission']} is missing{given}{unknown}"

@@ -1,0 +1,152 @@
+"""Why a request would be let through or refused: the rule and those that nearly matched, the grant or what is
+missing, and how fresh the answer is.
+
+The verdict is the pipeline's own. What is told beside it is looked up afterwards, so it may be of a later
+revision; where it is, the revisions differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from authz_sidecar.answers import TABLE
+from authz_sidecar.core import target
+from authz_sidecar.core.closest import closest
+from authz_sidecar.core.entities import Entity, EntityKey, GroupState, UserState
+from authz_sidecar.core.errors import Refused
+from authz_sidecar.core.fields import FieldList, of_request
+from authz_sidecar.core.grants import Held, held
+from authz_sidecar.core.policy import Policy, Rule
+from authz_sidecar.core.verdicts import Code, Decision, RequestHead, Requirement
+from authz_sidecar.pipeline import Pipeline
+
+REQUEST_ID = "explain"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request, and who makes it: the holder of a token, or a subject by name. Neither: nobody."""
+
+    method: str
+    target: bytes
+    subject: str | None = None
+    token: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The groups that are known."""
+
+    states: Mapping[str, GroupState]
+    whole: bool
+    """Whether these are all there are."""
+
+
+class Holdings(Protocol):
+    """Where grants are looked up."""
+
+    def entity(self, key: EntityKey) -> Entity | None:
+        """What decisions read; `None` when it is not at hand."""
+
+    async def groups(self) -> Groups: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Explainer:
+    """Explains by the policy that is in force when it is asked. Without `holdings` no grant is told."""
+
+    pipeline: Callable[[], Pipeline]
+    holdings: Holdings | None
+
+    async def explain(self, asked: Asked) -> dict[str, Any]:
+        """Plain values, ready for JSON. Never a token."""
+        pipeline = self.pipeline()
+        decision = await self._decide(pipeline, asked)
+        subject = decision.identity.subject if decision.identity else asked.subject
+        return {
+            "method": asked.method,
+            "target": asked.target.decode("latin-1"),
+            "subject": subject,
+            **_outcome(decision, enforced=pipeline.enforced),
+            **_rules(pipeline.policy, asked, decision.rule),
+            **await self._grants(subject, decision.requirement),
+        }
+
+    async def _decide(self, pipeline: Pipeline, asked: Asked) -> Decision:
+        """A subject by name needs no token; all other steps are those of any request."""
+        fields: FieldList = [(b"Host", b"explain")]
+        if asked.token is not None:
+            fields.append((pipeline.token_header, b"Bearer " + asked.token))
+        request = RequestHead(asked.method, asked.target, of_request(fields), "explain")
+        found = pipeline.decide(request, REQUEST_ID)
+        decision = found if isinstance(found, Decision) else await found()
+        requirement = decision.requirement
+        named = asked.subject is not None and decision.verdict.code == Code.TOKEN_MISSING
+        if not named or asked.subject is None or requirement is None:
+            return decision
+        judged = await pipeline.evaluate(asked.subject, requirement, REQUEST_ID)
+        return judged._replace(rule=decision.rule)
+
+    async def _grants(self, subject: str | None, requirement: Requirement | None) -> dict[str, Any]:
+        if self.holdings is None or subject is None or requirement is None:
+            return {}
+        entity = self.holdings.entity(EntityKey("user", subject))
+        if entity is None or not isinstance(entity.state, UserState):
+            return {}
+        groups = await self.holdings.groups()
+        user = entity.state
+        return {
+            "user": {
+                "active": user.active,
+                "superuser": user.superuser,
+                "groups": sorted(user.groups),
+                "changed_at_revision": entity.revision,
+            },
+            "permissions": [_told(each) for each in held(user, requirement, groups.states)],
+            "all_groups_known": groups.whole,
+        }
+
+
+def _outcome(decision: Decision, *, enforced: bool) -> dict[str, Any]:
+    verdict = decision.verdict
+    row = TABLE[verdict.code]
+    return {
+        "allowed": verdict.allowed,
+        "code": verdict.code.value,
+        "status": row.status,
+        "meaning": row.meaning,
+        "detail": verdict.detail,
+        "mend": row.mend,
+        "enforced": enforced,
+        "policy": decision.policy,
+        "revision": str(verdict.position.token) if verdict.position else None,
+        "staleness": verdict.staleness,
+    }
+
+
+def _rules(policy: Policy, asked: Asked, label: str | None) -> dict[str, Any]:
+    rule = next((rule for rule in policy.rules if rule.label == label), None)
+    try:
+        near = closest(policy, asked.method, target.path(asked.target))
+    except Refused:  # a target that no rule is matched with
+        near = []
+    return {
+        "rule": None if rule is None else _shown(rule),
+        "closest": [{**_shown(each.rule), "why": each.why} for each in near],
+    }
+
+
+def _shown(rule: Rule) -> dict[str, Any]:
+    return {"rule": rule.label, "place": rule.place, "requires": str(rule.requirement)}
+
+
+def _told(each: Held) -> dict[str, Any]:
+    return {
+        "permission": each.permission,
+        "held": each.held,
+        "direct": each.direct,
+        "through_groups": list(each.groups),
+        "other_groups_with_it": list(each.others),
+    }
