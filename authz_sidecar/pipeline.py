@@ -1,10 +1,12 @@
 """The decision path in one page, and the only place that concludes a decision.
 
-A request is decided in four steps: target, rule, authenticate, authorize. What is under way by a permission
-is decided again when permissions change, and others may ask whether a subject meets a requirement.
+A request is decided in four steps: target, rule, authenticate, authorize. What is under way is decided again
+when permissions or rules change, and others may ask whether a subject meets a requirement.
 
 Nothing here does I/O. A step that lacks something returns what to wait for, and the decision then starts
 again from the beginning, so that it never rests half on what was known before the wait and half on later.
+The same holds for the policy: another may be put into force between any two steps of the event loop, and each
+decision is by the one that it names.
 """
 
 from __future__ import annotations
@@ -48,14 +50,20 @@ class _Case:
 
     request: RequestHead
     request_id: str
+    policy: Policy
+    """By which it is judged."""
+    known: Identity | None = None
+    """Whose request it is, where that was found out when it came."""
     well_formed: bool = False
     rule: Rule | None = None
     identity: Identity | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pipeline:
     """Decides. `enforced` is false in shadow mode: decisions are made but never refuse.
+
+    To `policy` another may be assigned at any time; have what is under way reconsidered then.
 
     What is not a well-formed request is refused in either mode: there is nothing sound to send on.
     """
@@ -69,14 +77,19 @@ class Pipeline:
 
     def decide(self, request: RequestHead, request_id: str) -> Decision | Undecided:
         """The decision on a request, at once where nothing has to be waited for."""
-        case = _Case(request, request_id)
+        case = _Case(request, request_id, self.policy)
         found = self._judge(case)
         if isinstance(found, Verdict):
             return self._conclude(case, found)
         return partial(self._decide_later, case, found)
 
-    def reconsider(self, decision: Decision) -> Decision | Undecided:
-        """Decide again on what `decision` let through: itself while that still holds, else its revocation."""
+    def reconsider(self, decision: Decision, request: RequestHead) -> Decision | Undecided:
+        """Decide again on a request that `decision` let through.
+
+        That decision while it still holds, what another policy makes of it, or its revocation.
+        """
+        if decision.policy != self.policy.digest:
+            return self._match_anew(decision, request)
         identity, requirement = decision.identity, decision.requirement
         if identity is None or requirement is None:
             return decision
@@ -84,7 +97,7 @@ class Pipeline:
         found = self._authorize(question)
         if isinstance(found, Verdict):
             return _revised(decision, found)
-        return partial(self._reconsider_later, decision, question, found)
+        return partial(self._reconsider_later, decision, request, question, found)
 
     async def evaluate(
         self,
@@ -105,10 +118,32 @@ class Pipeline:
         )
 
     async def _decide_later(self, case: _Case, pending: Pending) -> Decision:
-        return self._conclude(case, await _settle(pending, partial(self._judge, case)))
+        again = partial(self._judge, case)
+        verdict = await _settle(pending, again)
+        while case.policy is not self.policy:
+            found = again()
+            verdict = found if isinstance(found, Verdict) else await _settle(found, again)
+        return self._conclude(case, verdict)
 
-    async def _reconsider_later(self, decision: Decision, question: Question, pending: Pending) -> Decision:
-        return _revised(decision, await _settle(pending, partial(self._authorize, question)))
+    async def _reconsider_later(
+        self, decision: Decision, request: RequestHead, question: Question, pending: Pending
+    ) -> Decision:
+        verdict = await _settle(pending, partial(self._authorize, question))
+        if decision.policy == self.policy.digest:
+            return _revised(decision, verdict)
+        found = self._match_anew(decision, request)
+        return found if isinstance(found, Decision) else await found()
+
+    def _match_anew(self, decision: Decision, request: RequestHead) -> Decision | Undecided:
+        """All steps by the policy that is in force now; who was authenticated when it came still is."""
+        case = _Case(request, decision.request_id, self.policy, decision.identity)
+        found = self._judge(case)
+        if isinstance(found, Verdict):
+            return _continued(self._conclude(case, found))
+        return partial(self._match_later, case, found)
+
+    async def _match_later(self, case: _Case, pending: Pending) -> Decision:
+        return _continued(await self._decide_later(case, pending))
 
     def _conclude(self, case: _Case, verdict: Verdict) -> Decision:
         request, rule = case.request, case.rule
@@ -123,14 +158,14 @@ class Pipeline:
             rule.requirement if rule else None,
             case.identity,
             enforced,
-            self.policy.digest,
+            case.policy.digest,
         )
 
     # the steps
 
     def _judge(self, case: _Case) -> Verdict | Pending:
         """All steps, from the beginning."""
-        case.well_formed, case.rule, case.identity = False, None, None
+        case.policy, case.well_formed, case.rule, case.identity = self.policy, False, None, None
         try:
             return self._steps(case)
         except Refused as refusal:
@@ -147,6 +182,9 @@ class Pipeline:
             return self._unmatched(request.method)
         if rule.requirement.quantifier == "anyone":
             return Verdict(Code.ANYONE)
+        if case.known is not None:
+            case.identity = case.known
+            return self._authorize(Question(case.known, rule.requirement, None))
         token = headers.bearer_token(request.fields, self.token_header)
         identity = self.authenticator.authenticate(token, self.clock.wall())
         if not isinstance(identity, Identity):
@@ -193,3 +231,8 @@ def _revised(decision: Decision, verdict: Verdict) -> Decision:
     if verdict.allowed or not decision.enforced:
         return decision
     return decision._replace(verdict=verdict, status=TABLE[verdict.code].status, revoking=True)
+
+
+def _continued(decision: Decision) -> Decision:
+    """A decision on what is under way already: it goes on, or is revoked."""
+    return decision if decision.forward else decision._replace(revoking=True)

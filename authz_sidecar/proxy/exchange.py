@@ -81,9 +81,8 @@ class Exchange(UpstreamUser):
         if request.fault is not None:
             self.fail(request.fault)
             return
-        head = RequestHead(request.method, request.target, request.fields, self._client.peer)
         try:
-            found = self._shared.pipeline.decide(head, self.request_id)
+            found = self._shared.pipeline.decide(self._head(), self.request_id)
         except Exception:
             self._fail_undecided()
             return
@@ -91,6 +90,9 @@ class Exchange(UpstreamUser):
             self._decided(found)
         else:
             self._spawn(self._decide_later(found))
+
+    def _head(self) -> RequestHead:
+        return RequestHead(self.request.method, self.request.target, self.request.fields, self._client.peer)
 
     async def _decide_later(self, undecided: Undecided) -> None:
         self._decided(await undecided())
@@ -101,8 +103,7 @@ class Exchange(UpstreamUser):
         if decision.status:
             self._answer(answers.refusal(decision))
             return
-        if decision.identity is not None:
-            shared.revocable.add(self)
+        shared.revocable.add(self)
         connection = shared.pool.checkout(repeatable=self.request.method in IDEMPOTENT)
         unsent, whole = self._beginning(), self.request.complete
         if connection is None:
@@ -251,10 +252,10 @@ class Exchange(UpstreamUser):
         return identity.subject if identity is not None else None
 
     def reconsider(self) -> None:
-        """Decide again by what is known now; a permission that is gone ends what goes on by it."""
+        """Decide again by what is known and in force now; what is no longer let through ends."""
         if self._decision is None or self._decision.revoking:
             return
-        found = self._shared.pipeline.reconsider(self._decision)
+        found = self._shared.pipeline.reconsider(self._decision, self._head())
         if isinstance(found, Decision):
             self._revise(found)
         else:
@@ -265,9 +266,13 @@ class Exchange(UpstreamUser):
 
     def _revise(self, revised: Decision) -> None:
         decision = self._decision
-        if self._state is OVER or not revised.revoking or decision is None or decision.revoking:
+        if self._state is OVER or revised is decision or decision is None or decision.revoking:
             return
         self._decision = revised
+        if not revised.revoking:
+            if self._state is SWITCHED and revised.rule is None:  # only a rule lets an upgrade through
+                self._finish(101)
+            return
         self._told = self._shared.observer.decided(revised, 0.0)
         if self._state is RELAYING:
             self._limit_answer()

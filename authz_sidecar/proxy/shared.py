@@ -19,14 +19,14 @@ from authz_sidecar.proxy.pool import UpstreamPool
 
 
 class Revocable(Protocol):
-    """A request that is on its way to the service and back by virtue of a permission."""
+    """A request that is on its way to the service and back."""
 
     @property
     def subject(self) -> str | None:
-        """Whose permission it is."""
+        """By whose permission; `None` where nobody was asked for."""
 
     def reconsider(self) -> None:
-        """Decide again, and end it if it is no longer permitted."""
+        """Decide again, and end it if it is no longer let through."""
 
 
 class Shared:

@@ -140,7 +140,7 @@ def decide(parts: Parts, head: RequestHead, request_id: str) -> Decision | Undec
 
 def reconsider(parts: Parts, decision: Decision) -> Decision | Undecided:
     """As the byte path does with what is under way when permissions change."""
-    return parts.pipeline.reconsider(decision)
+    return parts.pipeline.reconsider(decision, request(decision.method, decision.target, None, None))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from authz_sidecar.core import policy
 from authz_sidecar.core.entities import RevisionToken
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.fields import of_request
-from authz_sidecar.core.policy import RuleSource
+from authz_sidecar.core.policy import Policy, RuleSource
 from authz_sidecar.core.ports import Pending
 from authz_sidecar.core.verdicts import (
     FORWARDED,
@@ -305,8 +305,11 @@ async def test_nothing_is_asked_twice_before_the_wait(
     assert (len(tokens.asked), len(grants.asked)) == (2, 2)
 
 
-async def reconsidered(pipeline: Pipeline, decision: Decision) -> Decision:
-    found = pipeline.reconsider(decision)
+HEAD = request("POST", "/students/", AUTH)
+
+
+async def reconsidered(pipeline: Pipeline, decision: Decision, head: RequestHead = HEAD) -> Decision:
+    found = pipeline.reconsider(decision, head)
     return found if isinstance(found, Decision) else await found()
 
 
@@ -342,7 +345,7 @@ async def test_what_rests_on_no_permission_is_never_revoked(
     pipeline: Pipeline, grants: Grants, head: RequestHead
 ) -> None:
     first = await decided(pipeline, head, "r1")
-    assert await reconsidered(pipeline, first) is first
+    assert await reconsidered(pipeline, first, head) is first
     assert grants.asked == []
 
 
@@ -373,3 +376,112 @@ async def test_a_question_without_a_request_is_evaluated(
     assert (question.identity.subject, question.requirement, question.min_revision) == ("ann", ADD, wanted)
     assert (decision.verdict.code, decision.status) == (code, TABLE[code].status)
     assert (decision.request_id, decision.requirement, decision.policy) == ("r1", ADD, RULES.digest)
+
+
+# another policy comes into force
+
+
+def rules(*written: tuple[str, str, Requirement], override: bool = False) -> Policy:
+    sources = [RuleSource("new", (method,), path, wanted) for method, path, wanted in written]
+    return policy.compile(sources, allow_method_override=override)
+
+
+OPEN = rules(("POST", "/students/", Requirement("anyone")))
+NONE = rules()
+STRICT = rules(
+    ("POST", "/students/", VIEW), ("GET", "/students/", VIEW), ("POST", "/webhooks/{r:path}", VIEW)
+)
+
+
+@pytest.mark.parametrize(
+    ("swapped", "code", "rule"),
+    [
+        (OPEN, Code.ANYONE, "POST /students/"),
+        (NONE, Code.NO_RULE, None),
+        (STRICT, Code.PERMISSION_DENIED, "POST /students/"),
+    ],
+)
+@pytest.mark.parametrize("end", [None, Verdict(Code.GRANTS_UNKNOWN)])
+async def test_a_request_that_waits_is_decided_from_the_beginning_by_the_policy_in_force(
+    pipeline: Pipeline,
+    grants: Grants,
+    swapped: Policy,
+    code: Code,
+    rule: str | None,
+    end: Verdict | None,
+) -> None:
+    async def swap() -> Verdict | None:
+        pipeline.policy = swapped
+        return end
+
+    grants.answers = [swap]
+    decision = await decided(pipeline, HEAD, "r1")
+    assert (decision.verdict.code, decision.rule, decision.policy) == (code, rule, swapped.digest)
+
+
+@pytest.mark.parametrize(
+    ("head", "swapped", "code", "forward"),
+    [
+        (HEAD, OPEN, Code.ANYONE, True),
+        (HEAD, NONE, Code.NO_RULE, False),
+        (HEAD, STRICT, Code.PERMISSION_DENIED, False),
+        (request("GET", "/students/"), OPEN, Code.SAFE_METHOD, True),
+        (request("GET", "/students/"), STRICT, Code.TOKEN_MISSING, False),
+        (request("GET", "/students/", AUTH), STRICT, Code.PERMISSION_DENIED, False),
+        (request("POST", "/webhooks/a"), STRICT, Code.TOKEN_MISSING, False),
+        (request("POST", "/webhooks/a", AUTH), NONE, Code.NO_RULE, False),
+    ],
+)
+async def test_what_is_under_way_is_matched_with_the_new_rules(
+    pipeline: Pipeline, head: RequestHead, swapped: Policy, code: Code, forward: bool
+) -> None:
+    first = await decided(pipeline, head, "r1")
+    assert first.forward
+    pipeline.policy = swapped
+    revised = await reconsidered(pipeline, first, head)
+    assert (revised.verdict.code, revised.policy, revised.forward) == (code, swapped.digest, forward)
+    assert revised.revoking is not forward
+    assert revised.request_id == "r1"
+
+
+async def test_what_goes_on_by_a_new_rule_is_from_then_on_revoked_by_what_that_one_asks_for(
+    pipeline: Pipeline, grants: Grants
+) -> None:
+    grants.held = frozenset({*ADD.permissions, *VIEW.permissions})
+    first = await decided(pipeline, HEAD, "r1")
+    pipeline.policy = STRICT
+    revised = await reconsidered(pipeline, first)
+    assert (revised.requirement, revised.revoking) == (VIEW, False)
+    grants.held = frozenset(ADD.permissions)
+    assert (await reconsidered(pipeline, revised)).verdict.code is Code.PERMISSION_DENIED
+
+
+async def test_a_token_that_was_good_when_the_request_came_is_not_judged_again(
+    pipeline: Pipeline, tokens: KnownTokens
+) -> None:
+    first = await decided(pipeline, HEAD, "r1")
+    pipeline.policy = rules(("POST", "/students/", ADD), ("PUT", "/students/", ADD))
+    assert (await reconsidered(pipeline, first)).forward
+    assert len(tokens.asked) == 1
+
+
+async def test_a_question_that_waits_is_put_to_the_policy_in_force(
+    pipeline: Pipeline, grants: Grants
+) -> None:
+    first = await decided(pipeline, HEAD, "r1")
+
+    async def swap() -> Verdict | None:
+        pipeline.policy = NONE
+        return None
+
+    grants.answers = [swap]
+    revised = await reconsidered(pipeline, first)
+    assert (revised.verdict.code, revised.policy, revised.revoking) == (Code.NO_RULE, NONE.digest, True)
+
+
+async def test_shadow_mode_cuts_nothing_that_the_new_rules_refuse(pipeline: Pipeline) -> None:
+    shadow = replace(pipeline, enforced=False)
+    first = await decided(shadow, HEAD, "r1")
+    shadow.policy = NONE
+    revised = await reconsidered(shadow, first)
+    assert (revised.verdict.code, revised.revoking, revised.forward) == (Code.NO_RULE, False, True)

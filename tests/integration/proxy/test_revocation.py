@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from authz_sidecar.config.limits import ProxyLimits
+from authz_sidecar.core import policy
 from authz_sidecar.core.entities import EntityKey
-from authz_sidecar.core.verdicts import Code
+from authz_sidecar.core.policy import Policy, RuleSource
+from authz_sidecar.core.verdicts import Code, Requirement
 from lab.wire import Client, Peer, Rig, running
 from lab.wire.peers import wait_for
 
@@ -186,3 +189,84 @@ async def test_shadow_mode_cuts_nothing() -> None:
         rig.server.reconsider(None)
         await client.send(b"def")
         await peer.contains(b"abcdef")
+
+
+def compiled(*rules: tuple[str, str, Requirement]) -> Policy:
+    return policy.compile(RuleSource("new", (method,), path, wanted) for method, path, wanted in rules)
+
+
+NOTHING = compiled()
+VIEW = Requirement("any", ("students.view_student",))
+
+
+async def test_rules_that_refuse_it_end_an_upload() -> None:
+    async with running() as rig:
+        client, peer = await upload(rig)
+        rig.shared.pipeline.policy = NOTHING
+        rig.server.reconsider(None)
+        assert (await client.rest()).startswith(b"HTTP/1.1 403 ")
+        await peer.closed()
+        told = [(d.verdict.code, d.revoking, d.policy) for d in rig.observer.decisions[1:]]
+        assert told == [(Code.NO_RULE, True, NOTHING.digest)]
+
+
+async def test_rules_that_govern_it_now_end_a_read_that_none_had_governed(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(b"GET /students/ HTTP/1.1\r\nHost: x\r\n\r\n")
+    peer = await rig.upstream.accept()
+    await peer.contains(b"\r\n\r\n")
+    await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+    await client.contains(b"abc")
+    rig.shared.pipeline.policy = compiled(("GET", "/students/", VIEW))
+    rig.server.reconsider(None)
+    with pytest.raises(ConnectionError):
+        await client.rest()
+    await peer.closed()
+
+
+async def test_rules_that_ask_for_a_token_end_what_anyone_could_send(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(b"POST /open/a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+    peer = await rig.upstream.accept()
+    await peer.contains(b"abc")
+    rig.shared.pipeline.policy = compiled(("POST", "/open/{r:path}", VIEW))
+    rig.server.reconsider(None)
+    assert (await client.contains(b"\r\n\r\n")).startswith(b"HTTP/1.1 401 ")
+    await peer.closed()
+
+
+@pytest.mark.parametrize(
+    ("rules", "goes_on"),
+    [
+        ([("GET", "/socket/", Requirement("any", ("students.view_student",)))], True),
+        ([("GET", "/socket/", Requirement("anyone"))], True),
+        ([("GET", "/socket/", Requirement("any", ("students.never",)))], False),
+        ([], False),  # without a rule there is no upgrade
+    ],
+)
+async def test_a_tunnel_is_matched_with_the_new_rules(rig: Rig, rules: list[Any], goes_on: bool) -> None:
+    client = await rig.client()
+    await client.send(SOCKET)
+    peer = await rig.upstream.accept()
+    await peer.contains(b"\r\n\r\n")
+    await peer.send(SWITCH)
+    await client.contains(b"\r\n\r\n")
+    rig.shared.pipeline.policy = compiled(*rules)
+    rig.server.reconsider(None)
+    if goes_on:
+        await client.send(b"ping")
+        await peer.contains(b"ping")
+    else:
+        with pytest.raises(ConnectionError):
+            await client.rest()
+        await peer.closed()
+
+
+async def test_what_goes_on_by_new_rules_is_revoked_by_what_they_ask_for(rig: Rig) -> None:
+    client, peer = await upload(rig)
+    rig.shared.pipeline.policy = compiled(("POST", "/students/", VIEW))
+    rig.server.reconsider(None)
+    rig.permissions.grants["alice"] = {"students.add_student"}  # what the former rule asked for
+    rig.server.reconsider(ALICE)
+    await client.contains(b"HTTP/1.1 403 ")
+    await peer.closed()
