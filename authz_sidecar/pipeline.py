@@ -198,11 +198,12 @@ class Pipeline:
             if request.method in REFUSED_METHODS:
                 raise Refused(Code.METHOD_REFUSED, f"{request.method} is not proxied")
             raise Refused(Code.METHOD_UNKNOWN, "this method is not implemented")
-        target.check_form(request.target)
+        target.check_form(request.target, request.method)
         headers.check(
             request.fields,
             request.method,
             safe=request.method in SAFE_METHODS,
+            token_header=self.token_header,
             allow_method_override=self.policy.allow_method_override,
         )
 

@@ -124,7 +124,9 @@ def _in_request(name: bytes) -> Meaning | None:
         return Meaning(FORWARDED_FOR, kept=False)
     if is_forwarding(name):
         return Meaning(FORWARDING, kept=True)
-    return Meaning(lower, kept=True) if lower in _READ_HERE else None
+    if folded in _READ_HERE:  # spelt with a dot it is not read here, and must not be by others
+        return Meaning(lower, kept=lower == folded)
+    return None
 
 
 def _in_response(name: bytes) -> Meaning | None:

@@ -35,9 +35,13 @@ _SPACE, _COMMA = b" ,"
 _REQUEST_ID = re.compile(rb"[\w.-]{1,64}")
 
 
-def check(request: Fields, method: str, *, safe: bool, allow_method_override: bool) -> None:
+def check(
+    request: Fields, method: str, *, safe: bool, token_header: bytes, allow_method_override: bool
+) -> None:
     """Refuse fields that no request may have, governed by a rule or not. `safe`: the method is."""
     known = request.known
+    if token_header != b"authorization":
+        _guard(request, token_header)
     for name in (b"authorization", b"host"):
         if len(known.get(name, ())) > 1:
             raise Refused(Code.BAD_HEADER, f"there is more than one {_shown(name)} header")
@@ -48,6 +52,15 @@ def check(request: Fields, method: str, *, safe: bool, allow_method_override: bo
         raise Refused(Code.METHOD_OVERRIDE, "a header must not override the method")
     if safe and fields.FORWARDED_METHOD in known:
         _check_forwarded(known[fields.FORWARDED_METHOD], method)
+
+
+def _guard(request: Fields, token_header: bytes) -> None:
+    """The field that carries the token, where that is not Authorization, is no less than that one."""
+    if len(request.values(token_header)) > 1:
+        raise Refused(Code.BAD_HEADER, f"there is more than one {_shown(token_header)} header")
+    for value in request.known.get(b"connection", ()):
+        if token_header in _options(value):
+            raise Refused(Code.BAD_HEADER, f"Connection must not name {_shown(token_header)}")
 
 
 def _check_forwarded(methods: list[bytes], own: str) -> None:

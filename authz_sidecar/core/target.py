@@ -8,6 +8,7 @@ before or after splitting, once or twice, dropping parameters or not) finds the 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -15,8 +16,11 @@ from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.remembered import Remembered
 from authz_sidecar.core.verdicts import Code
 
-# Origin-form or `*`, in visible ASCII; a fragment is never sent (RFC 9112 §3.2).
-_FORM = re.compile(rb"/[!-\"$-~]*|\*")
+# Origin-form, in visible ASCII; a fragment is never sent (RFC 9112 §3.2).
+_FORM = re.compile(rb"/[!-\"$-~]*")
+
+# Absolute-form without user information.
+_ABSOLUTE = re.compile(rb"(https?)://([^/?#@]+)(.*)", re.IGNORECASE | re.DOTALL)
 
 # What most targets look like, and what has one reading only.
 _PLAIN = re.compile(rb"/(?:[0-9A-Za-z_~-]+/)*[0-9A-Za-z_~-]*(?:\?[!-\"$-~]*)?")
@@ -27,9 +31,23 @@ _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|%(?:[01][0-9A-Fa-f]|7[Ff]|2[35Ff
 _DOTS = frozenset({".", ".."})
 
 
-def check_form(raw: bytes) -> None:
+def origin_form(raw: bytes, method: str, scheme: bytes, hosts: Sequence[bytes]) -> bytes:
+    """A target in absolute-form as the server that it names would be sent it (RFC 9112 §3.2.2).
+
+    `scheme` and `hosts` are the listener's and the Host fields. What names another server stays as it is.
+    """
+    found = _ABSOLUTE.fullmatch(raw)
+    if found is None or found[1].lower() != scheme or [found[2].lower()] != [host.lower() for host in hosts]:
+        return raw
+    rest = found[3]
+    if not rest and method == "OPTIONS":
+        return b"*"
+    return rest if rest.startswith(b"/") else b"/" + rest
+
+
+def check_form(raw: bytes, method: str) -> None:
     """Refuse a target that no request may have, governed by a rule or not."""
-    if not _FORM.fullmatch(raw):
+    if not _FORM.fullmatch(raw) and not (raw == b"*" and method == "OPTIONS"):
         raise _refused("the request target must be a path in visible ASCII, without a fragment")
 
 
@@ -42,9 +60,7 @@ def _path(raw: bytes) -> str:
     encoded, _, _ = raw.partition(b"?")
     if _PLAIN.fullmatch(raw):
         return encoded.decode("ascii")
-    check_form(raw)
-    if encoded == b"*":
-        raise _refused("the request target must be a path")
+    check_form(raw, "")
     if b"\\" in encoded or b";" in encoded:  # a slash to some, parameters to others
         raise _refused("the path must not contain a backslash or a semicolon")
     decoded = _decode(encoded)

@@ -42,7 +42,7 @@ class Downstream(Client):
         super().__init__(shared.pool.outbox)
         self._shared = shared
         self._limits = shared.limits
-        self._reader = RequestReader(shared.limits)
+        self._reader = RequestReader(shared.limits, shared.pipeline.token_header)
         self._state: ClientState = HEAD
         self._exchange: Exchange | None = None
         """The one that is under way in SERVING; in TUNNEL it still waits for its end."""
@@ -72,7 +72,7 @@ class Downstream(Client):
         self.peer = peer[0] if isinstance(peer, tuple) else ""
         self.trusted = self._shared.trusts(self.peer)
         if transport.get_extra_info("sslcontext") is not None:
-            self.scheme = "https"
+            self.scheme, self._reader.scheme = "https", b"https"
         accepted = self._shared.connected(self)
         self.deadline = self._shared.deadline(self._limits.head_seconds)
         if not accepted:

@@ -41,7 +41,7 @@ def frame_request(request: IncomingRequest) -> Fault | None:
         return HOST_MISSING
     if not _take_framing(request):
         return CODING_UNSUPPORTED
-    if b"upgrade" in known and request.method == "GET" and request.framing is NONE:
+    if b"upgrade" in known and request.method == "GET" and request.framing is NONE and request.minor == 1:
         request.upgrade = known[b"upgrade"][-1].lower() == b"websocket"
     return None
 

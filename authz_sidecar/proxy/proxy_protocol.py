@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple
 
 MAX_V1_BYTES: Final = 107
@@ -71,7 +71,13 @@ def _address(word: bytes, version: int) -> str:
         raise BadHeader("an address is malformed") from None
     if address.version != version or "%" in str(address):
         raise BadHeader("an address is of another family")
-    return str(address)
+    return _plain(address)
+
+
+def _plain(address: IPv4Address | IPv6Address) -> str:
+    """An IPv4 address that was mapped into IPv6 is that IPv4 address."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
 
 
 def _parse_v2(data: bytes) -> Header | None:
@@ -97,4 +103,4 @@ def _v2_client(family: int, addresses: bytes) -> str | None:
         raise BadHeader("the address family is not one of streams")
     if len(addresses) < (_UNIX_BYTES if length is None else 2 * length + 4):
         raise BadHeader("the addresses are cut off")
-    return None if length is None else str(ip_address(addresses[:length]))
+    return None if length is None else _plain(ip_address(addresses[:length]))

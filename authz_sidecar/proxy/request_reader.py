@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from typing import Final
 
@@ -14,7 +15,7 @@ from httptools import (
 
 from authz_sidecar.answers import Fault
 from authz_sidecar.config.limits import ProxyLimits
-from authz_sidecar.core import fields
+from authz_sidecar.core import fields, target
 from authz_sidecar.core.fields import FieldList
 from authz_sidecar.core.verdicts import FaultCode
 from authz_sidecar.proxy import framing
@@ -23,9 +24,17 @@ from authz_sidecar.proxy.messages import CHUNKED, LENGTH, NONE, PIECE_BYTES, Inc
 SLICE_BYTES: Final = 4096
 """llhttp cannot be paused from Python, so bytes that may hold many requests are fed a little at a time."""
 
+LINE_BYTES: Final = 2048
+"""So much is kept of a head that comes in pieces, to tell RTSP from HTTP. A longer line of RTSP passes for
+HTTP, and is sent on as such."""
+
 REQUEST_BYTES: Final = 512
 FIELD_BYTES: Final = 128
 """What a request and each of its fields take in memory beside the bytes that were received."""
+
+_RTSP: Final = b" RTSP/1."
+_OTHER_VERSION: Final = "Invalid HTTP version"
+"""What llhttp says of versions that it does not read. Others that we do not, it does."""
 
 VERSION_UNSUPPORTED: Final = Fault(FaultCode.VERSION_UNSUPPORTED)
 METHOD_UNKNOWN: Final = Fault(FaultCode.METHOD_UNKNOWN)
@@ -37,16 +46,23 @@ BODY_TOO_LARGE: Final = Fault(FaultCode.BODY_TOO_LARGE)
 class RequestReader:
     """Reads the requests of one connection, strictly, in order, never far ahead of their handling."""
 
-    def __init__(self, limits: ProxyLimits) -> None:
+    def __init__(self, limits: ProxyLimits, token_header: bytes = b"authorization") -> None:
         self.requests: deque[IncomingRequest] = deque()
         """Those that nobody has taken yet. The last one, taken or not, may still be arriving."""
         self.ended = False
         """No further request can follow: a fault, the last one of the connection, or an upgrade."""
+        self.scheme = b"http"
+        """The listener's."""
         self._limits = limits
+        self._token_header = fields.fold(token_header)
         self._parser = HttpRequestParser(self)
         self.unread = b""
         """Bytes that wait here until the requests before them are handled."""
         self._target = b""
+        self._piece = b""
+        """What the parser is being fed."""
+        self._line = b""
+        """What it was fed before of a head of which no field has come so far."""
         self._fields: FieldList = []
         self._early = b""
         """The fields of a head that came in pieces, but for the last piece's: as bytes, because objects take
@@ -84,7 +100,7 @@ class RequestReader:
         self.ended, self.unread = True, b""
         self.requests.clear()
         self._request = None
-        self._target = self._early = b""
+        self._target = self._line = self._early = b""
         self._fields, self._early_fields, self.overhead = [], 0, 0
 
     def take_unread(self) -> bytes:
@@ -110,15 +126,18 @@ class RequestReader:
 
     def _feed(self, piece: bytes) -> None:
         self.overhead += len(piece)
+        self._piece = piece
         try:
             self._parser.feed_data(piece)
         except HttpParserUpgrade as upgrade:
             self._after_upgrade_head(piece[upgrade.args[0] :])
         except HttpParserInvalidMethodError:
             self.fail(METHOD_UNKNOWN)
-        except HttpParserError:
-            self.fail(HEAD_TOO_LARGE if self._too_many_fields else framing.MALFORMED)
+        except HttpParserError as error:
+            self.fail(self._fault_of(error))
         else:
+            if self.overhead and not self._early_fields:
+                self._keep_line(piece)
             if self.overhead > self._limits.head_bytes:
                 in_head = len(self._target) > self._limits.target_bytes
                 self.fail(TARGET_TOO_LONG if in_head else HEAD_TOO_LARGE)
@@ -127,6 +146,15 @@ class RequestReader:
         request = self._request
         if request is not None and request.complete and not request.keep_alive:
             self.ended = True
+
+    def _keep_line(self, piece: bytes) -> None:
+        if (self._request is None or self._request.complete) and len(self._line) + len(piece) <= LINE_BYTES:
+            self._line += piece
+
+    def _fault_of(self, error: HttpParserError) -> Fault:
+        if self._too_many_fields:
+            return HEAD_TOO_LARGE
+        return VERSION_UNSUPPORTED if _OTHER_VERSION in str(error) else framing.MALFORMED
 
     def fail(self, fault: Fault) -> None:
         """Give the message that is arriving a fault; nothing after it can be understood."""
@@ -165,6 +193,7 @@ class RequestReader:
             if request.framing is CHUNKED
             else b"Content-Length: %d" % request.length
         )
+        self._piece = b""
         self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: -\r\n" + field + framing.CRLF * 2)
         self.requests.pop()
         self._request = request
@@ -211,9 +240,12 @@ class RequestReader:
             fields.of_request(received),
             keep_alive=parser.should_keep_alive(),
         )
-        self._target = b""
+        if request.target[:1] != b"/":
+            hosts = request.fields.known.get(b"host", ())
+            request.target = target.origin_form(request.target, request.method, self.scheme, hosts)
         request.held_bytes = REQUEST_BYTES + FIELD_BYTES * len(received) + self.overhead
         request.fault = self._judge(request, version)
+        self._target = self._line = b""
         if request.upgrade:
             request.upgrade = parser.should_upgrade()
         self._request = request
@@ -224,7 +256,7 @@ class RequestReader:
 
     def _judge(self, request: IncomingRequest, version: str) -> Fault | None:
         limits = self._limits
-        if version not in ("1.1", "1.0"):
+        if version not in ("1.1", "1.0") or self._speaks_rtsp(request):
             return VERSION_UNSUPPORTED
         if len(request.target) > limits.target_bytes:
             return TARGET_TOO_LONG
@@ -234,6 +266,14 @@ class RequestReader:
         if fault is None and limits.body_bytes is not None and request.length > limits.body_bytes:
             return BODY_TOO_LARGE
         return fault
+
+    def _speaks_rtsp(self, request: IncomingRequest) -> bool:
+        """llhttp reads RTSP as well, and does not tell."""
+        head = self._line + self._piece
+        if _RTSP not in head:
+            return False
+        line = rb"%b +%b +RTSP/" % (request.method.encode("ascii"), re.escape(self._target))
+        return re.search(line, head) is not None
 
     def on_body(self, part: bytes) -> None:
         request = self._request
@@ -252,7 +292,9 @@ class RequestReader:
         assert request is not None  # noqa: S101 (llhttp ends a message after its head)
         self.overhead = 0
         if self._fields or self._early_fields:
-            request.trailers = self._take_fields()
+            request.trailers = [
+                field for field in self._take_fields() if fields.fold(field[0]) != self._token_header
+            ]
         if not self._parser.should_upgrade():
             request.complete = True
 

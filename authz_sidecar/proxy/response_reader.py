@@ -8,6 +8,7 @@ from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core import fields
 from authz_sidecar.core.fields import FieldList
 from authz_sidecar.proxy import framing
+from authz_sidecar.proxy.head_lines import HeadLines
 from authz_sidecar.proxy.messages import CLOSE, NONE, IncomingResponse, Interim
 
 
@@ -27,6 +28,7 @@ class ResponseReader:
         self._upgrade = False
         self.awaiting = False
         """A request is sent and its answer has not come in full."""
+        self._lines = HeadLines()
         self._reason = b""
         self._fields: FieldList = []
         self._overhead = 0
@@ -37,6 +39,7 @@ class ResponseReader:
         self._to_head = to_head
         self._upgrade = upgrade
         self.awaiting = True
+        self._lines.begin()
 
     def feed(self, data: bytes) -> None:
         """Read on. `interims`, `response` and `broken` say what was found."""
@@ -44,6 +47,8 @@ class ResponseReader:
             self.broken = True
             return
         self._overhead += len(data)
+        if self.response is None:
+            data = self._lines.strict(data)
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as upgrade:

@@ -100,6 +100,7 @@ REFUSED = {
     "a later version": b"GET /students/ HTTP/1.2\r\nHost: localhost\r\n\r\n" + HIDDEN,
     "HTTP/0.9": b"GET /students/\r\n\r\n",
     "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "RTSP": b"OPTIONS /students/ RTSP/1.0\r\nHost: localhost\r\n\r\n" + HIDDEN,
     "of another protocol": b"DESCRIBE /students/ RTSP/1.0\r\nHost: localhost\r\n\r\n",
 }
 

@@ -73,8 +73,12 @@ AMBIGUOUS = {
     "a fragment": b"DELETE /open/#/../students/1/",
     "a fragment after what a rule protects": b"GET /students/3/#/open/",
     # CVE-2021-39155, CVE-2021-39156: a target that names another host than Host does
-    "absolute form": b"DELETE http://127.0.0.1/students/1/",
     "absolute form with another host": b"DELETE http://x/students/1/",
+    "absolute form with a port": b"DELETE http://127.0.0.1:80/students/1/",
+    "absolute form with a user": b"DELETE http://x@127.0.0.1/students/1/",
+    "absolute form with another scheme": b"DELETE https://127.0.0.1/students/1/",
+    "absolute form without a host": b"DELETE http:///students/1/",
+    "absolute form of what is ambiguous": b"DELETE http://127.0.0.1//students/1/",
     "absolute form of a safe method": b"GET http://x/students/1/",
     "another scheme": b"DELETE file:///students/1/",
     "authority form": b"DELETE 127.0.0.1:80",
@@ -95,6 +99,9 @@ async def test_an_ambiguous_path_is_refused(front: Front, line: bytes, user: byt
 # What a rule says holds for every way to write its path. GHSA-7rh7-c77v-6434: a query is no path.
 DECIDED = {
     "a stricter rule past its escaped name": (b"PATCH /students/%73pecial/", b"bob", 403),
+    "absolute form, without a token": (b"DELETE http://127.0.0.1/students/1/", b"", 401),
+    "absolute form, without the permission": (b"DELETE HTTP://127.0.0.1/students/1/", b"bob", 403),
+    "absolute form of an escaped name": (b"PATCH http://127.0.0.1/students/%73pecial/", b"bob", 403),
     "a stricter rule past two escaped names": (b"PATCH /%73tudents/specia%6C/", b"bob", 403),
     "a stricter rule past an escaped number": (b"PATCH /students/%32/", b"bob", 403),
     "an escaped letter, without a token": (b"DELETE /%73tudents/1/", b"", 401),

@@ -60,7 +60,8 @@ REFUSED = {
         400,
         "revision_malformed",
     ),
-    "absolute form": (head("GET http://x/"), b"", 400, "bad_target"),
+    "absolute form of another server": (head("GET http://y/"), b"", 400, "bad_target"),
+    "a hook": (head("GET /", b"X-Forwarded-Method: DELETE"), b"", 400, "looks_like_a_hook"),
     "a fragment": (head("GET /a#b"), b"", 400, "bad_target"),
     **{
         path: (head(f"DELETE {path}", ALICE), b"", 400, "bad_target")

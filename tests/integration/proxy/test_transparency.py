@@ -57,6 +57,17 @@ async def test_the_target_is_forwarded_as_it_came(rig: Rig, target: bytes) -> No
     assert received.startswith(b"OPTIONS " + target + b" HTTP/1.1\r\nHost: x\r\n")
 
 
+async def test_the_url_of_this_server_is_forwarded_as_its_path(rig: Rig) -> None:
+    request = b"GET HTTP://X:81/a?b HTTP/1.1\r\nHost: x:81\r\n\r\n"
+    received = await forwarded(rig, request, b"\r\n\r\n")
+    assert received.startswith(b"GET /a?b HTTP/1.1\r\nHost: x:81\r\n")
+
+
+async def test_lines_that_end_with_a_bare_lf_are_written_anew(rig: Rig) -> None:
+    answer = await relayed(rig, b"HTTP/1.1 200 OK\nX-a: b\nContent-Length: 3\n\na\n\n")
+    assert answer == b"HTTP/1.1 200 OK\r\nX-a: b\r\nContent-Length: 3\r\n\r\na\n\n"
+
+
 async def test_chunked_bodies_and_trailers_go_up(rig: Rig) -> None:
     request = HEAD + b"Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\nX-Request-Id: r1\r\n\r\n"
     body = b"3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 5\r\nAuthorization: Bearer bob\r\nX_Sum: 6\r\n\r\n"

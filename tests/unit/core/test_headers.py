@@ -48,9 +48,20 @@ FORWARDED_METHODS = [
 ]
 
 
-def check(fields: FieldList, method: str = "GET", *, allow_method_override: bool = False) -> None:
-    safe = method in ("GET", "HEAD", "OPTIONS")
-    headers.check(of_request(fields), method, safe=safe, allow_method_override=allow_method_override)
+def check(
+    fields: FieldList,
+    method: str = "GET",
+    *,
+    token_header: bytes = b"authorization",
+    allow_method_override: bool = False,
+) -> None:
+    headers.check(
+        of_request(fields),
+        method,
+        safe=method in ("GET", "HEAD", "OPTIONS"),
+        token_header=token_header,
+        allow_method_override=allow_method_override,
+    )
 
 
 class TestCheck:
@@ -82,6 +93,20 @@ class TestCheck:
     def test_refused(self, fields: FieldList) -> None:
         with pytest.raises(Refused) as caught:
             check(fields, allow_method_override=True)
+        assert caught.value.code is Code.BAD_HEADER
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            [(b"X-Token", b"a"), (b"x-token", b"a")],
+            [(b"X-Token", b"a"), (b"Connection", b"close, X-TOKEN")],
+            [(b"Connection", b"x-token")],
+            [(b"X-Token", b"a"), (b"Connection", b"Authorization")],
+        ],
+    )
+    def test_another_header_with_the_token_is_guarded_alike(self, fields: FieldList) -> None:
+        with pytest.raises(Refused) as caught:
+            check(fields, token_header=b"x-token")
         assert caught.value.code is Code.BAD_HEADER
 
     @pytest.mark.parametrize("name", OVERRIDES)
@@ -311,6 +336,10 @@ class TestForwardedRequest:
             b"HTTP2-Settings",
             b"TE",
             b"x-request-id",
+            b"Content.Length",
+            b"content.LENGTH",
+            b"Authz.Min-Revision",
+            b"Transfer.Encoding",
         ],
     )
     def test_dropped_from_everyone(self, name: bytes, trusted: bool) -> None:

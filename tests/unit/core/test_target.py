@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from urllib.parse import quote, unquote
 
 import pytest
@@ -30,8 +31,58 @@ from authz_sidecar.core.verdicts import Code
     ],
 )
 def test_accepted(raw: bytes, path: str) -> None:
-    target.check_form(raw)
+    target.check_form(raw, "GET")
     assert target.path(raw) == path
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "options"])
+def test_everything_is_for_options_only(method: str) -> None:
+    target.check_form(b"*", "OPTIONS")
+    with pytest.raises(Refused):
+        target.check_form(b"*", method)
+
+
+@pytest.mark.parametrize(
+    ("raw", "method", "wanted"),
+    [
+        (b"http://host/students/?a=b", "GET", b"/students/?a=b"),
+        (b"HTTP://HOST/Students/", "GET", b"/Students/"),
+        (b"http://host", "GET", b"/"),
+        (b"http://host?a", "GET", b"/?a"),
+        (b"http://host", "OPTIONS", b"*"),
+        (b"http://host/", "OPTIONS", b"/"),
+        (b"http://host//a/../b", "GET", b"//a/../b"),
+    ],
+)
+def test_the_url_of_this_server_is_its_path(raw: bytes, method: str, wanted: bytes) -> None:
+    assert target.origin_form(raw, method, b"http", [b"Host"]) == wanted
+
+
+@pytest.mark.parametrize(
+    ("raw", "hosts"),
+    [
+        (b"http://other/", [b"host"]),
+        (b"http://host:80/", [b"host"]),
+        (b"http://host./", [b"host"]),
+        (b"http://host/", []),
+        (b"http://host/", [b"host", b"host"]),
+        (b"https://host/", [b"host"]),
+        (b"ws://host/", [b"host"]),
+        (b"http:/host/", [b"host"]),
+        (b"http:host", [b"host"]),
+        (b"http:///a", [b""]),
+        (b"http://", [b""]),
+        (b"http://user@host/", [b"host"]),
+        (b"http://user@host/", [b"user@host"]),
+        (b"http://:@host/", [b"host"]),
+        (b"host:443", [b"host:443"]),
+        (b"*", [b"host"]),
+        (b"http://host#a", [b"host"]),
+    ],
+)
+def test_the_url_of_another_server_is_no_target(raw: bytes, hosts: list[bytes]) -> None:
+    with pytest.raises(Refused):
+        target.check_form(target.origin_form(raw, "GET", b"http", hosts), "GET")
 
 
 NOT_A_FORM = [
@@ -101,7 +152,7 @@ AMBIGUOUS = [
 
 @pytest.mark.parametrize("raw", NOT_A_FORM)
 def test_a_malformed_target_is_refused_for_every_request(raw: bytes) -> None:
-    for step in (target.check_form, target.path):
+    for step in (partial(target.check_form, method="OPTIONS"), target.path):
         with pytest.raises(Refused) as caught:
             step(raw)
         assert caught.value.code is Code.BAD_TARGET
@@ -109,7 +160,7 @@ def test_a_malformed_target_is_refused_for_every_request(raw: bytes) -> None:
 
 @pytest.mark.parametrize("raw", AMBIGUOUS)
 def test_an_ambiguous_path_is_refused_where_a_rule_could_apply(raw: bytes) -> None:
-    target.check_form(raw)
+    target.check_form(raw, "OPTIONS")
     with pytest.raises(Refused) as caught:
         target.path(raw)
     assert caught.value.code is Code.BAD_TARGET

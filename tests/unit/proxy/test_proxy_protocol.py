@@ -22,11 +22,14 @@ def v2(command: int, family: int, payload: bytes) -> bytes:
 WHOLE = [
     (b"PROXY TCP4 192.0.2.1 198.51.100.2 4660 443\r\n", "192.0.2.1"),
     (b"PROXY TCP6 2001:DB8::1 2001:db8::2 0 65535\r\n", "2001:db8::1"),
+    (b"PROXY TCP6 ::ffff:192.0.2.1 ::ffff:198.51.100.2 1 2\r\n", "192.0.2.1"),
+    (b"PROXY TCP6 ::FFFF:c000:201 2001:db8::2 1 2\r\n", "192.0.2.1"),
     (b"PROXY UNKNOWN\r\n", None),
     (b"PROXY UNKNOWN ffff::1 anything at all\r\n", None),
     (v2(0x21, 0x11, V4), "192.0.2.1"),
     (v2(0x21, 0x11, V4 + b"\x04\x00\x01x"), "192.0.2.1"),  # with an extension
     (v2(0x21, 0x21, V6), "2001:db8::1"),
+    (v2(0x21, 0x21, IPv6Address("::ffff:192.0.2.1").packed + V6[16:]), "192.0.2.1"),
     (v2(0x21, 0x31, bytes(216)), None),
     (v2(0x21, 0x00, b""), None),
     (v2(0x20, 0x00, b""), None),
@@ -105,7 +108,11 @@ def test_every_client_is_found_in_every_split(
         )  # fmt: skip
     data = header + rest
     for size in range(len(data) + 1):
-        wanted = Header(str(source), len(header)) if size >= len(header) else None
+        wanted = (
+            Header(str(getattr(source, "ipv4_mapped", None) or source), len(header))
+            if size >= len(header)
+            else None
+        )
         assert parse(data[:size]) == wanted
 
 

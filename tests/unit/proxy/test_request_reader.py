@@ -141,7 +141,12 @@ REFUSED = {
     "HTTP/0.9": (b"GET /\r\n\r\n", 505),
     "HTTP/0.9 in words": (b"GET / HTTP/0.9\r\n\r\n", 505),
     "HTTP/2.0": (b"GET / HTTP/2.0\r\nHost: x\r\n\r\n", 505),
-    "HTTP/1.2": (b"GET / HTTP/1.2\r\nHost: x\r\n\r\n", 400),
+    "HTTP/1.2": (b"GET / HTTP/1.2\r\nHost: x\r\n\r\n", 505),
+    "HTTP/3.0": (b"GET / HTTP/3.0\r\nHost: x\r\n\r\n", 505),
+    "RTSP": (b"OPTIONS /x RTSP/1.0\r\nHost: x\r\n\r\n", 505),
+    "RTSP for everything": (b"OPTIONS * RTSP/1.0\r\nHost: x\r\n\r\n", 505),
+    "RTSP that asks like HTTP": (b"GET /a+b?c  RTSP/1.1\r\nHost: x\r\n\r\n", 505),
+    "RTSP of this server": (b"GET http://x/ RTSP/1.0\r\nHost: x\r\n\r\n", 505),
     "lower-case version": (b"GET / http/1.1\r\nHost: x\r\n\r\n", 400),
     "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
     "no Host": (b"GET / HTTP/1.1\r\n\r\n", 400),
@@ -168,6 +173,30 @@ def test_refused(data: bytes, status: int) -> None:
         (request,) = read(data + GET + END, cuts=cuts)
         assert request.fault is not None
         assert (TABLE[request.fault.code].status, request.keep_alive) == (status, False)
+
+
+def test_who_only_speaks_of_rtsp_speaks_http() -> None:
+    spoken = b"POST / HTTP/1.1\r\nHost: x\r\nX-Was: GET / RTSP/1.0\r\nContent-Length: 21\r\n\r\n"
+    requests = read(spoken + b"OPTIONS / RTSP/1.0\r\n\n" + GET + END)
+    assert [request.fault for request in requests] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [(b"http://x/a?b", b"/a?b"), (b"http://y/a", b"http://y/a"), (b"https://x/", b"https://x/")],
+)
+def test_the_url_of_this_server_is_read_as_its_path(url: bytes, target: bytes) -> None:
+    data = b"GET " + url + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+    for cuts in ((), tuple(range(1, len(data)))):
+        first, second = read(data + GET + END, cuts=cuts)
+        assert (first.target, second.target) == (target, b"/a?b")
+
+
+def test_a_token_is_no_trailer() -> None:
+    reader = RequestReader(ProxyLimits(), b"x-token")
+    reader.feed(CHUNKED + b"0\r\nX-Token: a\r\nX.TOKEN: b\r\nX_Token: c\r\nX-Sum: 1\r\n\r\n")
+    (request,) = reader.requests
+    assert {name for name, _ in request.trailers} == {b"X-Sum"}
 
 
 def test_a_fault_leaves_the_request_before_it_whole() -> None:
@@ -233,6 +262,7 @@ def test_after_a_websocket_request_nothing_is_http() -> None:
         GET + b"Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n\r\n",
         GET + b"Upgrade: websocket\r\n\r\n",
         GET + b"Connection: keep-alive\r\nUpgrade: websocket\r\n\r\n",
+        b"GET / HTTP/1.0\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n",
     ],
 )
 def test_what_is_no_websocket_request(head: bytes) -> None:

@@ -51,6 +51,57 @@ def test_complete(data: bytes, body: bytes, keep_alive: bool, bytewise: bool) ->
     assert (reader.response.take_body(), reader.response.keep_alive) == (body, keep_alive)
 
 
+BARE_LF = {
+    "every line": (b"HTTP/1.1 200 OK\nContent-Length: 4\nA: b\n\na\nbc", b"a\nbc"),
+    "some lines": (b"HTTP/1.1 200 OK\r\nContent-Length: 4\n\r\n\n\r\n\n", b"\n\r\n\n"),
+    "the empty line": (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\n\r\n\r\n", b"\r\n\r\n"),
+    "before an ordinary end": (b"HTTP/1.1 200 OK\nContent-Length: 2\r\n\r\n\n\n", b"\n\n"),
+    "no reason": (b"HTTP/1.1 200\nContent-Length: 1\n\n\n", b"\n"),
+    "chunks": (OK + b"Transfer-Encoding: chunked\n\n2\r\n\n\n\r\n0\r\n\r\n", b"\n\n"),
+    "an interim answer": (b"HTTP/1.1 103 E\nA: b\n\nHTTP/1.1 200 OK\nContent-Length: 1\n\n\n", b"\n"),
+    "behind an interim answer": (b"HTTP/1.1 100 C\r\n\r\nHTTP/1.1 200\nContent-Length: 1\n\n\n", b"\n"),
+}
+
+
+@pytest.mark.parametrize("bytewise", [False, True])
+@pytest.mark.parametrize(("data", "body"), BARE_LF.values(), ids=BARE_LF.keys())
+def test_lines_of_a_head_may_end_with_a_bare_lf(data: bytes, body: bytes, bytewise: bool) -> None:
+    reader = read(data, bytewise=bytewise)
+    assert reader.response is not None
+    assert (reader.response.complete, reader.broken) == (True, False)
+    assert reader.response.take_body() == body
+    reader.expect(to_head=False)
+    reader.feed(OK + b"Content-Length: 1\r\n\r\nx")
+    assert reader.response.take_body() == b"x"
+
+
+@pytest.mark.parametrize("bytewise", [False, True])
+def test_what_follows_a_101_is_not_touched(bytewise: bool) -> None:
+    head = b"HTTP/1.1 101 S\nUpgrade: websocket\nConnection: Upgrade\n\n"
+    reader = read(head, upgrade=True, bytewise=bytewise)
+    assert reader.response is not None
+    assert (reader.response.status, reader.broken, reader.unread) == (101, False, b"")
+    reader = read(head + b"\n\r\n\n", upgrade=True)
+    assert (reader.unread, reader.broken) == (b"\n\r\n\n", False)
+
+
+@pytest.mark.parametrize("bytewise", [False, True])
+@pytest.mark.parametrize(
+    "data",
+    [
+        OK + b"Transfer-Encoding: chunked\r\n\r\n1\na\r\n0\r\n\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\n0\r\n\r\n",
+        OK + b"Transfer-Encoding: chunked\n\n1\r\na\r\n0\n\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: y\n\r\n",
+        OK + b"A: b\r\r\nContent-Length: 0\r\n\r\n",
+        OK + b"A: b\rB: c\nContent-Length: 0\n\n",
+        OK + b"A: b\n c\nContent-Length: 0\n\n",
+    ],
+)
+def test_elsewhere_a_bare_lf_or_cr_is_broken(data: bytes, bytewise: bool) -> None:
+    assert read(data, bytewise=bytewise).broken
+
+
 @pytest.mark.parametrize("bytewise", [False, True])
 @pytest.mark.parametrize("field", [b"Content-Length: 5", b"Transfer-Encoding: chunked"])
 def test_head_has_no_body_and_the_connection_goes_on(field: bytes, bytewise: bool) -> None:
@@ -91,7 +142,6 @@ BROKEN = {
     "HTTP/2": b"HTTP/2.0 200 OK\r\n\r\n",
     "status too small": b"HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n",
     "status too long": b"HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n",
-    "bare LF": b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
     "two lengths": OK + b"Content-Length: 1\r\nContent-Length: 1\r\n\r\na",
     "length and coding": OK + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\na",
     "another coding": OK + b"Transfer-Encoding: gzip\r\n\r\na",
