@@ -24,7 +24,8 @@ from authz_sidecar.authz.labels import warn_of_unknown
 from authz_sidecar.authz.per_request import RequestAuthorizer
 from authz_sidecar.config import descriptors, findings
 from authz_sidecar.config.addresses import Address
-from authz_sidecar.config.table import ReplicaSettings, Settings
+from authz_sidecar.config.configuration import Configuration
+from authz_sidecar.config.table import ReplicaSettings
 from authz_sidecar.core.errors import ConfigurationError, Problem
 from authz_sidecar.core.policy import Policy
 from authz_sidecar.core.ports import Authorizer, Clock, ReplicaStatus
@@ -39,6 +40,7 @@ from authz_sidecar.pipeline import Pipeline
 from authz_sidecar.proxy.pool import UpstreamPool
 from authz_sidecar.proxy.server import ProxyServer
 from authz_sidecar.proxy.shared import Shared
+from authz_sidecar.reloading import Reloader, Report
 from authz_sidecar.replica.audit import warn_of_bound
 from authz_sidecar.replica.holdings import ReplicaHoldings
 from authz_sidecar.replica.memory_store import MemoryStore
@@ -50,7 +52,7 @@ from authz_sidecar.source import UserServiceClient
 logger = logging.getLogger(__name__)
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
-UNUSED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+UNUSED = (signal.SIGUSR1, signal.SIGUSR2)
 """Nobody told us what they are to mean, and by default each would drop the requests under way."""
 
 COMPILED = not pipeline.__file__.endswith(".py")
@@ -66,15 +68,15 @@ class SystemClock:
     wall = staticmethod(time.time)
 
 
-def run(settings: Settings, policy: Policy, kind: type[Sidecar] | None = None) -> int:
+def run(configuration: Configuration, kind: type[Sidecar] | None = None) -> int:
     """Serve until SIGINT or SIGTERM. Raises ConfigurationError when it cannot listen."""
     with output.taken_over() as outputs:
-        logs.configure(settings.log_level, outputs.diagnostics)
-        uvloop.run(_serve(kind or Sidecar, settings, policy, outputs))
+        logs.configure(configuration.settings.log_level, outputs.diagnostics)
+        uvloop.run(_serve(kind or Sidecar, configuration, outputs))
     return 0
 
 
-async def _serve(kind: type[Sidecar], settings: Settings, policy: Policy, outputs: Outputs) -> None:
+async def _serve(kind: type[Sidecar], configuration: Configuration, outputs: Outputs) -> None:
     """Run one sidecar of this kind until it is told to stop."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -85,7 +87,9 @@ async def _serve(kind: type[Sidecar], settings: Settings, policy: Policy, output
             number, logger.info, "signal %s means nothing here and is ignored", number.name
         )
     async with AsyncExitStack() as stack:
-        await kind(settings, policy, SystemClock(), outputs, stack).start()
+        sidecar = kind(configuration, SystemClock(), outputs, stack)
+        loop.add_signal_handler(signal.SIGHUP, sidecar.reload_soon)
+        await sidecar.start()
         await stop.wait()
         logger.info("stopping: requests under way end first")
 
@@ -94,27 +98,32 @@ class Sidecar:
     """Every part of one sidecar. What it starts is undone by `stack`, in reverse order."""
 
     def __init__(
-        self, settings: Settings, policy: Policy, clock: Clock, outputs: Outputs, stack: AsyncExitStack
+        self, configuration: Configuration, clock: Clock, outputs: Outputs, stack: AsyncExitStack
     ) -> None:
-        self.settings = settings
+        self.settings = configuration.settings
         self.clock = clock
         self.outputs = outputs
         self.stack = stack
-        self._policy = policy
+        self._reloader = Reloader(configuration, self._put_into_force, self._told_of_reload, clock.wall)
         self._metrics = Metrics()
+        self._background: set[asyncio.Task[None]] = set()
+        self._pipeline: Pipeline | None = None
+        self._server: ProxyServer | None = None
+        self._user_service: UserServiceClient | None = None
         self._replica: Replica | None = None
         self._status: StatusReader | None = None
         self._holdings: ReplicaHoldings | None = None
-        self._ready = {"upstream": health.reachable(settings.upstream, settings.upstream_tls)}
+        self._ready = {"upstream": health.reachable(self.settings.upstream, self.settings.upstream_tls)}
         self._decides: dict[str, health.Check] = {}
 
     async def start(self) -> None:
         """Start in the order of need: sources, replica, admin port, and the proxied port last."""
         self._tell_what_starts()
         session = await self._user_service_session()
+        self.stack.callback(self._stop_background)
         keys = await self._start_keys(session)
         authorizer = await self._start_authorizer(session)
-        decides = Pipeline(
+        decides = self._pipeline = Pipeline(
             policy=self._policy,
             authenticator=TokenAuthenticator(self.settings.jwt, keys),
             authorizer=authorizer,
@@ -126,6 +135,33 @@ class Sidecar:
         await self._listen(admin_runner, "AUTHZ_ADMIN_LISTEN", self.settings.admin.listen)
         runner = await self.proxy_runner(decides)
         await self._listen(runner, "AUTHZ_LISTEN", self.settings.listen)
+        if self.settings.reload_interval:
+            self._in_background("watch", self._reloader.watch(self.settings.reload_interval))
+
+    @property
+    def _policy(self) -> Policy:
+        return self._reloader.in_force.file.policy
+
+    def reload_soon(self) -> None:
+        """Read the configuration anew, as `SIGHUP` asks for."""
+        self._in_background("reload", _attempt(self._reloader, "SIGHUP"))
+
+    def _put_into_force(self, configuration: Configuration) -> None:
+        """All of it between two requests."""
+        settings, policy = configuration.settings, configuration.file.policy
+        if self._user_service is not None:
+            self._user_service.use_token(settings.user_service.token)
+        if self._server is not None:
+            self._server.use_certificate(configuration.tls)
+        if self._pipeline is not None and self._pipeline.policy.digest != policy.digest:
+            self._pipeline.policy = policy
+            if self._server is not None:
+                self._server.reconsider(None)
+
+    def _told_of_reload(self, report: Report) -> None:
+        self._metrics.reloaded(accepted=report.accepted)
+        if "AUTHZ_POLICY" in report.changed and self._user_service is not None:
+            self._warn_of_unknown_labels(self._user_service)
 
     def _tell_what_starts(self) -> None:
         settings, shadow = self.settings, self.settings.mode == "shadow"
@@ -165,7 +201,7 @@ class Sidecar:
 
     async def _start_authorizer(self, session: ClientSession) -> Authorizer:
         source, settings, clock = self.settings.user_service, self.settings.replica, self.clock
-        user_service = UserServiceClient(
+        user_service = self._user_service = UserServiceClient(
             session, source.url, source.token, clock, answer_seconds=source.timeout
         )
         self._warn_of_unknown_labels(user_service)
@@ -196,7 +232,13 @@ class Sidecar:
         self._in_background("labels", warn_of_unknown(user_service, labels))
 
     def _in_background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        self.stack.callback(asyncio.create_task(work, name=name).cancel)
+        task = asyncio.create_task(work, name=name)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _stop_background(self) -> None:
+        for task in self._background:
+            task.cancel()
 
     def _admin_runner(self, keys: KeyRefresher, explainer: Explainer) -> web.AppRunner:
         sources = admin.AdminSources(
@@ -204,8 +246,14 @@ class Sidecar:
             metrics=self._metrics.exposition,
             status=lambda: self._describe(keys),
             explain=explainer.explain,
+            reload=self._reload_on_demand,
+            token=lambda: self._reloader.in_force.settings.admin.token,
         )
         return web.AppRunner(admin.application(sources, self.settings.admin), access_log=None)
+
+    async def _reload_on_demand(self) -> tuple[bool, dict[str, Any]]:
+        report = await self._reloader.reload("the admin port")
+        return report.accepted, report.as_dict()
 
     def _describe(self, keys: KeyRefresher) -> dict[str, Any]:
         """What `/status` shows."""
@@ -213,6 +261,7 @@ class Sidecar:
             "validation": self.settings.validation,
             "mode": self.settings.mode,
             "policy": self._policy.digest,
+            "reload": self._reloader.latest.as_dict() if self._reloader.latest else None,
             "max_staleness": self.settings.replica.max_staleness,
             "max_audit_age": self.settings.replica.max_audit_age,
             "keys": keys.status().as_dict(),
@@ -238,8 +287,8 @@ class Sidecar:
             self.settings.trusts,
             self.settings.cors_origins,
         )
-        tls, proxy_protocol = self.settings.tls.context(), self.settings.proxy_protocol
-        server = ProxyServer(shared, tls=tls, proxy_protocol=proxy_protocol)
+        tls, proxy_protocol = self._reloader.in_force.tls, self.settings.proxy_protocol
+        server = self._server = ProxyServer(shared, tls=tls, proxy_protocol=proxy_protocol)
         if self._replica is not None:
             self._replica.watch(server.reconsider)
         # The runner only calls what `ProxyServer` has, too: it makes protocols and is told to stop.
@@ -261,6 +310,10 @@ class Sidecar:
                 raise ConfigurationError([Problem(variable, message)]) from error
         for host, port, *_ in runner.addresses:
             logger.info("%s is %s", variable, Address(host, port))
+
+
+async def _attempt(reloader: Reloader, cause: str) -> None:
+    await reloader.reload(cause)
 
 
 async def _bind(runner: web.BaseRunner, address: Address) -> None:

@@ -6,16 +6,16 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from authz_sidecar import __version__, app
 from authz_sidecar.commands import check, explain
-from authz_sidecar.config import policy_file, reading
+from authz_sidecar.config import configuration, policy_file
 from authz_sidecar.config.addresses import items
+from authz_sidecar.config.configuration import Sources
 from authz_sidecar.config.findings import Kind
-from authz_sidecar.config.policy_file import PolicyFile
-from authz_sidecar.config.table import TABLE, Settings
+from authz_sidecar.config.table import TABLE
 from authz_sidecar.core.errors import ConfigurationError, Problem
 from authz_sidecar.verify import command as verification
 
@@ -127,17 +127,22 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    settings, file = _configuration(_flags(arguments))
-    return app.run(settings, file.policy)
+    return app.run(configuration.read(_sources(arguments)))
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    flags = _flags(arguments)
-    settings, file = (None, _policy(flags)) if arguments.policy_only else _configuration(flags)
+    sources = _sources(arguments)
+    read = None if arguments.policy_only else configuration.read(sources)
+    file = read.file if read else configuration.policy(sources)
     if file is None:
         raise ConfigurationError([Problem("--policy", "is required: the policy file")])
     asked = check.Asked(
-        file, settings, os.environ, frozenset(arguments.accept), arguments.online, arguments.openapi
+        file,
+        read.settings if read else None,
+        os.environ,
+        frozenset(arguments.accept),
+        arguments.online,
+        arguments.openapi,
     )
     return check.check(asked)
 
@@ -172,29 +177,6 @@ def _verify(arguments: argparse.Namespace) -> int:
     return verification.verify(files, arguments.max_staleness)
 
 
-def _flags(arguments: argparse.Namespace) -> Mapping[str, str]:
-    return {name: value for name, value in vars(arguments).items() if name.startswith("AUTHZ_")}
-
-
-def _configuration(flags: Mapping[str, str]) -> tuple[Settings, PolicyFile]:
-    """Settings and policy. Raises ConfigurationError with the problems of both."""
-    problems: list[Problem] = []
-    loaded: Settings | None = None
-    file: PolicyFile | None = None
-    try:
-        loaded = reading.load(flags, os.environ)
-    except ConfigurationError as error:
-        problems += error.problems
-    try:
-        file = _policy(flags)
-    except ConfigurationError as error:
-        problems += error.problems
-    if loaded is None or file is None:
-        raise ConfigurationError(problems)
-    return loaded, file
-
-
-def _policy(flags: Mapping[str, str]) -> PolicyFile | None:
-    """`None` when no file is named. Raises ConfigurationError with its problems."""
-    path = flags.get("AUTHZ_POLICY") or os.environ.get("AUTHZ_POLICY")
-    return policy_file.read(Path(path)) if path else None
+def _sources(arguments: argparse.Namespace) -> Sources:
+    flags = {name: value for name, value in vars(arguments).items() if name.startswith("AUTHZ_")}
+    return Sources(flags, os.environ)

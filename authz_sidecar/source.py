@@ -87,8 +87,12 @@ class UserServiceClient:
         self._session = session
         self._answer = aiohttp.ClientTimeout(total=answer_seconds, sock_connect=1)
         self._base = f"{base_url.rstrip('/')}/authz/v1"
-        self._headers = {"Authorization": f"Bearer {token}", **CONTRACT}
         self._clock = clock
+        self.use_token(token)
+
+    def use_token(self, token: str) -> None:
+        """Another service credential, from the next call on."""
+        self._headers = {"Authorization": f"Bearer {token}", **CONTRACT}
 
     async def head(self) -> Head:
         async with self._open("GET", "head", self._answer) as response:

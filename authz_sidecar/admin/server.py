@@ -30,6 +30,10 @@ class AdminSources:
     """The exposition and its content type."""
     status: Callable[[], dict[str, Any]]
     explain: Explain
+    reload: Callable[[], Awaitable[tuple[bool, dict[str, Any]]]]
+    """Whether what was read is in force now, and a report."""
+    token: Callable[[], str | None]
+    """`AUTHZ_ADMIN_TOKEN` as it is now."""
 
 
 def application(sources: AdminSources, settings: AdminSettings) -> web.Application:
@@ -38,25 +42,26 @@ def application(sources: AdminSources, settings: AdminSettings) -> web.Applicati
     On another address than loopback all but `OPEN_PATHS` needs the token. On loopback a request must name
     this machine, because a page that has its own name resolved to 127.0.0.1 could read everything otherwise.
     """
-    guard = _by_address if settings.on_loopback else _guard(settings.token)
+    guard = _by_address if settings.on_loopback else _guard(sources.token)
     app = web.Application(middlewares=[guard])
     app.router.add_get("/livez", sources.health.livez)
     app.router.add_get("/readyz", sources.health.readyz)
     app.router.add_get("/metrics", _metrics(sources.metrics))
     app.router.add_get("/status", _status(sources.status))
-    explain = _for_holders(settings.token, handler(sources.explain))
+    explain = _for_holders(sources.token, handler(sources.explain))
     app.router.add_get("/explain", explain)
     app.router.add_post("/explain", explain)
+    app.router.add_post("/reload", _for_holders(sources.token, _reload(sources.reload)))
     return app
 
 
-def _for_holders(token: str | None, handler: Handler) -> Handler:
-    """Wants the token on loopback, too: not every user of a machine may know what all others hold."""
+def _for_holders(token: Callable[[], str | None], handler: Handler) -> Handler:
+    """Wants the token on loopback, too: not every user of a machine may know or do this."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
-        if token is None:
+        if token() is None:
             raise web.HTTPNotFound(text="this is served only where AUTHZ_ADMIN_TOKEN is set\n")
-        if not _carries(request, token):
+        if not _carries(request, token()):
             raise _unauthorized()
         return await handler(request)
 
@@ -78,6 +83,14 @@ def _status(read: Callable[[], dict[str, Any]]) -> Handler:
     return status
 
 
+def _reload(reload: Callable[[], Awaitable[tuple[bool, dict[str, Any]]]]) -> Handler:
+    async def answer(_request: web.Request) -> web.Response:
+        accepted, report = await reload()
+        return web.json_response(report, status=200 if accepted else 422)
+
+    return answer
+
+
 @web.middleware
 async def _by_address(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Middleware that wants an address or `localhost` in Host."""
@@ -94,12 +107,12 @@ def _names_this_machine(host: str) -> bool:
     return name == "localhost" or is_ip(name)
 
 
-def _guard(token: str | None) -> Any:
+def _guard(token: Callable[[], str | None]) -> Any:
     """Middleware that asks for the admin token; without one configured those paths are closed."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path in OPEN_PATHS or _carries(request, token):
+        if request.path in OPEN_PATHS or _carries(request, token()):
             return await handler(request)
         raise _unauthorized()
 

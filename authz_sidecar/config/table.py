@@ -48,8 +48,8 @@ class AdminSettings:
     token: str | None = setting(
         "AUTHZ_ADMIN_TOKEN",
         parsers.credential,
-        "credential for the admin port off loopback, and for `/explain` everywhere "
-        "(unset: off loopback only health and metrics are served, and `/explain` nowhere)",
+        "credential for the admin port off loopback, and for `/explain` and `/reload` everywhere "
+        "(unset: off loopback only health and metrics are served, and those two nowhere)",
         default=None,
         secret=True,
     )
@@ -247,6 +247,13 @@ class Settings:
         parsers.fraction,
         "share of the allowed requests that the decision log keeps, 0 to 1; refusals are always kept",
         default="1",
+    )
+    reload_interval: float = setting(
+        "AUTHZ_RELOAD_INTERVAL",
+        parsers.seconds(0, 3600),
+        "seconds between looks at the files of policy, certificates and secrets; what has changed is put "
+        "into force without a restart (0: only on SIGHUP and `POST /reload`)",
+        default="5",
     )
     log_level: str = setting(
         "AUTHZ_LOG_LEVEL",

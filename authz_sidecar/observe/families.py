@@ -82,6 +82,12 @@ SIGNING_KEYS_AGE = Family(
 SIGNING_KEYS_FAILING = Family(
     "authz_signing_keys_failing", "gauge", "1 while the signing keys cannot be fetched."
 )
+RELOADS = Family("authz_reloads", "counter", "Times the configuration was read anew.", ("outcome",))
+RELOAD_REJECTED = Family(
+    "authz_reload_rejected",
+    "gauge",
+    "1 while the files hold what was rejected, and the last good configuration goes on.",
+)
 DUPLICATES = Family("authz_duplicates", "counter", "Revisions received that were already applied.")
 GAPS = Family("authz_gaps", "counter", "Gaps noticed in the revisions.")
 RESYNCS = Family("authz_resyncs", "counter", "Snapshots loaded, by cause.", ("cause",))

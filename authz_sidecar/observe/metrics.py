@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from authz_sidecar.core.verdicts import Decision, Failure
@@ -38,6 +38,9 @@ class Metrics:
         self.drift = self._counter(families.DRIFT)
         self.resyncs = self._counter(families.RESYNCS)
         self.losses = self._counter(families.DEPENDENCY_LOSSES)
+        self._reloads = self._counter(families.RELOADS)
+        rejected = families.RELOAD_REJECTED
+        self._reload_rejected = Gauge(rejected.name, rejected.meaning, registry=self.registry)
 
     def _counter(self, family: Family) -> Counter:
         return Counter(family.name, family.meaning, family.labels, registry=self.registry)
@@ -56,6 +59,11 @@ class Metrics:
     def called(self, endpoint: str, status: int | None) -> None:
         """A call to the User service ended; `None` when there was no answer."""
         self._calls.labels(endpoint, f"{status // 100}xx" if status else "none").inc()
+
+    def reloaded(self, *, accepted: bool) -> None:
+        """The configuration was read anew, and put into force or rejected."""
+        self._reloads.labels("accepted" if accepted else "rejected").inc()
+        self._reload_rejected.set(not accepted)
 
     def watch(self, outputs: Outputs) -> None:
         """Export how many lines the logs have lost."""

@@ -54,7 +54,12 @@ class ProxyServer:
             connection.reset()
         self._shared.stop()
 
-    # the replica calls this
+    def use_certificate(self, tls: ssl.SSLContext | None) -> None:
+        """What connections agree on from now on. Whether they speak TLS at all is settled at the start."""
+        if self._tls is not None and tls is not None:
+            self._tls = tls
+
+    # the replica calls this, and whoever puts another policy into force
 
     def reconsider(self, keys: Collection[EntityKey] | None) -> None:
         """Decide again on what is under way and end what is no longer permitted.

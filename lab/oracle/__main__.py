@@ -8,7 +8,8 @@ import sys
 from aiohttp import web
 
 from authz_sidecar import app
-from authz_sidecar.config import policy_file, reading
+from authz_sidecar.config import configuration
+from authz_sidecar.config.configuration import Sources
 from authz_sidecar.pipeline import Pipeline
 from lab.oracle.plain import Proxy, Upstream, client_session
 
@@ -26,8 +27,7 @@ class PlainSidecar(app.Sidecar):
 
 
 def main() -> int:
-    loaded = reading.load({}, os.environ)
-    return app.run(loaded, policy_file.load(loaded.policy_path), PlainSidecar)
+    return app.run(configuration.read(Sources({}, os.environ)), PlainSidecar)
 
 
 if __name__ == "__main__":

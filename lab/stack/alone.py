@@ -75,10 +75,16 @@ class Alone:
 
     def admin(self, path: str) -> str:
         """The answer's body."""
+        return self.asked("GET", path)[1]
+
+    def asked(self, method: str, path: str, token: str = "") -> tuple[int, str]:
+        """Status and body of the admin port's answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=DEADLINE)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            connection.request("GET", path)
-            return connection.getresponse().read().decode()
+            connection.request(method, path, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
         finally:
             connection.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,6 +32,10 @@ async def explain(asked: Asked) -> dict[str, Any]:
     return {"asked": [asked.method, asked.target.decode(), asked.subject, (asked.token or b"").decode()]}
 
 
+async def reload() -> tuple[bool, dict[str, Any]]:
+    return "reload" not in problems, {"problems": [problems.get("reload")]}
+
+
 @pytest.fixture
 async def admin() -> AsyncIterator[Callable[[AdminSettings], Awaitable[Get]]]:
     problems.clear()
@@ -40,11 +45,14 @@ async def admin() -> AsyncIterator[Callable[[AdminSettings], Awaitable[Get]]]:
         metrics=lambda: (b"authz_up 1\n", "text/plain; version=0.0.4"),
         status=lambda: {"phase": "LIVE"},
         explain=explain,
+        reload=reload,
+        token=lambda: None,
     )
     async with ClientSession() as session:
 
         async def start(settings: AdminSettings) -> Get:
-            server = TestServer(application(sources, settings))
+            told = replace(sources, token=lambda: settings.token)
+            server = TestServer(application(told, settings))
             await server.start_server()
             servers.append(server)
 
@@ -198,3 +206,27 @@ async def test_how_to_ask_why(
     data = None if body is None else json.dumps(body).encode()
     answered, text = await get(path, data, **HOLDER)
     assert (answered, told in text) == (status, True), text
+
+
+@pytest.mark.parametrize(
+    ("settings", "headers", "wrong", "status"),
+    [
+        (LOOPBACK, {}, None, 404),
+        (GUARDED, {}, None, 401),
+        (GUARDED, HOLDER, None, 200),
+        (GUARDED, HOLDER, "bad", 422),
+        (PUBLIC, HOLDER, None, 200),
+        (PUBLIC_WITHOUT_TOKEN, {}, None, 401),
+    ],
+)
+async def test_who_may_reload(
+    admin: Callable[[AdminSettings], Awaitable[Get]],
+    settings: AdminSettings,
+    headers: dict[str, str],
+    wrong: str | None,
+    status: int,
+) -> None:
+    get = await admin(settings)
+    if wrong:
+        problems["reload"] = wrong
+    assert (await get("/reload", b"", **headers))[0] == status

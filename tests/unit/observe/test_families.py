@@ -41,6 +41,7 @@ def exported() -> dict[str, tuple[str, str, set[str]]]:
     metrics.failed(Failure("r", 400, FaultCode.MALFORMED_REQUEST, "::1"))
     metrics.answered(200, 0.1)
     metrics.called("head", 200)
+    metrics.reloaded(accepted=True)
     hooks = ReplicaHooks(metrics)
     hooks.resync("start")
     hooks.dependency("store", up=False)
