@@ -44,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="a kind, a writer, an action of ours or `limits`",
     )
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes, a database each")
+    # Half of the time a schedule waits: for its database, or until somebody has given way.
+    workers = 2 * (os.cpu_count() or 1)
+    parser.add_argument("--workers", type=int, default=workers, help="processes, a database each")
     parser.add_argument("--replay", metavar="SCHEDULE", help="play this one, and print all that happened")
     return parser
 

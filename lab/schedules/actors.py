@@ -50,6 +50,7 @@ class Actor:
         self.name = name
         self._database: Any = None
         self._began_to_write = False
+        self._abandoned = False
         self._orders: SimpleQueue[Job | str] = SimpleQueue()
         self._events: SimpleQueue[Event] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name=f"actor {name}", daemon=True)
@@ -68,6 +69,11 @@ class Actor:
         """The thread closes its connection and ends."""
         self._orders.put("end")
         self._thread.join(10)
+
+    def abandon(self) -> None:
+        """As `end`, whatever it is in the middle of: it is killed where it is parked, or would be next."""
+        self._abandoned = True
+        self.end()
 
     def event(self, seconds: float) -> Event | None:
         """What it came to, within so many seconds."""
@@ -99,13 +105,13 @@ class Actor:
     def park(self, statement: str) -> None:
         """Wait to be told to go on; for the actor's own thread."""
         self._events.put(Parked(statement))
-        if self._orders.get() == "kill":
+        if self._abandoned or self._orders.get() != "proceed":
             raise Killed
 
     def _work(self) -> None:
         self._database = connections["default"]
         self._database.__dict__["_commit"] = self._commit  # the one statement that no wrapper sees
-        while (order := self._orders.get()) != "end":
+        while not self._abandoned and (order := self._orders.get()) != "end":
             if callable(order):
                 self._events.put(self._do(order))
         self._database.close()

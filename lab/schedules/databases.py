@@ -78,8 +78,8 @@ class Database(ABC):
         """End the statement that it is executing."""
 
     @abstractmethod
-    def give_up(self, actors: Iterable[Actor]) -> None:
-        """End whatever they do."""
+    def abandon(self) -> None:
+        """As `close`, whatever state its own connections are in; whoever is at work ends."""
 
     @abstractmethod
     def watch(self, *, exclusive: bool) -> None:

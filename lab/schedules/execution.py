@@ -67,17 +67,18 @@ class Role:
 class Stage:
     """One database and its actors, for one schedule after another."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, used: list[Writer]) -> None:
         self.database = database
+        self.used = used
+        """Writers that have been at it since it was restored."""
         self._actors: dict[str, Actor] = {}
-        self._used: list[Writer] = []
 
     def play(self, schedule: Schedule) -> History:
         crowd = schedule.crowd or world.SMALL_CROWD
-        self.database.restore(crowd, self._used)
-        self._used = [CATALOGUE[part.what] for part in schedule.parts if part.what in CATALOGUE]
+        self.database.restore(crowd, self.used)
+        self.used = [CATALOGUE[part.what] for part in schedule.parts if part.what in CATALOGUE]
         roles = [self._role(part) for part in schedule.parts]
-        self.database.watch(exclusive=any(writer.exclusive for writer in self._used))
+        self.database.watch(exclusive=any(writer.exclusive for writer in self.used))
         with product.limits(schedule.limit):
             try:
                 return _Play(self.database, schedule, roles).history
@@ -89,10 +90,11 @@ class Stage:
             self._actors[part.name] = Actor(part.name)
         return Role(part, self._actors[part.name], CATALOGUE.get(part.what))
 
-    def reset(self) -> None:
-        """Something went wrong: whoever is in the middle of something is given up."""
-        self.database.give_up(self._actors.values())
-        self._actors.clear()
+    def abandon(self) -> None:
+        """Something went wrong: whoever is in the middle of something is given up, and so is this stage."""
+        self.database.abandon()
+        for actor in self._actors.values():
+            actor.abandon()
 
     def close(self) -> None:
         for actor in self._actors.values():

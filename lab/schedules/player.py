@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from lab.schedules.catalogue import Writer
 from lab.schedules.databases import Database
 from lab.schedules.execution import Stage
 from lab.schedules.judge import judge
@@ -24,15 +25,23 @@ class Verdict:
 
 class Player:
     def __init__(self, url: str) -> None:
-        database: Database = SQLite(url) if url.startswith("sqlite") else PostgreSQL(url)
-        self.database = database.vendor
-        self._stage = Stage(database)
+        self._url = url
+        self._stage = self._begin([])
+        self.database = self._stage.database.vendor
+
+    def _begin(self, used: list[Writer]) -> Stage:
+        database: Database = SQLite(self._url) if self._url.startswith("sqlite") else PostgreSQL(self._url)
+        return Stage(database, used)
 
     def play(self, schedule: Schedule) -> Verdict:
         try:
             history = self._stage.play(schedule)
-        except Exception as error:  # whatever it is, it is this schedule's, and the others go on
-            self._stage.reset()
+        except BaseException as error:
+            self._stage.abandon()
+            self._stage = self._begin(self._stage.used)
+            if not isinstance(error, Exception):
+                raise
+            # Whatever it is, it is this schedule's, and the others go on.
             return Verdict(schedule, (f"the explorer itself fails: {error!r}",), ())
         return Verdict(schedule, tuple(judge(history)), tuple(history.trace))
 

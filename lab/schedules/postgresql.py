@@ -65,6 +65,7 @@ class PostgreSQL(Database):
 
     def __init__(self, url: str) -> None:
         use(url)
+        self._url = url
         self._control = psycopg.connect(url, autocommit=True)
         self._observer = _Observer(url)
         self._restoring: dict[int, list[str]] = {}
@@ -83,7 +84,7 @@ class PostgreSQL(Database):
     def restore(self, crowd: int, writers: Sequence[Writer]) -> None:
         for statement in (each for writer in writers for each in writer.undo):
             self._control.execute(statement)
-        if any(writer.autocommit for writer in writers):
+        if any(writer.autocommit for writer in writers) or not self._restoring:
             self._forget_prepared()
         if crowd in self._restoring:
             self._fill(crowd, self._restoring[crowd])
@@ -112,8 +113,8 @@ class PostgreSQL(Database):
 
     def _taken_in(self) -> list[str]:
         """The statements by which the log is again what it is now."""
-        product.mend()
-        product.sequence_all()
+        if not product.completed():
+            product.mend()
         return [statement for table in product.TABLES for statement in self._copied(table)]
 
     def _copied(self, table: str) -> Iterator[str]:
@@ -145,10 +146,13 @@ class PostgreSQL(Database):
     def cancel(self, actor: Actor) -> None:
         self.query(f"SELECT pg_cancel_backend({actor.pid})")
 
-    def give_up(self, actors: Iterable[Actor]) -> None:
-        self._observer.release()
-        for actor in actors:
-            self.query(f"SELECT pg_terminate_backend({actor.pid}, 5000)" if actor.pid else "SELECT")
+    def abandon(self) -> None:
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        self.close()
 
     def watch(self, *, exclusive: bool) -> None:
         self._observer.watch(exclusive=exclusive)

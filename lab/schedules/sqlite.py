@@ -102,9 +102,8 @@ class SQLite(Database):
     def unwatch(self) -> None:
         """Nothing is held."""
 
-    def give_up(self, actors: Iterable[Actor]) -> None:
-        for actor in actors:
-            actor.kill()
+    def abandon(self) -> None:
+        self.close()
 
     def rows(self) -> Rows:
         self._control.execute("BEGIN")

@@ -112,7 +112,8 @@ def wanted() -> list[Trigger]:
     """Every trigger of the change log, for this database and this project's models."""
     on_ends = [Trigger(*ending) for ending in ends.endings(Watched())]
     if connection.vendor == "postgresql":
-        return [*on_ends, *(trigger for rule in rules() for trigger in _on_postgresql(rule))]
+        schema = _schema()
+        return [*on_ends, *(trigger for rule in rules() for trigger in _on_postgresql(rule, schema))]
     marking = [trigger for rule in rules() for trigger in (*_on_sqlite(rule), *_on_replaced(rule))]
     return [*on_ends, *marking]
 
@@ -137,7 +138,7 @@ def create(trigger: Trigger) -> list[str]:
 # PostgreSQL
 
 
-def _on_postgresql(rule: Rule) -> Iterator[Trigger]:
+def _on_postgresql(rule: Rule, schema: str) -> Iterator[Trigger]:
     table = rule.model._meta.db_table
     for event, rows in ROWS.items():
         same = " AND ".join(
@@ -153,10 +154,11 @@ def _on_postgresql(rule: Rule) -> Iterator[Trigger]:
             f"SELECT CASE WHEN key IS NULL THEN '{ALL}' ELSE kind END,"
             f" coalesce(key, '') FROM ({keys}) AS touched"
         )
-        yield Trigger(table, f"AFTER {event}", f"BEGIN {unless}{_insert(marked)}; RETURN NULL; END")
+        yield Trigger(table, f"AFTER {event}", f"BEGIN {unless}{_insert(marked, schema)}; RETURN NULL; END")
     # TRUNCATE fires no row triggers, and leaves no rows to look at.
     everything = f"SELECT '{ALL}', '{concerned(table)}'"
-    yield Trigger(table, "AFTER TRUNCATE", f"BEGIN {_insert(everything)}; RETURN NULL; END", each="STATEMENT")
+    body = f"BEGIN {_insert(everything, schema)}; RETURN NULL; END"
+    yield Trigger(table, "AFTER TRUNCATE", body, each="STATEMENT")
 
 
 def _json(row: str, field: Field[Any, Any], operator: str = "->") -> str:
@@ -226,10 +228,11 @@ def _column(field: Field[Any, Any]) -> str:
 # Both
 
 
-def _insert(kinds_and_keys: str) -> str:
+def _insert(kinds_and_keys: str, schema: str = "") -> str:
+    """PostgreSQL has schemas, and numbers transactions."""
     table, tx = connection.ops.quote_name(Mark._meta.db_table), "0"
-    if connection.vendor == "postgresql":
-        table, tx = f"{_schema()}.{table}", "txid_current()"
+    if schema:
+        table, tx = f"{schema}.{table}", "txid_current()"
     return (
         f"INSERT INTO {table} (kind, key, tx, marked_at)"
         f" SELECT marked.*, {tx}, {clock.sql()} FROM ({kinds_and_keys}) AS marked"
