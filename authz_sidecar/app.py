@@ -32,6 +32,7 @@ from authz_sidecar.core.ports import Authorizer, Clock, ReplicaStatus
 from authz_sidecar.explain import Explainer
 from authz_sidecar.observe import calls, logs, output
 from authz_sidecar.observe.decision_log import DecisionLog
+from authz_sidecar.observe.facts import FactsCollector
 from authz_sidecar.observe.freshness import FreshnessCollector, KeysCollector
 from authz_sidecar.observe.hooks import ReplicaHooks, RequestHooks
 from authz_sidecar.observe.metrics import Metrics
@@ -105,7 +106,7 @@ class Sidecar:
         self.outputs = outputs
         self.stack = stack
         self._reloader = Reloader(configuration, self._put_into_force, self._told_of_reload, clock.wall)
-        self._metrics = Metrics()
+        self._metrics = Metrics(enforced=self.settings.mode == "enforce")
         self._background: set[asyncio.Task[None]] = set()
         self._pipeline: Pipeline | None = None
         self._server: ProxyServer | None = None
@@ -119,6 +120,7 @@ class Sidecar:
     async def start(self) -> None:
         """Start in the order of need: sources, replica, admin port, and the proxied port last."""
         self._tell_what_starts()
+        self._export_what_is_in_force()
         session = await self._user_service_session()
         self.stack.callback(self._stop_background)
         keys = await self._start_keys(session)
@@ -160,6 +162,7 @@ class Sidecar:
 
     def _told_of_reload(self, report: Report) -> None:
         self._metrics.reloaded(accepted=report.accepted)
+        self._metrics.expect_rules(rule.label for rule in self._policy.rules)
         if "AUTHZ_POLICY" in report.changed and self._user_service is not None:
             self._warn_of_unknown_labels(self._user_service)
 
@@ -181,6 +184,17 @@ class Sidecar:
         logger.log(level, message, extra={"fields": fields})
         for finding in (*findings.of_environment(os.environ), *findings.of_settings(settings)):
             logger.warning("%s", finding)
+
+    def _export_what_is_in_force(self) -> None:
+        facts = FactsCollector(
+            version=__version__,
+            compiled=COMPILED,
+            mode=self.settings.mode,
+            validation=self.settings.validation,
+            policy=lambda: self._policy.digest,
+        )
+        self._metrics.registry.register(facts)
+        self._metrics.expect_rules(rule.label for rule in self._policy.rules)
 
     async def _user_service_session(self) -> ClientSession:
         return await self.stack.enter_async_context(
@@ -289,6 +303,7 @@ class Sidecar:
         )
         tls, proxy_protocol = self._reloader.in_force.tls, self.settings.proxy_protocol
         server = self._server = ProxyServer(shared, tls=tls, proxy_protocol=proxy_protocol)
+        self._metrics.watch_connections(lambda: len(shared.clients), lambda: len(shared.revocable))
         if self._replica is not None:
             self._replica.watch(server.reconsider)
         # The runner only calls what `ProxyServer` has, too: it makes protocols and is told to stop.

@@ -112,7 +112,8 @@ def metrics() -> str:
 
 `GET /metrics` on the admin port, in Prometheus' text format. Times are in seconds. A histogram `x` comes as
 `x_bucket`, `x_sum` and `x_count`. Those of the replica (revisions, staleness, phase, dependencies) are there
-while `AUTHZ_VALIDATION` is `cached`.
+while `AUTHZ_VALIDATION` is `cached`. The process itself is told of by the usual `process_*`. Counters have a
+value from the start; those by rule keep to 1,000 rules, whatever is reloaded, and count others as `(others)`.
 
 {_table(("metric", "type", "labels", "meaning"), map(_metric, FAMILIES))}
 

@@ -25,6 +25,12 @@ class Family(NamedTuple):
 
 
 DECISIONS = Family("authz_decisions", "counter", "Decisions by stable code.", ("code", "enforced"))
+RULE_DECISIONS = Family(
+    "authz_rule_decisions",
+    "counter",
+    "Decisions by rule, at most 1,000 of them: allowed, refused, or (in shadow mode) would_refuse.",
+    ("rule", "outcome"),
+)
 DECISION_SECONDS = Family(
     "authz_decision_seconds",
     "histogram",
@@ -82,6 +88,13 @@ SIGNING_KEYS_AGE = Family(
 SIGNING_KEYS_FAILING = Family(
     "authz_signing_keys_failing", "gauge", "1 while the signing keys cannot be fetched."
 )
+BUILD_INFO = Family("authz_build_info", "gauge", "Always 1.", ("version", "compiled", "python"))
+MODE_INFO = Family("authz_mode_info", "gauge", "Always 1.", ("mode", "validation"))
+POLICY_INFO = Family(
+    "authz_policy_info", "gauge", "Always 1: the digest of the policy in force.", ("policy",)
+)
+CONNECTIONS = Family("authz_connections", "gauge", "Connections of clients.")
+IN_FLIGHT = Family("authz_requests_in_flight", "gauge", "Requests that were let through and have not ended.")
 RELOADS = Family("authz_reloads", "counter", "Times the configuration was read anew.", ("outcome",))
 RELOAD_REJECTED = Family(
     "authz_reload_rejected",

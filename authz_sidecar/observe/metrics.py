@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from collections.abc import Callable, Iterable
+from typing import Final, get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from authz_sidecar.core.verdicts import Decision, Failure
+from authz_sidecar.core.ports import Dependency
+from authz_sidecar.core.verdicts import Code, Decision, Failure, FaultCode
 from authz_sidecar.observe import families
 from authz_sidecar.observe.families import Family
 from authz_sidecar.observe.output import Outputs
 from authz_sidecar.observe.tallies import Distribution, Reading, Tally
 
+NO_RULE: Final = ""
+OTHER_RULES: Final = "(others)"
+MAX_RULES: Final = 1_000
 _CLASSES = tuple(f"{hundreds}xx" for hundreds in range(10))
 
 
 class Metrics:
     """What is counted. One registry of its own, so that two sidecars can live in one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, enforced: bool = True) -> None:
         self.registry = CollectorRegistry()
-        self._decisions = Tally(families.DECISIONS)
+        ProcessCollector(registry=self.registry)
+        self._enforced = "true" if enforced else "false"
+        self._decisions = Tally(families.DECISIONS, ((code, self._enforced) for code in Code))
+        self._rules = Tally(families.RULE_DECISIONS, [(NO_RULE, each) for each in self._outcomes])
+        self._known_rules: set[str] = {NO_RULE}
         self._decision_seconds = Distribution(families.DECISION_SECONDS)
-        self._failures = Tally(families.FAILURES)
-        self._responses = Tally(families.RESPONSES)
+        self._failures = Tally(families.FAILURES, ((code,) for code in FaultCode))
+        self._responses = Tally(families.RESPONSES, ((each,) for each in _CLASSES[1:6]))
         self._response_seconds = Distribution(families.RESPONSE_SECONDS)
-        tallies = (self._decisions, self._failures, self._responses)
+        tallies = (self._decisions, self._rules, self._failures, self._responses)
         for each in (*tallies, self._decision_seconds, self._response_seconds):
             self.registry.register(each)
         self._calls = self._counter(families.USER_SERVICE_CALLS)
@@ -38,7 +49,11 @@ class Metrics:
         self.drift = self._counter(families.DRIFT)
         self.resyncs = self._counter(families.RESYNCS)
         self.losses = self._counter(families.DEPENDENCY_LOSSES)
+        for name in get_args(Dependency):
+            self.losses.labels(name)
         self._reloads = self._counter(families.RELOADS)
+        for outcome in ("accepted", "rejected"):
+            self._reloads.labels(outcome)
         rejected = families.RELOAD_REJECTED
         self._reload_rejected = Gauge(rejected.name, rejected.meaning, registry=self.registry)
 
@@ -48,6 +63,30 @@ class Metrics:
     def decided(self, decision: Decision, seconds: float) -> None:
         self._decisions.counts[decision.verdict.code, "true" if decision.enforced else "false"] += 1
         self._decision_seconds.observe(seconds)
+        rule = decision.rule or NO_RULE
+        if rule not in self._known_rules:
+            rule = self._admitted(rule)
+        refused = "refused" if decision.enforced else "would_refuse"
+        self._rules.counts[rule, "allowed" if decision.verdict.allowed else refused] += 1
+
+    @property
+    def _outcomes(self) -> tuple[str, str]:
+        return "allowed", "refused" if self._enforced == "true" else "would_refuse"
+
+    def expect_rules(self, labels: Iterable[str]) -> None:
+        """Export these rules from now on, though none of them has decided anything yet."""
+        for label in labels:
+            rule = self._admitted(label)
+            for outcome in self._outcomes:
+                self._rules.counts.setdefault((rule, outcome), 0)
+
+    def _admitted(self, rule: str) -> str:
+        """The rule, or what stands for those that are too many: policies come and go, metrics stay."""
+        if rule not in self._known_rules:
+            if len(self._known_rules) > MAX_RULES:
+                return OTHER_RULES
+            self._known_rules.add(rule)
+        return rule
 
     def failed(self, failure: Failure) -> None:
         self._failures.counts[failure.code,] += 1
@@ -64,6 +103,11 @@ class Metrics:
         """The configuration was read anew, and put into force or rejected."""
         self._reloads.labels("accepted" if accepted else "rejected").inc()
         self._reload_rejected.set(not accepted)
+
+    def watch_connections(self, connections: Callable[[], int], in_flight: Callable[[], int]) -> None:
+        """Export how much is going on now."""
+        for family, read in ((families.CONNECTIONS, connections), (families.IN_FLIGHT, in_flight)):
+            Gauge(family.name, family.meaning, registry=self.registry).set_function(read)
 
     def watch(self, outputs: Outputs) -> None:
         """Export how many lines the logs have lost."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
@@ -19,10 +19,13 @@ from authz_sidecar.observe.families import Family
 
 
 class Tally(Collector):
-    """A counter; each different tuple of label values is counted by itself."""
+    """A counter; each different tuple of label values is counted by itself.
 
-    def __init__(self, family: Family) -> None:
-        self.counts: Counter[tuple[str, ...]] = Counter()
+    `expected` ones are exported as 0 before their first event: a rate needs a value to rise from.
+    """
+
+    def __init__(self, family: Family, expected: Iterable[tuple[str, ...]] = ()) -> None:
+        self.counts: Counter[tuple[str, ...]] = Counter(dict.fromkeys(expected, 0))
         self._family = family
 
     def collect(self) -> Iterator[CounterMetricFamily]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from queue import SimpleQueue
 
 import pytest
@@ -10,12 +11,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from authz_sidecar.core.phases import Phase
 from authz_sidecar.core.ports import KeysStatus, ReplicaStatus
 from authz_sidecar.core.verdicts import Code, Decision, Failure, FaultCode, Verdict
+from authz_sidecar.observe.facts import FactsCollector
 from authz_sidecar.observe.families import FAMILIES, Family
 from authz_sidecar.observe.freshness import FreshnessCollector, KeysCollector
 from authz_sidecar.observe.hooks import ReplicaHooks
 from authz_sidecar.observe.lines import LineQueue
 from authz_sidecar.observe.metrics import Metrics
 from authz_sidecar.observe.output import Outputs
+from lab.stack.binaries import find
 
 STATUS = ReplicaStatus(
     phase=Phase.LIVE,
@@ -31,9 +34,14 @@ STATUS = ReplicaStatus(
 
 
 @pytest.fixture(scope="module")
-def exported() -> dict[str, tuple[str, str, set[str]]]:
-    """Type, meaning and labels of every metric, once everything that has labels was counted."""
+def exposition() -> str:
+    """All metrics, once everything that has labels was counted."""
     metrics = Metrics()
+    facts = FactsCollector(
+        version="1", compiled=True, mode="enforce", validation="cached", policy=lambda: "d1"
+    )
+    metrics.registry.register(facts)
+    metrics.watch_connections(lambda: 3, lambda: 2)
     metrics.registry.register(FreshnessCollector(lambda: STATUS))
     metrics.registry.register(KeysCollector(lambda: KeysStatus((), None, None)))
     metrics.watch(Outputs(LineQueue(SimpleQueue()), LineQueue(SimpleQueue())))
@@ -45,11 +53,17 @@ def exported() -> dict[str, tuple[str, str, set[str]]]:
     hooks = ReplicaHooks(metrics)
     hooks.resync("start")
     hooks.dependency("store", up=False)
-    found = text_string_to_metric_families(metrics.exposition()[0].decode())
+    return metrics.exposition()[0].decode()
+
+
+@pytest.fixture(scope="module")
+def exported(exposition: str) -> dict[str, tuple[str, str, set[str]]]:
+    """Type, meaning and labels of every metric."""
+    found = text_string_to_metric_families(exposition)
     return {
         each.name: (each.type, each.documentation, {label for one in each.samples for label in one.labels})
         for each in found
-        if not each.name.endswith("_created")
+        if not each.name.endswith("_created") and not each.name.startswith("process_")
     }
 
 
@@ -62,3 +76,18 @@ def test_a_metric_is_as_written(family: Family, exported: dict[str, tuple[str, s
     kind, meaning, labels = exported[family.name]
     assert (kind, meaning) == (family.type, family.meaning)
     assert labels - {"le"} == set(family.labels)
+
+
+def test_the_process_is_told_of(exposition: str) -> None:
+    assert "\nprocess_resident_memory_bytes " in exposition
+    assert "\nprocess_open_fds " in exposition
+
+
+def test_prometheus_has_nothing_to_say_against_them(exposition: str) -> None:
+    promtool = find("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed: python -m lab.setup.bootstrap promtool")
+    done = subprocess.run(
+        [promtool, "check", "metrics"], input=exposition, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")

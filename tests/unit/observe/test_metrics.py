@@ -1,0 +1,79 @@
+"""What is counted: values from the start, by rule, and never without bound."""
+
+from __future__ import annotations
+
+import pytest
+
+from authz_sidecar.core.verdicts import Code, Decision, Verdict
+from authz_sidecar.observe.metrics import MAX_RULES, Metrics
+
+
+def exported(counted: Metrics) -> dict[str, float]:
+    lines = counted.exposition()[0].decode().splitlines()
+    return {
+        name: float(value) for name, _, value in (each.rpartition(" ") for each in lines if each[0] != "#")
+    }
+
+
+def decided(code: Code, rule: str | None, *, enforced: bool = True) -> Decision:
+    return Decision("r", "POST", "/", Verdict(code), 0, rule, enforced=enforced)
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        'authz_decisions_total{code="granted",enforced="true"}',
+        'authz_decisions_total{code="stale",enforced="true"}',
+        'authz_failures_total{code="upstream_timeout"}',
+        'authz_responses_total{class="5xx"}',
+        'authz_dependency_losses_total{name="broker"}',
+        'authz_reloads_total{outcome="rejected"}',
+        'authz_rule_decisions_total{outcome="refused",rule=""}',
+        "authz_gaps_total",
+        "authz_reload_rejected",
+    ],
+)
+def test_there_is_a_value_before_the_first_event(series: str) -> None:
+    assert exported(Metrics())[series] == 0
+
+
+def test_decisions_are_counted_by_rule() -> None:
+    counted = Metrics()
+    counted.expect_rules(["POST /a/", "POST /b/"])
+    for code, rule in [
+        (Code.GRANTED, "POST /a/"),
+        (Code.GRANTED, "POST /a/"),
+        (Code.PERMISSION_DENIED, "POST /a/"),
+        (Code.NO_RULE, None),
+    ]:
+        counted.decided(decided(code, rule), 0.1)
+    found = exported(counted)
+    assert {name: value for name, value in found.items() if name.startswith("authz_rule_decisions")} == {
+        'authz_rule_decisions_total{outcome="allowed",rule=""}': 0,
+        'authz_rule_decisions_total{outcome="refused",rule=""}': 1,
+        'authz_rule_decisions_total{outcome="allowed",rule="POST /a/"}': 2,
+        'authz_rule_decisions_total{outcome="refused",rule="POST /a/"}': 1,
+        'authz_rule_decisions_total{outcome="allowed",rule="POST /b/"}': 0,
+        'authz_rule_decisions_total{outcome="refused",rule="POST /b/"}': 0,
+    }
+
+
+def test_shadow_mode_counts_what_would_have_been_refused() -> None:
+    counted = Metrics(enforced=False)
+    counted.expect_rules(["POST /a/"])
+    counted.decided(decided(Code.PERMISSION_DENIED, "POST /a/", enforced=False), 0.1)
+    found = exported(counted)
+    assert found['authz_rule_decisions_total{outcome="would_refuse",rule="POST /a/"}'] == 1
+    assert found['authz_decisions_total{code="permission_denied",enforced="false"}'] == 1
+
+
+def test_rules_that_come_and_go_with_policies_do_not_fill_the_memory() -> None:
+    counted = Metrics()
+    counted.expect_rules(f"POST /{n}/" for n in range(MAX_RULES + 50))
+    counted.decided(decided(Code.GRANTED, f"POST /{MAX_RULES + 49}/"), 0.1)
+    counted.decided(decided(Code.GRANTED, "POST /1/"), 0.1)
+    found = exported(counted)
+    rules = {name for name in found if name.startswith("authz_rule_decisions")}
+    assert len(rules) == 2 * (1 + MAX_RULES + 1)
+    assert found['authz_rule_decisions_total{outcome="allowed",rule="(others)"}'] == 1
+    assert found['authz_rule_decisions_total{outcome="allowed",rule="POST /1/"}'] == 1
