@@ -30,7 +30,7 @@ from authz_sidecar.core.errors import ConfigurationError, Problem
 from authz_sidecar.core.policy import Policy
 from authz_sidecar.core.ports import Authorizer, Clock, ReplicaStatus
 from authz_sidecar.explain import Explainer
-from authz_sidecar.observe import calls, logs, output
+from authz_sidecar.observe import calls, families, logs, output
 from authz_sidecar.observe.decision_log import DecisionLog
 from authz_sidecar.observe.facts import FactsCollector
 from authz_sidecar.observe.freshness import FreshnessCollector, KeysCollector
@@ -218,6 +218,7 @@ class Sidecar:
         user_service = self._user_service = UserServiceClient(
             session, source.url, source.token, clock, answer_seconds=source.timeout
         )
+        self._metrics.export(families.CLOCK_OFFSET, lambda: user_service.clock_offset)
         self._warn_of_unknown_labels(user_service)
         if self.settings.validation == "request":
             self._decides["user_service"] = health.answers(user_service)
@@ -303,7 +304,8 @@ class Sidecar:
         )
         tls, proxy_protocol = self._reloader.in_force.tls, self.settings.proxy_protocol
         server = self._server = ProxyServer(shared, tls=tls, proxy_protocol=proxy_protocol)
-        self._metrics.watch_connections(lambda: len(shared.clients), lambda: len(shared.revocable))
+        self._metrics.export(families.CONNECTIONS, lambda: len(shared.clients))
+        self._metrics.export(families.IN_FLIGHT, lambda: len(shared.revocable))
         if self._replica is not None:
             self._replica.watch(server.reconsider)
         # The runner only calls what `ProxyServer` has, too: it makes protocols and is told to stop.

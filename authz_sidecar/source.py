@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from math import inf
+from math import inf, nan
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -88,6 +88,8 @@ class UserServiceClient:
         self._answer = aiohttp.ClientTimeout(total=answer_seconds, sock_connect=1)
         self._base = f"{base_url.rstrip('/')}/authz/v1"
         self._clock = clock
+        self.clock_offset = nan
+        """Seconds by which the service's clock is ahead of ours, as far as its latest changes told."""
         self.use_token(token)
 
     def use_token(self, token: str) -> None:
@@ -121,6 +123,7 @@ class UserServiceClient:
         async with self._open("GET", "changes", PULL, params) as response:
             head = parse_integer(response.headers.get("Authz-Head"), "Authz-Head")
             now = parse_instant(response.headers.get("Authz-Now", ""))
+            self.clock_offset = now - self._clock.wall()
             audited = response.headers.get("Authz-Audited-At")
             audited_at = None if audited is None else parse_instant(audited)
             proved = "Authz-Unproved" not in response.headers

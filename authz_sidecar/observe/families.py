@@ -93,6 +93,11 @@ MODE_INFO = Family("authz_mode_info", "gauge", "Always 1.", ("mode", "validation
 POLICY_INFO = Family(
     "authz_policy_info", "gauge", "Always 1: the digest of the policy in force.", ("policy",)
 )
+CLOCK_OFFSET = Family(
+    "authz_clock_offset_seconds",
+    "gauge",
+    "How far the User service's clock is ahead of ours, by its latest answer; NaN before the first.",
+)
 CONNECTIONS = Family("authz_connections", "gauge", "Connections of clients.")
 IN_FLIGHT = Family("authz_requests_in_flight", "gauge", "Requests that were let through and have not ended.")
 RELOADS = Family("authz_reloads", "counter", "Times the configuration was read anew.", ("outcome",))

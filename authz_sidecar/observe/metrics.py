@@ -104,10 +104,9 @@ class Metrics:
         self._reloads.labels("accepted" if accepted else "rejected").inc()
         self._reload_rejected.set(not accepted)
 
-    def watch_connections(self, connections: Callable[[], int], in_flight: Callable[[], int]) -> None:
-        """Export how much is going on now."""
-        for family, read in ((families.CONNECTIONS, connections), (families.IN_FLIGHT, in_flight)):
-            Gauge(family.name, family.meaning, registry=self.registry).set_function(read)
+    def export(self, family: Family, read: Callable[[], float]) -> None:
+        """A gauge that is read when somebody scrapes."""
+        Gauge(family.name, family.meaning, registry=self.registry).set_function(read)
 
     def watch(self, outputs: Outputs) -> None:
         """Export how many lines the logs have lost."""

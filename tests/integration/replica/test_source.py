@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ import aiohttp
 import pytest
 
 from authz_sidecar import source
+from authz_sidecar.core.documents import parse_instant
 from authz_sidecar.core.entities import Entity, EntityKey, Position
 from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable
 from authz_sidecar.source import Confirmation, UserServiceClient
@@ -116,6 +118,24 @@ async def test_what_proves_nothing_is_asked_for_and_told_apart(
         async with user_service.changes(HERE, proof="optional") as stream:
             assert stream.proved is proved
     assert b"&proof=optional HTTP/1.1" in player.requests[0]
+
+
+async def test_an_answer_tells_how_far_the_clocks_are_apart(
+    user_service: UserServiceClient, player: Player
+) -> None:
+    assert math.isnan(user_service.clock_offset)
+    player.plays(b"", headers=HEADERS)
+    await pull(user_service)
+    assert user_service.clock_offset == parse_instant("2026-11-22T09:00:01.000000Z")  # ours says 0
+
+
+async def test_another_credential_is_used_from_the_next_call_on(
+    user_service: UserServiceClient, player: Player
+) -> None:
+    player.plays(b"", headers=HEADERS)
+    user_service.use_token("renewed")
+    await pull(user_service)
+    assert b"\r\nAuthorization: Bearer renewed\r\n" in player.requests[0]
 
 
 async def test_no_changes(user_service: UserServiceClient, player: Player) -> None:

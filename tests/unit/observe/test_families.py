@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from authz_sidecar.core.phases import Phase
 from authz_sidecar.core.ports import KeysStatus, ReplicaStatus
 from authz_sidecar.core.verdicts import Code, Decision, Failure, FaultCode, Verdict
+from authz_sidecar.observe import families
 from authz_sidecar.observe.facts import FactsCollector
 from authz_sidecar.observe.families import FAMILIES, Family
 from authz_sidecar.observe.freshness import FreshnessCollector, KeysCollector
@@ -41,7 +42,8 @@ def exposition() -> str:
         version="1", compiled=True, mode="enforce", validation="cached", policy=lambda: "d1"
     )
     metrics.registry.register(facts)
-    metrics.watch_connections(lambda: 3, lambda: 2)
+    for family in (families.CONNECTIONS, families.IN_FLIGHT, families.CLOCK_OFFSET):
+        metrics.export(family, lambda: 3)
     metrics.registry.register(FreshnessCollector(lambda: STATUS))
     metrics.registry.register(KeysCollector(lambda: KeysStatus((), None, None)))
     metrics.watch(Outputs(LineQueue(SimpleQueue()), LineQueue(SimpleQueue())))
