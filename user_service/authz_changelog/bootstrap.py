@@ -6,6 +6,7 @@ import logging
 
 from django.db import connection
 
+from authz_changelog.catalogue import declaring
 from authz_changelog.marks import installation
 from authz_changelog.models import Head
 from authz_changelog.revisions import audit, sequencer
@@ -51,4 +52,5 @@ def finish() -> None:
 
 def after_migrations(using: str, **_: object) -> None:
     if using == connection.alias and installation.tables_exist():
+        declaring.declare_settings()
         install()

@@ -8,6 +8,7 @@ from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connection
 
+from authz_changelog import conf
 from authz_changelog.marks import installation, watchable
 
 
@@ -16,6 +17,12 @@ def users_can_be_watched(**_: object) -> list[CheckMessage]:
     """Errors: `migrate` does not begin with a user model whose changes would be missed."""
     found = watchable.problems(get_user_model(), connection.vendor)
     return [Error(problem.what, hint=problem.mend, id=problem.id) for problem in found]
+
+
+@register
+def settings_are_known(**_: object) -> list[CheckMessage]:
+    found = conf.misfits()
+    return [Error(misfit.what, hint=misfit.mend, id="authz_changelog.E006") for misfit in found]
 
 
 @register(Tags.database)

@@ -181,7 +181,13 @@ LOGGING = {
     "loggers": {name: {"handlers": [], "propagate": True} for name in ("django", "django.server")},
 }
 
-AUTHZ_CHANGELOG_AMQP_URL = os.environ.get("AUTHZ_AMQP_URL", "")
-AUTHZ_CHANGELOG_RETENTION_DAYS = env.number("AUTHZ_LOG_RETENTION_DAYS", 7, least=1)
-AUTHZ_CHANGELOG_AUDIT_SECONDS = env.number("AUTHZ_AUDIT_SECONDS", 600, least=1)
-AUTHZ_CHANGELOG_FORGET_KEY = os.environ.get("AUTHZ_FORGET_KEY", "")
+AUTHZ_CHANGELOG = {
+    "AMQP_URL": os.environ.get("AUTHZ_AMQP_URL", ""),
+    "AUDIT_SECONDS": env.number("AUTHZ_AUDIT_SECONDS", 600, least=1),
+    "FORGET_KEY": os.environ.get("AUTHZ_FORGET_KEY", ""),
+    "PERMISSIONS": env.words(
+        "AUTHZ_PERMISSIONS",
+        "students.add_student,students.change_student,students.delete_student,students.view_student",
+    ),
+    "RETENTION_DAYS": env.number("AUTHZ_LOG_RETENTION_DAYS", 7, least=1),
+}

@@ -256,7 +256,7 @@ def test_a_new_database_is_audited_at_once(database: str) -> None:
 
 
 def test_steps_are_spread_over_the_time_of_a_pass(ann: User, settings: Settings) -> None:
-    settings.AUTHZ_CHANGELOG_AUDIT_SECONDS = 3000
+    settings.AUTHZ_CHANGELOG = {"AUDIT_SECONDS": 3000}
     whole_pass()
     due = Turn.objects.get().due_at - clock.now()
     assert 0.8 * 3000 / 3 < due.total_seconds() < 3000 / 3

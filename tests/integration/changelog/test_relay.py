@@ -278,6 +278,6 @@ def test_a_url_that_cannot_be_used_is_refused_and_its_password_kept(url: str, sa
         timeout=60,
     )
     assert ended.returncode == 1
-    assert "AUTHZ_AMQP_URL" in ended.stderr
+    assert "AUTHZ_CHANGELOG['AMQP_URL']" in ended.stderr
     assert says in ended.stderr
     assert "hunter2" not in ended.stdout + ended.stderr

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 
-from django.conf import settings
-
+from authz_changelog import conf
 from authz_changelog.revisions import audit
 from authz_changelog.revisions.epochs import prune
 
@@ -28,7 +27,7 @@ class Upkeep:
             audit.seen()
             self._show_due = now + SHOW_SECONDS
         if now >= self._prune_due:
-            prune(timedelta(days=settings.AUTHZ_CHANGELOG_RETENTION_DAYS))
+            prune(timedelta(days=conf.current().retention_days))
             audit.begin()
             self._prune_due = now + PRUNE_SECONDS
         return min(audit.step(), max(0.0, self._show_due - time.monotonic()))

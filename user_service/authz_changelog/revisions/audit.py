@@ -21,11 +21,10 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q
 
-from authz_changelog import clock
+from authz_changelog import clock, conf
 from authz_changelog.marks.kinds import GROUP, USER
 from authz_changelog.marks.watched import Watched
 from authz_changelog.models import Entity, Mark, Slice, Turn
@@ -48,7 +47,7 @@ LEASE = timedelta(seconds=10)
 AGAIN = timedelta(seconds=1)
 """Until a slice is tried again that could not be compared."""
 PART = 0.9
-"""Of `AUTHZ_AUDIT_SECONDS`, in which a pass is done: the rest is for steps that come late."""
+"""Of the setting `AUDIT_SECONDS`, in which a pass is done: the rest is for steps that come late."""
 RELAY_SILENCE = timedelta(seconds=30)
 """After that sidecars' questions bear the audit."""
 
@@ -106,14 +105,14 @@ def step() -> float:
 
 
 def _claim(now: datetime) -> bool:
-    latest = now + timedelta(seconds=settings.AUTHZ_CHANGELOG_AUDIT_SECONDS) + LEASE
+    latest = now + timedelta(seconds=conf.current().audit_seconds) + LEASE
     due = Turn.objects.filter(Q(due_at__lte=now) | Q(due_at__gt=latest))
     return bool(due.update(due_at=now + LEASE))
 
 
 def _next(began: datetime) -> datetime:
     """When the step after this one is due."""
-    part = timedelta(seconds=settings.AUTHZ_CHANGELOG_AUDIT_SECONDS * PART)
+    part = timedelta(seconds=conf.current().audit_seconds * PART)
     slices = Slice.objects.aggregate(oldest=Min("compared_at"), count=Count("pk"))
     overdue = slices["oldest"] <= began - part
     return began if overdue else began + part / slices["count"]

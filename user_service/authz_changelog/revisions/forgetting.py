@@ -23,7 +23,9 @@ def forget(key: str) -> None:
     pk = Watched().user._meta.pk.to_python(key)
     hashed = generations.forgotten(generations.text(pk))
     if hashed is None:
-        raise NotForgotten("set AUTHZ_FORGET_KEY: the secret with which forgotten keys are hashed")
+        raise NotForgotten(
+            "set AUTHZ_CHANGELOG['FORGET_KEY']: the secret with which forgotten keys are hashed"
+        )
     with beside_no_run(seconds=30):
         _refuse_while_named(key, pk)
         Entity.objects.filter(kind=USER, key=key).delete()
@@ -49,5 +51,5 @@ def _refuse_while_named(key: str, pk: Any) -> None:
     if entity and entity.revision >= oldest:
         raise NotForgotten(
             f"revision {entity.revision} names the user {key}: try again when it is older than"
-            " AUTHZ_LOG_RETENTION_DAYS and `manage.py prune_revisions` has run"
+            " AUTHZ_CHANGELOG['RETENTION_DAYS'] and `manage.py prune_revisions` has run"
         )

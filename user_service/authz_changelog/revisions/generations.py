@@ -15,11 +15,11 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.db.models import Max, Model
 
+from authz_changelog import conf
 from authz_changelog.models import End
 
 FORGOTTEN = "forgotten:"
@@ -64,7 +64,7 @@ def text(pk: Any) -> str:
 
 def forgotten(subject: str) -> str | None:
     """What stands for a subject that had to be forgotten; `None` where nobody can be."""
-    secret = getattr(settings, "AUTHZ_CHANGELOG_FORGET_KEY", "")
+    secret = conf.current().forget_key
     if not secret:
         return None
     return FORGOTTEN + hmac.digest(secret.encode(), subject.encode(), hashlib.sha256).hex()

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Min
 from django.http import HttpResponse, StreamingHttpResponse
@@ -25,7 +24,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from authz_changelog import clock
+from authz_changelog import clock, conf
 from authz_changelog.clock import rfc3339
 from authz_changelog.marks.watched import Watched
 from authz_changelog.models import Entity, Revision
@@ -245,7 +244,7 @@ def _audit(state: Present) -> dict[str, Any]:
     return {
         "now": rfc3339(state.now),
         "audited_at": None if state.audited_at is None else rfc3339(state.audited_at),
-        "audit_seconds": settings.AUTHZ_CHANGELOG_AUDIT_SECONDS,
+        "audit_seconds": conf.current().audit_seconds,
         "audit_found": audit.found(),
     }
 

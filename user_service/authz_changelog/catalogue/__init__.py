@@ -1,0 +1,1 @@
+"""The permissions of other services, for which this database has no models: how they come to be here."""
