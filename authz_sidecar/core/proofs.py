@@ -8,7 +8,9 @@ now - t of the newest one that holds. Two things prove:
   or socket for a minute. `at` is of the User service's clock; it is mapped to ours by the offset measured
   on the last pull. That offset takes the request's sending for the service's `now`, so a mapped instant is
   never too late. A heartbeat that would be from the future shows that a clock was set: the offset is
-  dropped, and heartbeats prove nothing until the next pull has measured it again.
+  dropped, and heartbeats prove nothing until the next pull has measured it again. One that was held up
+  while the clock was set back may be of the clock as it was, and would look younger by as much: up to the
+  last instant that clock can have shown before the pull, the offset is the smallest that ever was.
 
 A pending proof may name its revision's own time, too. If the revision that is then applied is of another
 time, the proof was of another branch of this epoch (a restored backup) and proves nothing here.
@@ -60,6 +62,9 @@ class Proofs:
         self._pending: deque[_Proof] = deque(maxlen=MAX_PENDING)
         self._offset: float | None = None
         """Our clock minus the User service's."""
+        self._former_offset = UNBOUNDED
+        self._former_until = NEVER
+        """What the User service's clock can have shown while its offset was another one."""
 
     def staleness(self, now: float) -> float | None:
         """Seconds since the newest proof that holds; `None` without one."""
@@ -84,16 +89,19 @@ class Proofs:
         self._audited_at = NEVER
         self._pending.clear()
         self._offset = None
+        self._former_offset, self._former_until = UNBOUNDED, NEVER
 
     def pulled(
         self,
         head: int,
         service_now: float,
         sent_at: float,
+        now: float,
         applied: Position,
         audited_at: float | None = None,
     ) -> None:
-        """A request sent at `sent_at` was answered: then the head was `head`."""
+        """A request sent at `sent_at` was answered by `now`: then the head was `head`."""
+        self._drop_offset(now)
         self._offset = sent_at - service_now
         self.prove(head, sent_at, applied, None, mapped(audited_at, self._offset, sent_at))
 
@@ -101,15 +109,25 @@ class Proofs:
         """Take a heartbeat for a proof. `False`: a clock was set, and only a pull can measure it again."""
         if self._offset is None:
             return True
-        made_at = beat.at + self._offset
+        offset = self._offset
+        if beat.at <= self._former_until and self._former_offset < offset:
+            offset = self._former_offset
+        made_at = beat.at + offset
         if made_at > now + CLOCK_TOLERANCE:
-            self._offset = None
+            self._drop_offset(now)
             return False
         made_at = min(made_at, now)
         self.heartbeat_at = max(made_at, self.heartbeat_at or made_at)
         audited_at = mapped(beat.audited_at, self._offset, made_at)
         self.prove(beat.position.revision, made_at, applied, beat.position.at, audited_at)
         return True
+
+    def _drop_offset(self, now: float) -> None:
+        """From now on it may be another one."""
+        if self._offset is not None:
+            self._former_offset = min(self._offset, self._former_offset)
+            self._former_until = max(now - self._offset, self._former_until)
+            self._offset = None
 
     def prove(
         self,

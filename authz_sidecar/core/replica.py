@@ -162,7 +162,7 @@ class ReplicaMachine:
         """
         applied = self._position
         if proved:
-            self.proofs.pulled(head, service_now, sent_at, applied, audited_at)
+            self.proofs.pulled(head, service_now, sent_at, now, applied, audited_at)
         if self._heard_at < sent_at:
             self._head = head  # what was heard before the request was sent cannot be beyond its answer
         self._head = max(self._head, head, applied.revision)

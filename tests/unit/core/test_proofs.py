@@ -29,7 +29,7 @@ def beat(revision: int, made_at: float, revision_at: str | None = None) -> Heart
 def pulled(head: int = 10, sent_at: float = 100.0) -> Proofs:
     """Those of a replica that stands at revision 10 and has pulled once."""
     proofs = Proofs()
-    proofs.pulled(head, sent_at + SERVICE_AHEAD, sent_at, at(10))
+    proofs.pulled(head, sent_at + SERVICE_AHEAD, sent_at, sent_at, at(10))
     return proofs
 
 
@@ -71,9 +71,57 @@ def test_a_clock_that_was_set_must_be_measured_again() -> None:
     assert not proofs.heard(beat(10, 3_700.0), 101.0, at(10))
     assert proofs.heard(beat(10, 102.0), 102.0, at(10))
     assert proofs.staleness(102.0) == 2.0
-    proofs.pulled(10, 103.0 + SERVICE_AHEAD, 103.0, at(10))
+    proofs.pulled(10, 103.0 + SERVICE_AHEAD, 103.0, 103.0, at(10))
     proofs.heard(beat(10, 104.0), 104.0, at(10))
     assert proofs.staleness(104.0) == pytest.approx(0.0)
+
+
+SET_BY = {
+    "back": (-49.0, 1_101.0, 60.0),
+    "back, made right before": (-49.0, 1_109.9, 60.0),
+    "back, made afterwards": (-49.0, 1_099.0, 60.0),
+    "back, made when it had caught up": (-49.0, 1_110.5, 10.5),
+    "forward": (49.0, 1_101.0, 60.0),
+    "forward, made afterwards": (49.0, 1_189.0, 30.0),
+}
+
+
+@pytest.mark.parametrize(("change", "made_at", "staleness"), SET_BY.values(), ids=SET_BY)
+def test_a_heartbeat_that_was_held_up_while_the_clock_was_set_looks_no_younger(
+    change: float, made_at: float, staleness: float
+) -> None:
+    """`made_at` by the service's clock, set before the pull of the instant 110; it is heard at 170."""
+    proofs = pulled()
+    proofs.pulled(10, 110.0 + SERVICE_AHEAD + change, 110.0, 110.0, at(10))
+    proofs.heard(Heartbeat(at(10), made_at), 170.0, at(10))
+    assert proofs.staleness(170.0) == pytest.approx(staleness)
+
+
+@given(
+    changes=st.lists(st.floats(-100.0, 100.0), min_size=20, max_size=20),
+    made_at=st.floats(0.0, 99.0),
+    delay=st.floats(0.0, 60.0),
+)
+def test_a_heartbeat_looks_younger_by_no_more_than_the_time_since_the_last_pull(
+    changes: list[float], made_at: float, delay: float
+) -> None:
+    """There is one in ten seconds; between two the clock is set once."""
+    heard_at = made_at + delay
+    ahead, read = SERVICE_AHEAD, None
+    proofs = pulled(sent_at=0.0)
+    for second, change in enumerate(changes, start=0):
+        set_at, pull_at = 10.0 * second + 5.0, 10.0 * second + 10.0
+        if read is None and made_at < set_at:
+            read = made_at + ahead
+        ahead += change
+        if read is None and made_at < pull_at:
+            read = made_at + ahead
+        if pull_at <= heard_at:
+            proofs.pulled(10, pull_at + ahead, pull_at, pull_at, at(10))
+    assert read is not None
+    proofs.heard(Heartbeat(at(10), read), heard_at, at(10))
+    since_the_last_pull = heard_at % 10.0
+    assert (proofs.heartbeat_at or made_at) <= made_at + since_the_last_pull + 0.001
 
 
 def test_the_broker_is_heard_as_long_as_heartbeats_are_young() -> None:
@@ -125,8 +173,8 @@ def test_what_is_pending_is_bounded() -> None:
 
 
 AUDITS = {
-    "a pull": (lambda proofs: proofs.pulled(10, 1_105.0, 105.0, at(10), 1_040.0), 65.0),
-    "a pull that does not say": (lambda proofs: proofs.pulled(10, 1_105.0, 105.0, at(10)), inf),
+    "a pull": (lambda proofs: proofs.pulled(10, 1_105.0, 105.0, 105.0, at(10), 1_040.0), 65.0),
+    "a pull that does not say": (lambda proofs: proofs.pulled(10, 1_105.0, 105.0, 105.0, at(10)), inf),
     "a heartbeat": (lambda proofs: hear(proofs, 10, audited_at=50.0), 55.0),
     "a heartbeat that does not say": (lambda proofs: hear(proofs, 10), inf),
     "after the heartbeat itself": (lambda proofs: hear(proofs, 10, audited_at=3_600.0), 1.0),
