@@ -13,7 +13,7 @@ from authz_sidecar.config.setting import Setting
 from authz_sidecar.config.table import TABLE as SETTINGS
 from authz_sidecar.core.verdicts import FORWARDED, Code, FaultCode
 from authz_sidecar.observe.families import FAMILIES, Family
-from authz_sidecar.observe.log_fields import ANSWER_FIELDS, DECISION_FIELDS, FAILURE_FIELDS
+from authz_sidecar.observe.log_fields import ANSWER_FIELDS, DECISION_FIELDS, FAILURE_FIELDS, RETRY_FIELDS
 from lab import ROOT
 
 MADE = "<!-- Made by `python -m lab.pages`; change what it is made from. -->"
@@ -61,8 +61,8 @@ def decision_log() -> str:
 
 {MADE}
 
-One JSON object a line on standard output, of one of three types. Refusals and failures are always
-written, allowed requests at `AUTHZ_DECISION_LOG_SAMPLE`. Writing never holds up a request: lines are
+One JSON object a line on standard output, of one of four types. Refusals, failures and retries are
+always written, allowed requests at `AUTHZ_DECISION_LOG_SAMPLE`. Writing never holds up a request: lines are
 written in batches, within 100 ms, by a thread of their own, and what does not fit into its queue or cannot
 be written is counted in `authz_decision_log_dropped_total`. No line holds a token.
 `authz-sidecar verify` reads these lines.
@@ -76,6 +76,13 @@ be written is counted in `authz_decision_log_dropped_total`. No line holds a tok
 What the byte path ends by itself.
 
 {_table(("field", "meaning"), _fields(FAILURE_FIELDS))}
+
+## A retry
+
+The service had ended a kept connection without an answer, and the request may be sent twice
+([which ones](operations.md#connections-to-the-service)). A second line of its decision follows.
+
+{_table(("field", "meaning"), _fields(RETRY_FIELDS))}
 
 ## An answer
 

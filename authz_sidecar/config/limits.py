@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from authz_sidecar.config.parsers import count, seconds
+from authz_sidecar.config.parsers import count, repeatable_methods, seconds
 from authz_sidecar.config.setting import group, setting
 
 MIB = 1024 * 1024
@@ -60,6 +60,14 @@ class ProxyLimits:
     )
     upstream_idle_seconds: float = setting(
         "AUTHZ_UPSTREAM_IDLE_TIMEOUT", TIMEOUT, "seconds a connection to it is kept unused", default="30"
+    )
+    retry_methods: frozenset[str] = setting(
+        "AUTHZ_RETRY_METHODS",
+        repeatable_methods,
+        "methods of requests that are sent once more, over a new connection, when the service has ended a "
+        "kept one without an answer (empty: none; `PUT` and `DELETE` may be added)",
+        default="GET,HEAD,OPTIONS",
+        empty_counts=True,
     )
     drain_seconds: float = setting(
         "AUTHZ_DRAIN_TIMEOUT",

@@ -117,6 +117,18 @@ def algorithms(text: str) -> frozenset[str]:
     return algorithms
 
 
+_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+
+
+def repeatable_methods(text: str) -> frozenset[str]:
+    methods = frozenset(items(text))
+    if not methods <= _REPEATABLE:
+        raise ValueError(
+            f"must be some of {','.join(sorted(_REPEATABLE))}: others may take effect twice when sent twice"
+        )
+    return methods
+
+
 _UNFIT_TOKEN_HEADERS = frozenset({"connection", "content-length", "cookie", "host", "transfer-encoding"})
 
 

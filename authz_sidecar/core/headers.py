@@ -32,6 +32,7 @@ _IGNORED_OPTIONS = _NEVER_NAMED | fields.HOP_BY_HOP | {b"close", b"expect", b"te
 _SPACE, _COMMA = b" ,"
 """As numbers: Python finds them in bytes without an exception on the way."""
 
+_KEPT = re.compile(rb'(?i)(?:^|[\s,;])timeout="?(\d{1,9})')
 _REQUEST_ID = re.compile(rb"[\w.-]{1,64}")
 
 
@@ -139,6 +140,12 @@ def forwarded_request(
 def forwarded_response(response: Fields) -> FieldList:
     """The fields to send downstream: order, case and duplicates kept, hop-by-hop ones removed."""
     return _without_named(response.kept, response.known)
+
+
+def kept_seconds(response: Fields) -> float:
+    """How long the sender keeps an idle connection, as far as it says so (`Keep-Alive: timeout=5`)."""
+    said = [_KEPT.search(value) for value in response.known.get(b"keep-alive", ())]
+    return min((float(match[1]) for match in said if match is not None), default=float("inf"))
 
 
 def forwarded_trailers(trailers: FieldList) -> FieldList:

@@ -48,6 +48,9 @@ class RequestObserver(Protocol):
     def failed(self, failure: Failure) -> None:
         """The byte path ended a request by itself."""
 
+    def retried(self, request_id: str) -> None:
+        """A request is decided again and sent once more: a kept connection ended without an answer."""
+
     def answered(self, answered: Answered) -> None:
         """A request has ended."""
 

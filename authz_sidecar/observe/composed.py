@@ -49,6 +49,10 @@ class Composer:
             f'"detail": {quoted(failure.detail)}}}\n'
         )
 
+    def retry(self, request_id: str, at: float) -> str:
+        """As `decision`."""
+        return f'{{"type": "retry", "at": "{self._instants.text(at)}", "request_id": {quoted(request_id)}}}\n'
+
     def answer(self, answered: Answered, at: float) -> str:
         """As `decision`."""
         return (

@@ -11,7 +11,7 @@ from authz_sidecar.observe.lines import LineQueue
 
 
 class DecisionLog:
-    """Tells of refusals and failures always, of allows at `sample_allows` (0 to 1). Never blocks."""
+    """Tells of refusals, failures and retries always, of allows at `sample_allows` (0 to 1). Never blocks."""
 
     def __init__(self, lines: LineQueue, wall: Callable[[], float], sample_allows: float = 1.0) -> None:
         self._lines = lines
@@ -28,6 +28,9 @@ class DecisionLog:
 
     def failed(self, failure: Failure) -> None:
         self._lines.put(self._composer.failure(failure, self._wall()))
+
+    def retried(self, request_id: str) -> None:
+        self._lines.put(self._composer.retry(request_id, self._wall()))
 
     def answered(self, answered: Answered) -> None:
         self._lines.put(self._composer.answer(answered, self._wall()))

@@ -38,6 +38,11 @@ DECISION_SECONDS = Family(
     buckets=FAST_SECONDS,
 )
 FAILURES = Family("authz_failures", "counter", "Requests ended by the byte path itself, by code.", ("code",))
+RETRIES = Family(
+    "authz_upstream_retries",
+    "counter",
+    "Requests sent to the service once more, because it had ended a kept connection without an answer.",
+)
 RESPONSES = Family("authz_responses", "counter", "Responses by status class.", ("class",))
 RESPONSE_SECONDS = Family(
     "authz_response_seconds",

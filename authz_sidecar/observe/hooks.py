@@ -24,6 +24,10 @@ class RequestHooks:
         self._metrics.failed(failure)
         self._decision_log.failed(failure)
 
+    def retried(self, request_id: str) -> None:
+        self._metrics.retries.inc()
+        self._decision_log.retried(request_id)
+
     def answered(self, answered: Answered) -> None:
         self._metrics.answered(answered.status, answered.seconds)
         if answered.told:

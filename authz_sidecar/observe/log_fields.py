@@ -44,6 +44,10 @@ FAILURE_FIELDS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+RETRY_FIELDS: Mapping[str, str] = MappingProxyType(
+    {"type": "`retry`", "at": "when the connection had ended", "request_id": "as above"}
+)
+
 ANSWER_FIELDS: Mapping[str, str] = MappingProxyType(
     {
         "type": "`answer`",

@@ -38,6 +38,7 @@ class Metrics:
         tallies = (self._decisions, self._rules, self._failures, self._responses)
         for each in (*tallies, self._decision_seconds, self._response_seconds):
             self.registry.register(each)
+        self.retries = self._counter(families.RETRIES)
         self._calls = self._counter(families.USER_SERVICE_CALLS)
         self.propagation = Distribution(families.PROPAGATION_SECONDS)
         self.registry.register(self.propagation)

@@ -19,7 +19,7 @@ from authz_sidecar.core.verdicts import Answered, Code, Decision, FaultCode, Req
 from authz_sidecar.pipeline import Undecided
 from authz_sidecar.proxy import framing
 from authz_sidecar.proxy.client import Client
-from authz_sidecar.proxy.messages import CHUNKED, CLOSE, IDEMPOTENT, IncomingRequest, IncomingResponse
+from authz_sidecar.proxy.messages import CHUNKED, CLOSE, IncomingRequest, IncomingResponse
 from authz_sidecar.proxy.shared import Shared
 from authz_sidecar.proxy.states import (
     AWAITING,
@@ -47,10 +47,12 @@ class Exchange(UpstreamUser):
 
     # What most requests never change stays on the class.
     _state: ExchangeState = DECIDING
-    _decision: Decision | None = None
+    decision: Decision | None = None
     _connection: UpstreamConnection | None = None
     _task: asyncio.Task[None] | None = None
     _reconnected = False
+    _retried = False
+    """Whether it has been sent before, to no avail."""
     _told = True
     """Whether the log has a line of this request."""
 
@@ -81,30 +83,36 @@ class Exchange(UpstreamUser):
         if request.fault is not None:
             self.fail(request.fault)
             return
+        self._decide(self._started)
+
+    def _decide(self, since: float) -> None:
         try:
-            found = self._shared.pipeline.decide(self._head(), self.request_id)
+            found = self._shared.pipeline.decide(self.head, self.request_id)
         except Exception:
             self._fail_undecided()
             return
         if isinstance(found, Decision):
-            self._decided(found)
+            self._decided(found, since)
         else:
-            self._spawn(self._decide_later(found))
+            self._spawn(self._decide_later(found, since))
 
-    def _head(self) -> RequestHead:
+    @property
+    def head(self) -> RequestHead:
+        """What is decided on."""
         return RequestHead(self.request.method, self.request.target, self.request.fields, self._client.peer)
 
-    async def _decide_later(self, undecided: Undecided) -> None:
-        self._decided(await undecided())
+    async def _decide_later(self, undecided: Undecided, since: float) -> None:
+        self._decided(await undecided(), since)
 
-    def _decided(self, decision: Decision) -> None:
-        shared, self._decision = self._shared, decision
-        self._told = shared.observer.decided(decision, shared.clock.monotonic() - self._started)
+    def _decided(self, decision: Decision, since: float) -> None:
+        shared, self.decision = self._shared, decision
+        told = shared.observer.decided(decision, shared.clock.monotonic() - since)
+        self._told = told or self._retried
         if decision.status:
             self._answer(answers.refusal(decision))
             return
         shared.revocable.add(self)
-        connection = shared.pool.checkout(repeatable=self.request.method in IDEMPOTENT)
+        connection = None if self._retried else shared.pool.checkout(self.request.method)
         unsent, whole = self._beginning(), self.request.complete
         if connection is None:
             self._connect(unsent, whole=whole)
@@ -114,7 +122,7 @@ class Exchange(UpstreamUser):
     @property
     def _upgrade(self) -> bool:
         """Whether it may go on as WebSocket: only where a rule governs the request."""
-        decision = self._decision
+        decision = self.decision
         return self.request.upgrade and decision is not None and decision.rule is not None
 
     def _beginning(self) -> bytes:
@@ -139,7 +147,7 @@ class Exchange(UpstreamUser):
 
     async def _connect_later(self, unsent: bytes, whole: bool) -> None:
         try:
-            connection = await self._shared.pool.acquire(repeatable=self.request.method in IDEMPOTENT)
+            connection = await self._shared.pool.acquire(self.request.method, new=self._retried)
         except UpstreamError as error:
             self.upstream_failed(error)
         else:
@@ -177,6 +185,17 @@ class Exchange(UpstreamUser):
             self._reconnected = True
             self._connect(unsent, whole=self._state is AWAITING)
 
+    def upstream_stale(self) -> None:
+        """The service may have acted on the request: it is sent again only if that does no harm."""
+        shared, self._connection = self._shared, None
+        if self._retried or not framing.repeatable(self.request, shared.limits.retry_methods):
+            self.upstream_failed(UpstreamUnreachable("the upstream closed the connection"))
+            return
+        self._retried = True
+        shared.observer.retried(self.request_id)
+        self._enter(DECIDING)
+        self._decide(shared.clock.monotonic())
+
     def upstream_writable(self, writable: bool) -> None:
         self._client.set_reading(writable)
 
@@ -211,7 +230,7 @@ class Exchange(UpstreamUser):
         self._client.write(head + framing.arrived(response, chunked=chunked))
         if response.complete:
             self._finish(response.status)
-        elif begins and self._decision is not None and self._decision.revoking:
+        elif begins and self.decision is not None and self.decision.revoking:
             self._limit_answer()
 
     def _response_head(self, response: IncomingResponse, *, chunked: bool) -> bytes:
@@ -235,9 +254,7 @@ class Exchange(UpstreamUser):
     def _open_tunnel(self, connection: UpstreamConnection, response: IncomingResponse) -> None:
         """Splice both connections; the exchange is over for HTTP but can still be revoked."""
         self._enter(SWITCHED)
-        sent_on = headers.forwarded_response(response.fields)
-        hop = (b"Connection: Upgrade", b"Upgrade: websocket")
-        self._client.write(framing.response_head(101, response.reason, sent_on, hop))
+        self._client.write(framing.switching_head(response))
         self._client.become_tunnel(connection)
 
     def client_writable(self, writable: bool) -> None:
@@ -246,29 +263,12 @@ class Exchange(UpstreamUser):
 
     # revoke
 
-    @property
-    def subject(self) -> str | None:
-        identity = self._decision.identity if self._decision is not None else None
-        return identity.subject if identity is not None else None
-
-    def reconsider(self) -> None:
-        """Decide again by what is known and in force now; what is no longer let through ends."""
-        if self._decision is None or self._decision.revoking:
-            return
-        found = self._shared.pipeline.reconsider(self._decision, self._head())
-        if isinstance(found, Decision):
-            self._revise(found)
-        else:
-            self._shared.spawn(self._reconsider_later(found))
-
-    async def _reconsider_later(self, undecided: Undecided) -> None:
-        self._revise(await undecided())
-
-    def _revise(self, revised: Decision) -> None:
-        decision = self._decision
+    def revise(self, revised: Decision) -> None:
+        """It was decided again by what is known and in force now; what is no longer let through ends."""
+        decision = self.decision
         if self._state is OVER or revised is decision or decision is None or decision.revoking:
             return
-        self._decision = revised
+        self.decision = revised
         if not revised.revoking:
             if self._state is SWITCHED and revised.rule is None:  # only a rule lets an upgrade through
                 self._finish(101)

@@ -30,6 +30,8 @@ CODING_UNSUPPORTED: Final = Fault(FaultCode.TRANSFER_CODING_UNSUPPORTED)
 
 CRLF: Final = b"\r\n"
 _LINE: Final = b": ".join
+_ONCE: Final = frozenset({b"expect", b"upgrade"})
+"""Fields of requests that are more than a question."""
 _BODILESS: Final = frozenset({101, 204, 304})
 """Statuses of answers that never have a body (RFC 9110 §6.4.1)."""
 
@@ -44,6 +46,18 @@ def frame_request(request: IncomingRequest) -> Fault | None:
     if b"upgrade" in known and request.method == "GET" and request.framing is NONE and request.minor == 1:
         request.upgrade = known[b"upgrade"][-1].lower() == b"websocket"
     return None
+
+
+def repeatable(request: IncomingRequest, methods: frozenset[str]) -> bool:
+    """Whether a request may be sent again although the service may have acted on it (RFC 9110 §9.2.2).
+
+    A condition may hold no more because of the first time, and of a body nothing is kept.
+    """
+    bodiless = request.framing is NONE or (request.framing is LENGTH and request.length == 0)
+    if request.method not in methods or not bodiless:
+        return False
+    names = [name.lower() for name, _ in request.fields.received]
+    return not any(name in _ONCE or name.startswith(b"if-") for name in names)
 
 
 def frame_response(response: IncomingResponse, *, to_head: bool) -> bool:
@@ -77,6 +91,12 @@ def response_head(status: int, reason: bytes, sent_on: FieldList, hop: tuple[byt
     if status < 200 or status == 204:  # never a body, whatever it says (RFC 9110 §8.6)
         sent_on = [field for field in sent_on if field[0].lower() != b"content-length"]
     return CRLF.join([b"HTTP/1.1 %d %b" % (status, reason), *map(_LINE, sent_on), *hop, CRLF])
+
+
+def switching_head(response: IncomingResponse) -> bytes:
+    """The head after which the connection goes on as WebSocket."""
+    hop = (b"Connection: Upgrade", b"Upgrade: websocket")
+    return response_head(101, response.reason, headers.forwarded_response(response.fields), hop)
 
 
 def interim_response(interim: Interim) -> bytes:

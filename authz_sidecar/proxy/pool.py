@@ -11,14 +11,19 @@ from typing import Final, cast
 from authz_sidecar.config.addresses import UpstreamAddress
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.config.tls import client as client_context
+from authz_sidecar.core import headers
 from authz_sidecar.core.errors import UpstreamTimeout, UpstreamUnreachable
 from authz_sidecar.core.ports import Clock
 from authz_sidecar.proxy.connection import Outbox
 from authz_sidecar.proxy.deadlines import Sweep
+from authz_sidecar.proxy.messages import IDEMPOTENT
 from authz_sidecar.proxy.upstream import UpstreamConnection
 
 FRESH_SECONDS: Final = 1.0
-"""A request that must not be sent twice avoids connections that have been idle for longer."""
+"""A request that its sender must not send twice avoids connections that have been idle for so long: they may
+just be ending, and the request lost."""
+KEPT_SHARE: Final = 0.9
+"""Of the time the service says it keeps a connection: it counts from when it sent, we from when we read."""
 
 
 class UpstreamPool:
@@ -49,22 +54,18 @@ class UpstreamPool:
         """All open ones, idle or not."""
         return list(self._all)
 
-    def checkout(self, *, repeatable: bool) -> UpstreamConnection | None:
-        """An idle connection at once, if there is one fit for this request.
+    def checkout(self, method: str) -> UpstreamConnection | None:
+        """An idle connection at once, if there is one fit for a request of this method."""
+        return None if self._waiting else self._pick(method)
 
-        `repeatable`: the request may be lost on a connection that the upstream is just closing, because
-        its sender may send it again (RFC 9110 §9.2.2).
-        """
-        return None if self._waiting else self._pick(repeatable)
-
-    async def acquire(self, *, repeatable: bool) -> UpstreamConnection:
-        """A connection, after waiting for one in turn if need be. Raises UpstreamError."""
+    async def acquire(self, method: str, *, new: bool) -> UpstreamConnection:
+        """A connection, or a `new` one, after waiting for it in turn if need be. Raises UpstreamError."""
         try:
             async with asyncio.timeout(self._limits.connect_seconds):
                 if self._waiting:
                     await self._wait()
                 while self._full:
-                    if (connection := self._pick(repeatable)) is not None:
+                    if not new and (connection := self._pick(method)) is not None:
                         return connection
                     if self._idle:
                         self._idle.pop(0).close()  # too old for this request: a new one takes its place
@@ -84,7 +85,10 @@ class UpstreamPool:
         if not whole or response is None or not response.complete or not response.keep_alive:
             connection.close()
             return
-        connection.rest()
+        seconds = self._limits.upstream_idle_seconds
+        if b"keep-alive" in response.fields.known:
+            seconds = min(seconds, KEPT_SHARE * headers.kept_seconds(response.fields))
+        connection.rest(seconds)
         self._idle.append(connection)
         if self._waiting:
             self._wake()
@@ -108,14 +112,13 @@ class UpstreamPool:
     def _full(self) -> bool:
         return len(self._all) + self._opening >= self._limits.upstream_connections
 
-    def _pick(self, repeatable: bool) -> UpstreamConnection | None:
-        idle = self._idle
+    def _pick(self, method: str) -> UpstreamConnection | None:
+        idle, now = self._idle, self.now()
         while idle:
             connection = idle[-1]
-            if connection.usable():
-                if not repeatable and self.now() - connection.idle_since > FRESH_SECONDS:
-                    return None
-                return idle.pop()
+            if connection.usable(now):
+                fit = method in IDEMPOTENT or now - connection.idle_since < FRESH_SECONDS
+                return idle.pop() if fit else None
             idle.pop().close()
         return None
 

@@ -7,11 +7,13 @@ import ssl
 from collections.abc import Collection
 
 from authz_sidecar.core.entities import EntityKey
+from authz_sidecar.core.verdicts import Decision
+from authz_sidecar.pipeline import Undecided
 from authz_sidecar.proxy.client import Client
 from authz_sidecar.proxy.downstream import Downstream
 from authz_sidecar.proxy.handshake import Handshake
 from authz_sidecar.proxy.proxied import ProxiedDownstream
-from authz_sidecar.proxy.shared import Shared
+from authz_sidecar.proxy.shared import Revocable, Shared
 
 
 class ProxyServer:
@@ -69,5 +71,20 @@ class ProxyServer:
         everyone = keys is None or any(key.kind == "group" for key in keys)
         subjects = {key.key for key in keys or ()}
         for exchange in list(self._shared.revocable):
-            if everyone or exchange.subject in subjects:
-                exchange.reconsider()
+            decision = exchange.decision
+            if decision is None or decision.revoking:
+                continue
+            identity = decision.identity  # none where nobody was asked for
+            if everyone or (identity is not None and identity.subject in subjects):
+                self._reconsider(exchange, decision)
+
+    def _reconsider(self, exchange: Revocable, decision: Decision) -> None:
+        found = self._shared.pipeline.reconsider(decision, exchange.head)
+        if isinstance(found, Decision):
+            exchange.revise(found)
+        else:
+            self._shared.spawn(_revise_later(exchange, found))
+
+
+async def _revise_later(exchange: Revocable, undecided: Undecided) -> None:
+    exchange.revise(await undecided())

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core.ports import Clock, RequestObserver
-from authz_sidecar.core.verdicts import Failure, FaultCode
+from authz_sidecar.core.verdicts import Decision, Failure, FaultCode, RequestHead
 from authz_sidecar.pipeline import Pipeline
 from authz_sidecar.proxy.budget import Budget
 from authz_sidecar.proxy.client import Client
@@ -21,12 +21,14 @@ from authz_sidecar.proxy.pool import UpstreamPool
 class Revocable(Protocol):
     """A request that is on its way to the service and back."""
 
-    @property
-    def subject(self) -> str | None:
-        """By whose permission; `None` where nobody was asked for."""
+    decision: Decision | None
 
-    def reconsider(self) -> None:
-        """Decide again, and end it if it is no longer let through."""
+    @property
+    def head(self) -> RequestHead:
+        """What was decided on."""
+
+    def revise(self, revised: Decision) -> None:
+        """It was decided again: end it if it is no longer let through."""
 
 
 class Shared:

@@ -15,8 +15,10 @@ on what the exchange is in the middle of, which is always exactly one of these:
     SWITCHED     a 101 has come down: the bytes are a tunnel's, but the permission can still be revoked
     OVER         answered or given up; whatever else is heard changes nothing
 
-One way leads back, and only once: a kept connection may turn out to have ended before it was handed the first
-byte of the request. What had been written to it then goes over another one.
+Two ways lead back, each only once, because a kept connection may turn out to have ended. Before it was handed
+the first byte of the request, what had been written to it goes over another one. Afterwards, until a byte of
+the answer has come, nobody knows whether the service has seen the request: one that does no harm when it is
+sent twice is decided again, and goes over a new connection.
 
 How an exchange ends before its time depends on what client and service have seen of it:
 
@@ -100,7 +102,7 @@ AFTER: Final[Mapping[ExchangeState, frozenset[ExchangeState]]] = MappingProxyTyp
         DECIDING: frozenset({CONNECTING, SENDING, AWAITING, OVER}),
         CONNECTING: frozenset({SENDING, AWAITING, OVER}),
         SENDING: frozenset({CONNECTING, AWAITING, CROSSING, OVER}),
-        AWAITING: frozenset({CONNECTING, RELAYING, SWITCHED, OVER}),
+        AWAITING: frozenset({DECIDING, CONNECTING, RELAYING, SWITCHED, OVER}),
         CROSSING: frozenset({RELAYING, OVER}),
         RELAYING: frozenset({OVER}),
         SWITCHED: frozenset({OVER}),

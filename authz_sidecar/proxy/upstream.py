@@ -25,6 +25,9 @@ class UpstreamUser:
     def upstream_unused(self, unsent: bytes) -> None:
         """The connection was over before it was handed the first byte of the request: `unsent`, so far."""
 
+    def upstream_stale(self) -> None:
+        """The connection had served before, and was over before the answer began: nobody knows why."""
+
     def upstream_writable(self, writable: bool) -> None:
         """The upstream takes bytes, or has enough waiting."""
 
@@ -61,23 +64,29 @@ class UpstreamConnection(Connection):
         self.reader = ResponseReader(limits)
         self.deadline = NEVER
         self.idle_since = 0.0
+        self._idle_until = NEVER
+        """It is not used again later than this."""
+        self._kept = False
+        """Whether it has served before."""
+        self._heard = False
+        """Whether a byte of the answer has come."""
         self._pool = pool
         self._limits = limits
         self._user: UpstreamUser | None = None
         self._tunnel = False
         self._request_sent = False
 
-    def usable(self) -> bool:
+    def usable(self, now: float) -> bool:
         """Whether another request may be sent."""
         transport, reader = self._transport, self.reader
         if transport is None or reader.awaiting or reader.broken:
             return False
-        return self.writable and not transport.is_closing()
+        return self.writable and now < self._idle_until and not transport.is_closing()
 
     def begin(self, user: UpstreamUser, *, to_head: bool, upgrade: bool) -> None:
         """Work for `user` until `end` or `close`."""
         self._user = user
-        self._used = self._request_sent = False
+        self._used = self._request_sent = self._heard = False
         self.deadline = NEVER
         self.reader.expect(to_head=to_head, upgrade=upgrade)
 
@@ -88,15 +97,17 @@ class UpstreamConnection(Connection):
             self._settle()
         self.write(data)
 
-    def rest(self) -> None:
-        """Wait for another user. What an early answer left behind must not go out with the next request."""
+    def rest(self, seconds: float) -> None:
+        """Wait so long for another user. What an early answer left behind must not go out with a request."""
         if self._unsent:
             self.flush()
         self._user = None
         if not self.reading:
             self.set_reading(True)
-        self.idle_since = self._pool.now()
-        self.deadline = self._pool.deadline(self._limits.upstream_idle_seconds)
+        self._kept = True
+        self.idle_since = now = self._pool.now()
+        self._idle_until = now + seconds
+        self.deadline = self._pool.deadline(seconds)
 
     def become_tunnel(self, user: UpstreamUser) -> bytes:
         """Carry raw bytes from now on; returns those already here."""
@@ -157,6 +168,7 @@ class UpstreamConnection(Connection):
         elif self._tunnel:
             user.upstream_data(data)
         else:
+            self._heard = True
             self.reader.feed(data)
             user.upstream_readable()
             if self._user is user:
@@ -169,12 +181,21 @@ class UpstreamConnection(Connection):
         if self._tunnel:
             user.upstream_eof()
             return True
+        if not self._ended_early(user):
+            self.reader.eof()
+            user.upstream_readable()
+        return False
+
+    def _ended_early(self, user: UpstreamUser) -> bool:
+        """Whether it was over before it had taken the request, or had begun to answer; `user` is told."""
         if not self._used:
             self._give_back(user)
+        elif self._kept and not self._heard:
+            self.close()
+            user.upstream_stale()
+        else:
             return False
-        self.reader.eof()
-        user.upstream_readable()
-        return False
+        return True
 
     def _give_back(self, user: UpstreamUser) -> None:
         """This connection ended, or spoke unasked, while the request still lay here."""
@@ -197,7 +218,5 @@ class UpstreamConnection(Connection):
     def connection_lost(self, exc: Exception | None) -> None:
         user, self._user, self._transport, self.deadline = self._user, None, None, NEVER
         self._pool.lost(self)
-        if user is not None and not self._used:
-            self._give_back(user)
-        elif user is not None:
+        if user is not None and not self._ended_early(user):
             user.upstream_failed(UpstreamUnreachable("the upstream closed the connection"))

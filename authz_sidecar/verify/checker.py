@@ -22,12 +22,14 @@ class Evidence:
     clock), and `min_revision` where the request carried `Authz-Min-Revision`.
     `received`: what reached the upstream: `request_id`.
     `failures`: what the sidecars answered by themselves, of which some never came to be decided on.
+    `retries`: what they decided and sent a second time.
     """
 
     decisions: Iterable[Record]
     answers: Iterable[Record]
     received: Iterable[Record]
     failures: Iterable[Record] = ()
+    retries: Iterable[Record] = ()
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ def check(evidence: Evidence, history: Iterable[Moment], max_staleness: float) -
     report = Report()
     answers = {line["request_id"]: line for line in evidence.answers}
     received = Counter(line["request_id"] for line in evidence.received)
+    retried = Counter(line["request_id"] for line in evidence.retries)
     by_node: dict[Node, list[Record]] = defaultdict(list)
     seen: Counter[str] = Counter()
     revoked: set[str] = set()
@@ -57,10 +60,14 @@ def check(evidence: Evidence, history: Iterable[Moment], max_staleness: float) -
             revoked.add(decision["request_id"])
         else:
             seen[decision["request_id"]] += 1
-            _check_ends(decision, answers.get(decision["request_id"]), received, report)
+            _check_reach(decision, received, retried, report)
+            _check_answer(decision, answers.get(decision["request_id"]), report)
             _check_minimum(decision, answers.get(decision["request_id"]), report)
         if decision["revision"] is not None and decision["code"] in _RIGHT_WHEN:
             by_node[_node(decision)].append(decision)
+    for request_id, count in seen.items():
+        if count > 1 + retried[request_id]:
+            report.violation(request_id, f"has {count} decision lines")
     for request_id in revoked - seen.keys():
         report.violation(request_id, "was revoked but never let through")
     failures = {(line["request_id"], line["status"]) for line in evidence.failures}
@@ -74,18 +81,27 @@ def _node(decision: Record) -> Node:
     return Node(decision["epoch"], decision["revision"], decision["revision_at"])
 
 
-def _check_ends(decision: Record, answer: Record | None, received: Mapping[str, int], report: Report) -> None:
-    """A refusal reaches nobody but the client; an allowed request reaches the upstream at most once."""
-    request_id, arrived = decision["request_id"], received.get(decision["request_id"], 0)
-    refused = decision["outcome"] == "refused" and decision["enforced"]
-    if refused and arrived:
+def _check_reach(decision: Record, received: Counter[str], retried: Counter[str], report: Report) -> None:
+    """A refusal reaches nobody, an allowed request the upstream at most once; a retried one once more."""
+    request_id = decision["request_id"]
+    arrived, before = received[request_id], retried[request_id]
+    if _refused(decision) and arrived > before:
         report.violation(request_id, f"was refused ({decision['code']}) and yet reached the upstream")
-    if arrived > 1:
+    if arrived > 1 + before:
         report.violation(request_id, f"reached the upstream {arrived} times")
+
+
+def _check_answer(decision: Record, answer: Record | None, report: Report) -> None:
+    """The client was told what was decided."""
+    request_id = decision["request_id"]
     if answer is None:
         report.violation(request_id, "has a decision but no line of the client")
-    elif refused and answer["status"] not in (decision["status"], None):
+    elif _refused(decision) and answer["status"] not in (decision["status"], None):
         report.violation(request_id, f"was refused with {decision['status']}, answered {answer['status']}")
+
+
+def _refused(decision: Record) -> bool:
+    return bool(decision["outcome"] == "refused" and decision["enforced"])
 
 
 def _check_minimum(decision: Record, answer: Record | None, report: Report) -> None:
@@ -105,9 +121,6 @@ def _check_missing(
     failures: Container[tuple[str, int]],
     report: Report,
 ) -> None:
-    for request_id, count in seen.items():
-        if count > 1:
-            report.violation(request_id, f"has {count} decision lines")
     for request_id in received.keys() - seen.keys():
         report.violation(request_id, "reached the upstream without a decision line")
     for request_id, answer in answers.items():

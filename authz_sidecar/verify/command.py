@@ -35,6 +35,7 @@ def verify(files: Files, max_staleness: float) -> int:
                 answers=_lines(files.answers, stack),
                 received=_lines(files.received, stack),
                 failures=_lines(files.decisions, stack, only="failure"),
+                retries=_lines(files.decisions, stack, only="retry"),
             )
             report = check(evidence, replay(archive), max_staleness)
     except (OSError, ValueError, KeyError, ArchiveError) as error:

@@ -37,6 +37,7 @@ def collect(
     logged = [line for path in decisions for line in _lines(path)]
     decided = [line for line in logged if line["type"] == "decision"]
     failures = [line for line in logged if line["type"] == "failure"]
+    retries = [line for line in logged if line["type"] == "retry"]
     answered, arrived = list(_lines(answers)), list(_lines(received))
     arrived_at = {line["request_id"]: line["at"] for line in arrived}
     known = {line["request_id"] for line in (*decided, *failures)}
@@ -50,6 +51,7 @@ def collect(
         answers=[line for line in answered if line["request_id"] not in lost],
         received=[line for line in arrived if line["request_id"] not in lost],
         failures=failures,
+        retries=retries,
     )
     return evidence, lost
 

@@ -78,6 +78,7 @@ class Observer:
     def __init__(self) -> None:
         self.decisions: list[Decision] = []
         self.failures: list[Failure] = []
+        self.retries: list[str] = []
         self.answers: list[int] = []
 
     def decided(self, decision: Decision, _seconds: float) -> bool:
@@ -86,6 +87,9 @@ class Observer:
 
     def failed(self, failure: Failure) -> None:
         self.failures.append(failure)
+
+    def retried(self, request_id: str) -> None:
+        self.retries.append(request_id)
 
     def answered(self, answered: Answered) -> None:
         self.answers.append(answered.status)

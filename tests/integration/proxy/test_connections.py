@@ -230,16 +230,6 @@ async def test_a_connection_that_ends_as_the_request_comes_is_not_used(
     assert (await first.closed()).count(b"HTTP/1.1") == 1
 
 
-async def test_a_request_is_never_sent_twice(rig: Rig) -> None:
-    """Not even a safe one: the upstream may have acted on it."""
-    client, peer = await rig.exchanged(GET % 1, EMPTY)
-    await client.send(GET % 2)
-    await peer.contains(b"GET /2")
-    peer.reset()
-    await client.contains(b"HTTP/1.1 502 ")
-    assert len(rig.upstream.peers) == 1
-
-
 async def test_an_upstream_that_speaks_first_is_not_trusted(rig: Rig) -> None:
     client, peer = await rig.exchanged(GET % 1, EMPTY)
     await peer.send(b"HTTP/1.1 200 Poison\r\nContent-Length: 0\r\n\r\n")

@@ -150,6 +150,17 @@ async def a_kept_connection_has_ended_when_an_upload_begins(rig: Rig) -> None:
     await second.closed()
 
 
+async def a_kept_connection_ends_with_a_request(rig: Rig) -> None:
+    client, peer = await kept(rig)
+    await client.send(GET)
+    await peer.contains(b"\r\n\r\n")
+    peer.reset()
+    second = await rig.upstream.accept()
+    await second.contains(b"\r\n\r\n")
+    await second.send(OK)
+    await client.contains(OK)
+
+
 async def a_client_leaves_a_tunnel(rig: Rig) -> None:
     client, peer = await begun(rig, SOCKET)
     await peer.send(SWITCH)
@@ -188,6 +199,7 @@ WAYS: list[Callable[[Rig], Awaitable[None]]] = [
     an_answer_that_outlasts_the_request,
     a_kept_connection_has_ended,
     a_kept_connection_has_ended_when_an_upload_begins,
+    a_kept_connection_ends_with_a_request,
     a_client_leaves_a_tunnel,
     the_service_leaves_a_tunnel,
     no_service_listens,

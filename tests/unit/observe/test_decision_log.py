@@ -24,7 +24,7 @@ from authz_sidecar.core.verdicts import (
 from authz_sidecar.observe.composed import Composer, shown
 from authz_sidecar.observe.decision_log import DecisionLog
 from authz_sidecar.observe.lines import LineQueue
-from authz_sidecar.observe.log_fields import ANSWER_FIELDS, DECISION_FIELDS, FAILURE_FIELDS
+from authz_sidecar.observe.log_fields import ANSWER_FIELDS, DECISION_FIELDS, FAILURE_FIELDS, RETRY_FIELDS
 
 AT = 1_000_000_000.25
 WRITTEN_AT = "2001-09-09T01:46:40.250000Z"
@@ -90,6 +90,7 @@ def test_every_field_is_documented_in_its_order() -> None:
     assert list(json.loads(failure)) == list(FAILURE_FIELDS)
     answer = Composer().answer(Answered("r", 200, 0.5, ""), AT)
     assert list(json.loads(answer)) == list(ANSWER_FIELDS)
+    assert list(json.loads(Composer().retry("r", AT))) == list(RETRY_FIELDS)
 
 
 def test_sampling_drops_allows_and_never_refusals() -> None:

@@ -176,6 +176,30 @@ def test_only_its_own_failure_excuses_an_answer_without_a_decision(
     )
 
 
+ALLOWED, REFUSED = decision(2, "granted"), decision(3, "permission_denied")
+
+
+@pytest.mark.parametrize(
+    ("decisions", "status", "arrived", "found"),
+    [
+        ([ALLOWED, ALLOWED], 201, 2, None),
+        ([ALLOWED, ALLOWED], 201, 1, None),
+        ([ALLOWED], None, 1, None),
+        ([ALLOWED, REFUSED], 403, 1, None),
+        ([ALLOWED, REFUSED], 403, 2, "was refused (permission_denied) and yet reached the upstream"),
+        ([ALLOWED, ALLOWED], 201, 3, "reached the upstream 3 times"),
+        ([ALLOWED, ALLOWED, ALLOWED], 201, 2, "has 3 decision lines"),
+    ],
+)
+def test_what_was_retried_is_decided_and_arrives_once_more(
+    decisions: list[dict[str, Any]], status: int | None, arrived: int, found: str | None
+) -> None:
+    evidence = Evidence(decisions, [answer(status)], RECEIVED * arrived, retries=RECEIVED)
+    assert set(check(evidence, replay(HISTORY), max_staleness=5.0).violations) == (
+        {f"r: {found}"} if found else set()
+    )
+
+
 USER = ("user", "17")
 GROUP = ("group", "3")
 
