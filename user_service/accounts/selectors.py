@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from django.contrib.auth.models import AnonymousUser, Group, Permission
-from django.db.models import F, QuerySet, Value
+from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Concat
 
 from accounts.models import User
+from authz_changelog.catalogue import declaring
 
 if TYPE_CHECKING:
     from django_stubs_ext import WithAnnotations  # the stubs are not installed where the service runs
@@ -22,6 +23,11 @@ class Label(TypedDict):
 
     label: str
 
+
+PEOPLE = Q(content_type__app_label="accounts", content_type__model="user") | Q(
+    content_type__app_label="auth", content_type__model="group"
+)
+"""The permissions of this service's own models that mean something outside of it."""
 
 Holder = User | Group
 """Whatever permissions can be given to."""
@@ -46,6 +52,17 @@ def permissions_labelled(queryset: QuerySet[Permission] | None = None) -> QueryS
     permissions = Permission.objects.all() if queryset is None else queryset
     label = Concat(F("content_type__app_label"), Value("."), F("codename"))
     return permissions.annotate(label=label).order_by("label", "pk")
+
+
+def permissions_to_choose_from(holder: Holder | None = None) -> QuerySet[LabelledPermission]:
+    """Those of other services, of users and groups: not those of this service's internal tables.
+
+    And what this holder holds already: a form that did not offer it would take it away.
+    """
+    wanted = ~Q(content_type__app_label__in=declaring.own_apps()) | PEOPLE
+    if holder is not None:
+        wanted |= Q(pk__in=direct_permissions(holder).values("pk"))
+    return permissions_labelled().filter(wanted)
 
 
 def permissions_by_label(labels: Iterable[str]) -> tuple[list[LabelledPermission], list[str]]:

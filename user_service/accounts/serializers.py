@@ -13,6 +13,8 @@ from rest_framework import serializers
 from accounts import services
 from accounts.models import User
 from accounts.selectors import permissions_by_label
+from authz_changelog.catalogue import declaring
+from authz_changelog.labels import BadLabel, Label
 
 PROFILE = ("username", "email", "first_name", "last_name")
 
@@ -68,12 +70,19 @@ class GroupSerializer(serializers.ModelSerializer):
         return services.group_update(group=instance, **validated_data)
 
 
-class PermissionSerializer(serializers.ModelSerializer):
-    label = serializers.CharField(read_only=True)  # type: ignore[assignment] # a field of the answer, not the serializer's own label
+class PermissionSerializer(serializers.Serializer):
+    label = serializers.CharField(max_length=201)  # type: ignore[assignment] # a field of the answer, not the serializer's own label
+    name = serializers.CharField(max_length=255, required=False, help_text="For people.")
 
-    class Meta:
-        model = Permission
-        fields = ("label", "name")
+    def validate_label(self, text: str) -> Label:
+        """It must be a label, and none that exists, or that is a matter of this project's models."""
+        try:
+            return declaring.can_be_declared(text)
+        except BadLabel as error:
+            raise serializers.ValidationError(str(error)) from error
+
+    def create(self, validated_data: dict[str, Any]) -> Permission:
+        return services.permission_declare(**validated_data)
 
 
 class PermissionSetSerializer(serializers.Serializer):

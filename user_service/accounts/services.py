@@ -7,7 +7,9 @@ from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 
 from accounts.models import User
-from accounts.selectors import Holder, direct_permissions
+from accounts.selectors import Holder, direct_permissions, permissions_by_label
+from authz_changelog.catalogue import declaring
+from authz_changelog.labels import Label
 
 
 @transaction.atomic
@@ -52,6 +54,14 @@ def group_update(*, group: Group, **changes: Any) -> Group:
         setattr(group, name, value)
     group.save(update_fields=list(changes))
     return group
+
+
+@transaction.atomic
+def permission_declare(*, label: Label, name: str = "") -> Permission:
+    """Of another service. Raises `BadLabel` for one that a model of this project must declare."""
+    declaring.declare({label: name})
+    (permission,), _ = permissions_by_label([str(label)])
+    return permission
 
 
 @transaction.atomic

@@ -1,12 +1,12 @@
 """/api/groups/ and /api/permissions/"""
 
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.db.models import QuerySet
-from rest_framework.mixins import ListModelMixin
+from rest_framework.mixins import CreateModelMixin, ListModelMixin
 from rest_framework.viewsets import GenericViewSet, ModelViewSet
 
 from accounts.permissions import IsAdministratorOrReads
-from accounts.selectors import groups_visible_to, permissions_labelled
+from accounts.selectors import groups_visible_to, permissions_to_choose_from
 from accounts.serializers import (
     GroupGrantsSerializer,
     GroupSerializer,
@@ -31,12 +31,15 @@ class GroupViewSet(GrantActions, ModelViewSet):
         return groups_visible_to(self.request.user)
 
 
-class PermissionViewSet(ListModelMixin, GenericViewSet):
-    """The permissions that exist, those of other services included."""
+class PermissionViewSet(CreateModelMixin, ListModelMixin, GenericViewSet):
+    """The permissions that can be given. Administrators declare those of other services."""
 
-    queryset = permissions_labelled()
+    queryset = Permission.objects.none()
     serializer_class = PermissionSerializer
     permission_classes = (IsAdministratorOrReads,)
     filterset_fields = {"content_type__app_label": ["exact"], "codename": ["exact"]}  # noqa: RUF012 (the library's form)
     search_fields = ("content_type__app_label", "codename", "name")
     ordering_fields = ("label", "name")
+
+    def get_queryset(self) -> QuerySet[Permission]:
+        return permissions_to_choose_from()

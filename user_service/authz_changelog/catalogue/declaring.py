@@ -62,6 +62,18 @@ def refuse_own(label: Label) -> None:
         )
 
 
+def can_be_declared(text: object) -> Label:
+    """The label, if it is one, no permission bears it, and none of this project's models must declare it.
+
+    Raises `BadLabel`.
+    """
+    label = parse(text)
+    if not missing([label]):
+        raise BadLabel(f"{label} exists already")
+    refuse_own(label)
+    return label
+
+
 @transaction.atomic
 def declare(names: Mapping[Label, str]) -> list[Label]:
     """Create those that are missing, all or none; those that were. An empty name: one made of the codename.

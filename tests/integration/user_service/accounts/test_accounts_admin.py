@@ -30,7 +30,7 @@ def test_every_page_loads(browser: Client, alice: User, model: str) -> None:
     }[model]
     for page in ("", "?q=a", f"{key}/change/"):
         assert browser.get(f"/admin/{model}/{page}").status_code == 200
-    can_add = model in {"accounts/user", "auth/group"}
+    can_add = model in {"accounts/user", "auth/group", "auth/permission"}
     assert browser.get(f"/admin/{model}/add/").status_code == (200 if can_add else 403)
 
 
@@ -39,6 +39,60 @@ def test_permissions_are_chosen_by_label(browser: Client, alice: User, page: str
     html = browser.get(f"/admin/{page.format(alice=alice.pk)}").content.decode()
     assert "students.change_student — Can change student" in html
     assert "students | student" not in html
+
+
+INTERNAL = ("authz_changelog.", "tokens.", "sessions.", "contenttypes.", "admin.", "auth.change_permission")
+
+
+@pytest.mark.parametrize("page", ["accounts/user/{alice}/change/", "auth/group/add/", "auth/permission/"])
+def test_internal_tables_are_not_offered(browser: Client, alice: User, page: str) -> None:
+    html = browser.get(f"/admin/{page.format(alice=alice.pk)}?all=").content.decode()
+    assert "students.change_student" in html
+    assert "accounts.change_user" in html
+    assert "auth.change_group" in html
+    assert [label for label in INTERNAL if f"{label}view_" in html or f"{label} " in html] == []
+
+
+def test_what_a_user_holds_already_stays_when_its_form_is_saved(browser: Client, alice: User) -> None:
+    held = Permission.objects.get(codename="view_session")
+    alice.user_permissions.add(held)
+    page = browser.get(f"/admin/accounts/user/{alice.pk}/change/")
+    form = page.context["adminform"].form
+    offered = [str(each) for each in form["user_permissions"].value()]
+    values = {
+        "username": "alice",
+        "is_active": "on",
+        "date_joined_0": "2026-01-01",
+        "date_joined_1": "00:00:00",
+        "user_permissions": offered,
+    }
+    assert browser.post(f"/admin/accounts/user/{alice.pk}/change/", values).status_code == 302
+    assert list(alice.user_permissions.all()) == [held]
+
+
+def test_a_permission_of_another_service_is_added(browser: Client) -> None:
+    answer = browser.post("/admin/auth/permission/add/", {"label": "reports.export_report", "name": ""})
+    assert answer.status_code == 302
+    permission = Permission.objects.get(codename="export_report")
+    assert (permission.content_type.app_label, permission.name) == ("reports", "Can export report")
+    assert browser.get(f"/admin/auth/permission/{permission.pk}/change/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        ("export", "&#x27;export&#x27; has no dot: write app_label.codename, like students.export"),
+        ("students.add_student", "exists already"),
+        ("accounts.fly", "is an app of this project"),
+        ("", "required"),
+    ],
+)
+def test_one_that_cannot_be_added_is_told_why(browser: Client, label: str, says: str) -> None:
+    before = Permission.objects.count()
+    answer = browser.post("/admin/auth/permission/add/", {"label": label, "name": ""})
+    assert answer.status_code == 200
+    assert says in answer.content.decode()
+    assert Permission.objects.count() == before
 
 
 def test_permissions_are_listed_by_label(browser: Client) -> None:

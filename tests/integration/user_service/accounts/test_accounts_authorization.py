@@ -45,6 +45,7 @@ TABLE = [
     ("PUT", "/api/groups/{group}/permissions/students.add_student/", None, (401, 403, 403, 200)),
     ("DELETE", "/api/groups/{group}/permissions/students.add_student/", None, (401, 403, 403, 204)),
     ("GET", "/api/permissions/", None, (401, 200, 200, 200)),
+    ("POST", "/api/permissions/", {"label": "reports.export"}, (401, 403, 403, 201)),
     ("GET", "/api/schema/", None, (200, 200, 200, 200)),
     ("GET", "/api/docs/", None, (200, 200, 200, 200)),
 ]
@@ -71,6 +72,7 @@ def stored() -> list[object]:
     return [
         list(User.objects.order_by("pk").values_list(*fields)),
         list(Group.objects.order_by("pk").values_list("name")),
+        list(Permission.objects.order_by("pk").values_list("codename")),
         *(list(through.objects.order_by("pk").values_list()) for through in holders),
     ]
 

@@ -105,3 +105,41 @@ def test_permissions_are_listed_by_label(as_admin: APIClient) -> None:
     assert {"label": "students.change_student", "name": "Can change student"} in results
     assert [row["label"] for row in results] == sorted(row["label"] for row in results)
     assert len(results) == 4
+
+
+def test_internal_tables_are_not_listed_but_can_be_given_by_label(as_admin: APIClient, alice: User) -> None:
+    labels = [row["label"] for row in as_admin.get("/api/permissions/?limit=500").json()["results"]]
+    assert {"students.add_student", "accounts.change_user", "auth.add_group"} <= set(labels)
+    assert {label.partition(".")[0] for label in labels} == {"students", "accounts", "auth"}
+    assert "auth.change_permission" not in labels
+    assert as_admin.put(f"/api/users/{alice.pk}/permissions/sessions.view_session/").status_code == 200
+
+
+@pytest.mark.parametrize(("given", "name"), [({}, "Can export report"), ({"name": "Export"}, "Export")])
+def test_a_permission_of_another_service_is_declared_and_given(
+    as_admin: APIClient, alice: User, given: dict, name: str
+) -> None:
+    answer = as_admin.post("/api/permissions/", {"label": "reports.export_report", **given})
+    assert (answer.status_code, answer.json()) == (201, {"label": "reports.export_report", "name": name})
+    assert as_admin.put(f"/api/users/{alice.pk}/permissions/reports.export_report/").status_code == 200
+    assert alice.has_perm("reports.export_report")
+
+
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        ("export", "'export' has no dot: write app_label.codename, like students.export"),
+        ("a.b.c", "with one dot between them"),
+        ("students.add_student", "exists already"),
+        ("accounts.fly", "is an app of this project"),
+        ("", "blank"),
+        (None, "null"),
+        ([1], "string"),
+        ("x." + "y" * 150, "at most 100 characters"),
+    ],
+)
+def test_a_label_that_cannot_be_declared_is_told_why(as_admin: APIClient, label: object, says: str) -> None:
+    answer = as_admin.post("/api/permissions/", {"label": label})
+    assert answer.status_code == 400
+    assert list(answer.json()) == ["label"]
+    assert says in answer.json()["label"][0]
