@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from random import Random
 
 from lab.campaign.clocks import LIBRARY
-from lab.campaign.faults import clock, database, links, messages, processes, stores, tables
+from lab.campaign.faults import (
+    clock,
+    database,
+    keys,
+    links,
+    messages,
+    processes,
+    sidecars,
+    stores,
+    tables,
+)
 from lab.campaign.system import System
 from lab.stack.binaries import find
 from lab.stack.daemon import Daemon
@@ -122,6 +132,24 @@ CATALOGUE: tuple[Fault, ...] = (
         (0.5, 2),
     ),
     Fault("lose a mark", "a change whose marks are deleted", "nothing ends it", tables.unmarked, (0.5, 2)),
+    Fault("remake the exchange", "it is deleted", "the relay declares it", messages.exchange_remade, (1, 7)),
+    Fault(
+        "swap redis behind its address",
+        "a replica becomes primary, the primary read-only",
+        "it stays so",
+        stores.swapped,
+        (1, 5),
+    ),
+    Fault("block a log", "nobody reads a sidecar's stdout", "it is read again", sidecars.log_blocked, (1, 7)),
+    Fault("sicken the key endpoint", "errors, pages, half a set", "keys again", keys.sick, (1, 7)),
+    Fault("take descriptors", "a sidecar may open two more", "as before", sidecars.descriptors_short, (1, 5)),
+    Fault(
+        "hostile clients",
+        "100 without credentials, of four kinds",
+        "they have left",
+        sidecars.hostile_clients,
+        (2, 7),
+    ),
     Fault("jump a clock", "1 to 90 s forth or back", "the right time again", clock.jumped, (2, 5)),
     Fault("jump a sidecar's clock", "the same", "the right time again", clock.sidecar_jumped, (2, 5)),
 )

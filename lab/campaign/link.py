@@ -157,12 +157,13 @@ class Network:
 
         self._call(do(self.links[name]))
 
-    def redirect(self, name: str, port: int) -> None:
-        """New connections go to another server; the present ones end."""
+    def redirect(self, name: str, port: int, *, reset: bool = True) -> None:
+        """New connections go to another server; the present ones end, or stay with the old one."""
 
         async def do(link: Link) -> None:
             link.server = Server("127.0.0.1", port)
-            link.reset()
+            if reset:
+                link.reset()
 
         self._call(do(self.links[name]))
 

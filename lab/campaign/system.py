@@ -18,6 +18,7 @@ from lab.campaign.archiver import Archiver, Position
 from lab.campaign.clocks import Clock, sweep
 from lab.campaign.evidence import Kill
 from lab.campaign.link import Network
+from lab.campaign.output import Output
 from lab.campaign.tokens import Mint
 from lab.stack.daemon import Daemon
 from lab.stack.process import Process
@@ -30,6 +31,7 @@ MAX_STALENESS = 5.0
 AUDIT_SECONDS = 20
 """In which the tables are compared with the log: short, so that a campaign sees what no mark told."""
 DATABASE = "users"
+KEYS = "{}/.well-known/jwks.json"
 
 
 class Upstream(Daemon):
@@ -58,16 +60,26 @@ class LoggedSidecar(Sidecar):
     ) -> None:
         super().__init__(user_service, upstream, env)
         self.decisions_path = decisions_path
+        self.output = Output(decisions_path)
 
     def make_process(self) -> Process:
         process = super().make_process()
-        process.argv[:0] = ["sh", "-c", 'exec "$@" >> "$0"', str(self.decisions_path)]
+        process.argv[:0] = ["sh", "-c", 'exec "$@" >> "$0"', str(self.output.pipe)]
         return process
 
     def start(self) -> Self:
+        self.output.drain()
         _drop_torn_line(self.decisions_path)
         super().start()
         return self
+
+    def stop(self) -> None:
+        super().stop()
+        self.output.drain()
+
+    def close(self) -> None:
+        super().close()
+        self.output.close()
 
     def status(self) -> dict[str, Any]:
         with urlopen(f"{self.admin_url}/status", timeout=2) as answer:  # noqa: S310 (an address of ours)
@@ -155,7 +167,7 @@ class System:
 
     def _make_mint(self) -> Mint:
         (key,) = Path(self.user_service.env["AUTH_KEYS_DIR"]).glob("*.pem")
-        with urlopen(f"{self.user_service.url}/.well-known/jwks.json", timeout=10) as answer:  # noqa: S310
+        with urlopen(KEYS.format(self.user_service.url), timeout=10) as answer:  # noqa: S310
             key_id = json.load(answer)["keys"][0]["kid"]
         return Mint(key, key_id, self.user_service.url, self.archiver)
 
@@ -166,6 +178,9 @@ class System:
             "AUTHZ_AMQP_URL": self._through(f"{name} → rabbitmq", self.rabbitmq, amqp_url),
             "AUTHZ_USER_SERVICE": self._through(
                 f"{name} → user-service", self.user_service, self.user_service.url
+            ),
+            "AUTHZ_JWKS_URL": self._through(
+                f"{name} → keys", self.user_service, KEYS.format(self.user_service.url)
             ),
             "AUTHZ_MAX_STALENESS": str(MAX_STALENESS),
         }

@@ -76,6 +76,14 @@ def relayed_twice(system: System, random: Random) -> Iterator[str]:
         yield "two relays"
 
 
+@contextmanager
+def exchange_remade(system: System, random: Random) -> Iterator[str]:
+    """The exchange is deleted, and every queue loses its binding; the relay declares it anew."""
+    with pika.BlockingConnection(pika.URLParameters(system.rabbitmq.url)) as connection:
+        connection.channel().exchange_delete(EXCHANGE)
+    yield EXCHANGE
+
+
 def _publish(system: System, bodies: Sequence[bytes]) -> None:
     with pika.BlockingConnection(pika.URLParameters(system.rabbitmq.url)) as connection:
         channel = connection.channel()

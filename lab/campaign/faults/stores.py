@@ -72,5 +72,23 @@ def failed_over(system: System, random: Random) -> Iterator[str]:
     system.redis, system.spare_redis = replica, primary
 
 
+@contextmanager
+def swapped(system: System, random: Random) -> Iterator[str]:
+    """Another server takes over behind the same address; the old one stays, read-only, with whom it has."""
+    primary, replica = system.redis, system.spare_redis
+    old, new = _client(primary), _client(replica)
+    new.config_set("masterauth", primary.password)
+    new.replicaof("127.0.0.1", str(primary.port))
+    wait_for(lambda: new.info("replication").get("master_link_status") == "up", 20, "replication")
+    new.replicaof("NO", "ONE")
+    for name in system.network.links:
+        if name.endswith("→ redis"):
+            system.network.redirect(name, replica.port, reset=False)
+    old.config_set("masterauth", replica.password)
+    old.replicaof("127.0.0.1", str(replica.port))
+    system.redis, system.spare_redis = replica, primary
+    yield "the old one is read-only"
+
+
 def _client(server: Any) -> redis.Redis:
     return redis.Redis.from_url(server.url, socket_timeout=5)
