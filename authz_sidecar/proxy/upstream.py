@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from authz_sidecar.proxy.connection import Connection, Outbox
 from authz_sidecar.proxy.deadlines import NEVER
 from authz_sidecar.proxy.response_reader import ResponseReader
+
+READ_BYTES: Final = 64 * 1024
 
 
 class UpstreamUser:
@@ -216,7 +219,30 @@ class UpstreamConnection(Connection):
             self._user.upstream_writable(writable)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        user, self._user, self._transport, self.deadline = self._user, None, None, NEVER
+        transport, self._transport = self._transport, None
+        if self._user is not None and transport is not None:
+            self._read_rest(transport)
+        user, self._user, self.deadline = self._user, None, NEVER
         self._pool.lost(self)
         if user is not None and not self._ended_early(user):
             user.upstream_failed(UpstreamUnreachable("the upstream closed the connection"))
+
+    def _read_rest(self, transport: asyncio.Transport) -> None:
+        """Take what lies in the socket: a service may have answered and left while we still sent.
+
+        A transport gives up at the first byte that it cannot send, but the kernel has kept what had come
+        before. Its socket is open until this returns. What TLS has not deciphered yet is lost.
+        """
+        connection = transport.get_extra_info("socket")
+        if connection is None or transport.get_extra_info("sslcontext") is not None:
+            return
+        while self._user is not None and (data := _at_hand(connection.fileno())):
+            self.data_received(data)
+
+
+def _at_hand(descriptor: int) -> bytes:
+    """Some of what has been received; nothing at the end, or if there is nothing."""
+    try:
+        return os.read(descriptor, READ_BYTES)
+    except OSError:
+        return b""
