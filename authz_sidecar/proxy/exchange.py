@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Final
 
@@ -94,7 +94,7 @@ class Exchange(UpstreamUser):
         if isinstance(found, Decision):
             self._decided(found, since)
         else:
-            self._spawn(self._decide_later(found, since))
+            self._spawn(partial(self._decide_later, found, since))
 
     @property
     def head(self) -> RequestHead:
@@ -143,7 +143,7 @@ class Exchange(UpstreamUser):
     def _connect(self, unsent: bytes, *, whole: bool) -> None:
         """Wait for a connection. `unsent` goes over it first, and is the `whole` request or its beginning."""
         self._enter(CONNECTING)
-        self._spawn(self._connect_later(unsent, whole))
+        self._spawn(partial(self._connect_later, unsent, whole))
 
     async def _connect_later(self, unsent: bytes, whole: bool) -> None:
         try:
@@ -334,13 +334,13 @@ class Exchange(UpstreamUser):
         else:
             self._client.exchange_done()
 
-    def _spawn(self, waiting: Coroutine[None, None, None]) -> None:
+    def _spawn(self, waiting: Callable[[], Coroutine[None, None, None]]) -> None:
         self._task = asyncio.get_running_loop().create_task(self._watch(waiting))
         self._client.update()
 
-    async def _watch(self, waiting: Coroutine[None, None, None]) -> None:
+    async def _watch(self, waiting: Callable[[], Coroutine[None, None, None]]) -> None:
         try:
-            await waiting
+            await waiting()  # made here: whose client leaves at once is never begun
         except Exception:
             self._fail_undecided()
 

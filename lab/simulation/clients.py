@@ -54,6 +54,17 @@ class Clients:
 
     def ask(self, sidecar: Sidecar, now: float) -> None:
         """One request to that sidecar."""
+        asked, token = self.draw(now)
+        method, path = asked.rule[0], asked.rule[1].replace("{id}", "7")
+        head = joints.request(method, path, token, asked.minimum)
+        sidecar.ask(
+            head,
+            f"r{asked.number}",
+            partial(self._answered, sidecar, asked),
+        )
+
+    def draw(self, now: float) -> tuple[Asked, bytes]:
+        """A request, and the token it comes with."""
         random = self._random
         self._count += 1
         sub = random.choice(self._subjects)
@@ -61,13 +72,7 @@ class Clients:
         rule = random.choice(self._rules)
         minimum, foreign = self._draw_minimum()
         asked = Asked(self._count, sub, rule, token.generation, token.claimed, minimum, now, foreign)
-        method, path = rule[0], rule[1].replace("{id}", "7")
-        head = joints.request(method, path, token.text, minimum)
-        sidecar.ask(
-            head,
-            f"r{asked.number}",
-            partial(self._answered, sidecar, asked),
-        )
+        return asked, token.text
 
     def refused(self, sub: str) -> None:
         """The token was not accepted: the next one is new."""
@@ -75,11 +80,11 @@ class Clients:
 
     def _draw_minimum(self) -> tuple[str | None, bool]:
         draw, head = self._random.random(), self._database.head
-        if draw < 0.2:  # what one's own write has just been answered with
+        if draw < 0.3:  # what one's own write has just been answered with
             return f"{head.epoch[:8]}.{head.revision}", False
-        if draw < 0.21:
+        if draw < 0.31:
             return f"{head.epoch[:8]}.{head.revision + 5}", True
-        if draw < 0.22:
+        if draw < 0.32:
             return f"{self._random.getrandbits(32):08x}.1", True
         return None, False
 

@@ -5,6 +5,7 @@ the world's edges. Everything between the edges is the code that runs in product
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,16 +21,22 @@ from authz_sidecar.admin import health
 from authz_sidecar.authn.keys import KeyRefresher
 from authz_sidecar.authn.tokens import TokenAuthenticator
 from authz_sidecar.authz.cached import CachedAuthorizer
+from authz_sidecar.config.addresses import UpstreamAddress
+from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.config.table import JwtSettings, ReplicaSettings
 from authz_sidecar.core import fields, policy
 from authz_sidecar.core.entities import Entity, EntityKey, Kind, Position
-from authz_sidecar.core.ports import Clock, ReplicaObserver, ReplicaStatus
+from authz_sidecar.core.ports import Clock, ReplicaObserver, ReplicaStatus, RequestObserver
 from authz_sidecar.core.verdicts import Decision, RequestHead, Requirement
 from authz_sidecar.pipeline import Pipeline, Undecided
+from authz_sidecar.proxy.pool import UpstreamPool
+from authz_sidecar.proxy.server import ProxyServer
+from authz_sidecar.proxy.shared import Shared
 from authz_sidecar.replica import drift, subscription
 from authz_sidecar.replica.replica import Replica
 from authz_sidecar.replica.store import Store
 from authz_sidecar.source import UserServiceClient
+from lab.simulation import wires
 from lab.simulation.keys import AUDIENCE, ISSUER
 from lab.simulation.plan import Setup
 
@@ -79,6 +86,62 @@ class Parts:
     status: Callable[[], ReplicaStatus]
     fresh: health.Check
     """What `/readyz?fresh` asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class BytePath:
+    """The proxied port of one sidecar."""
+
+    server: ProxyServer
+    shared: Shared
+
+    def left_over(self) -> list[str]:
+        """What is still under way, when nothing should be."""
+        shared, pool = self.shared, self.shared.pool
+        counts = {
+            "clients": len(shared.clients) + len(shared.handshakes),
+            "revocable requests": len(shared.revocable),
+            "connections to the service": len(pool.connections),
+            "bytes of the budget": shared.budget.taken_bytes,
+        }
+        return [f"{count} {what}" for what, count in counts.items() if count]
+
+
+def byte_path(setup: Setup, parts: Parts, clock: Clock, observer: RequestObserver) -> BytePath:
+    """As `app.py` puts it together, with times that end within a world's."""
+    limits = ProxyLimits(
+        head_seconds=3.0,
+        body_seconds=4.0,
+        idle_seconds=6.0,
+        connect_seconds=2.0,
+        response_seconds=5.0,
+        upstream_idle_seconds=3.0,
+        write_seconds=8.0,
+        upstream_connections=setup.upstream_connections,
+    )
+    pool = UpstreamPool(UpstreamAddress("service.test", 80), limits, clock)
+    shared = Shared(parts.pipeline, pool, observer, clock, limits, lambda _peer: False)
+    _keep_in_order(shared)
+    return BytePath(ProxyServer(shared), shared)
+
+
+class _InOrder(set[Any]):
+    """The order of a set of connections is that of their addresses in memory: another in every process."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(sorted(super().__iter__(), key=_age))
+
+
+def _age(member: Any) -> tuple[int, str]:
+    request_id = getattr(member, "request_id", None)
+    return (0, request_id) if request_id is not None else (wires.age(member), "")
+
+
+def _keep_in_order(shared: Shared) -> None:
+    shared.clients = shared._sweep._expiring = _InOrder()
+    shared.revocable = _InOrder()
+    pool = shared.pool
+    pool._all = pool._sweep._expiring = _InOrder()
 
 
 def build(setup: Setup, edges: Edges, *, with_broker: bool) -> Parts:
@@ -155,6 +218,7 @@ def world(setup: Setup, connect: Connect) -> Iterator[None]:
     with (
         mock.patch.object(subscription, "aiormq", aiormq),
         mock.patch.object(subscription, "uuid4", names),
+        mock.patch.object(secrets, "token_hex", lambda size: f"{next(numbers):0{2 * size}x}"),
         mock.patch.object(drift, "INTERVAL", setup.drift_interval),
         mock.patch.object(drift, "BUCKETS", setup.drift_buckets),
     ):

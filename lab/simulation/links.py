@@ -49,6 +49,8 @@ class Link:
     def block(self, directions: tuple[bool, bool]) -> None:
         self.blocked = list(directions)
         self.blocked_since = self.scheduler.now
+        for connection in tuple(self.connections):
+            connection.release()
 
     def heal(self, *, lost: bool) -> None:
         """All is well again. `lost`: connections that were held up end."""

@@ -31,6 +31,9 @@ SYNC = "authz_sidecar/replica/store_sync.py"
 DRIFT = "authz_sidecar/replica/drift.py"
 WAITING = "authz_sidecar/replica/waiting.py"
 PIPELINE = "authz_sidecar/pipeline.py"
+EXCHANGE = "authz_sidecar/proxy/exchange.py"
+POOL = "authz_sidecar/proxy/pool.py"
+UPSTREAM = "authz_sidecar/proxy/upstream.py"
 
 ADMITTED = "later = None if history is None else history.after(read_at)"
 ADMITTED_FROM_ANYWHERE = "later = [] if history is None else history.after(read_at) or []"
@@ -78,9 +81,7 @@ MUTANTS = (
         seed=0,
     ),
     Mutant(
-        "arrival-taken-for-freshness",
-        (Edit(PROOFS, "made_at = min(made_at, now)", "made_at = now"),),
-        seed=15,
+        "arrival-taken-for-freshness", (Edit(PROOFS, "made_at = min(made_at, now)", "made_at = now"),), seed=0
     ),
     Mutant(
         "revision-split",
@@ -140,6 +141,7 @@ MUTANTS = (
                 DRIFT, "if not await self._reached(snapshot.position.revision, REACH_SECONDS):", "if False:"
             ),
         ),
+        seed=34,
     ),
     Mutant(
         "position-waits-for-the-store",
@@ -155,7 +157,6 @@ MUTANTS = (
     Mutant(
         "silence-longer-than-the-bound",
         (Edit(PROOFS, "min(HEARTBEAT_SILENCE, max_staleness / 2)", "HEARTBEAT_SILENCE"),),
-        seed=36,
     ),
     # New ones.
     Mutant(
@@ -213,11 +214,43 @@ MUTANTS = (
             Edit(NEAR, NEWER, "if False:"),
         ),
     ),
+    Mutant("under-way-not-told", (Edit(REPLICA, "            self._changed(changed)\n", ""),), seed=0),
+    # Of the byte path.
+    Mutant("refused-goes-on", (Edit(EXCHANGE, "if decision.status:", "if decision.status == 401:"),), seed=1),
     Mutant(
-        "under-way-not-told",
-        (Edit(REPLICA, "            self._changed(changed)\n", ""),),
+        "revoked-upload-goes-on",
+        (Edit(EXCHANGE, "elif self._state is not AWAITING:", "elif self._state is OVER:"),),
+        seed=1,
+    ),
+    Mutant(
+        "half-a-request-ends-in-order",
+        (Edit(UPSTREAM, "if user is not None and not self._tunnel and not self._answered:", "if False:"),),
+        seed=1,
+    ),
+    Mutant(
+        "anything-sent-once-more",
+        (
+            Edit(
+                EXCHANGE, "if self._retried or not framing.repeatable(", "if self._retried or False and bool("
+            ),
+        ),
+    ),
+    Mutant(
+        "broken-answer-ends-in-order",
+        (Edit(EXCHANGE, "if broken or state is SWITCHED:", "if state is SWITCHED:"),),
+    ),
+    Mutant(
+        "connection-kept-in-the-middle", (Edit(POOL, "if not whole or response", "if response"),), seed=17
     ),
 )
+
+
+def table() -> str:
+    """What docs/simulation.md shows of them."""
+    rows = (
+        f"| `{mutant.name}` | {'not yet' if mutant.seed is None else mutant.seed} |" for mutant in MUTANTS
+    )
+    return "\n".join(["| broken rule | first seed |", "|---|---|", *rows])
 
 
 def main(names: Sequence[str]) -> int:
@@ -226,7 +259,7 @@ def main(names: Sequence[str]) -> int:
     for mutant in MUTANTS:
         if not names or mutant.name in names:
             print(f"{mutant.name:<40}", end="", flush=True)
-            verdict = judge(mutant, mutant.seed or 0, 1 if names and mutant.seed is not None else SEEDS)
+            verdict = judge(mutant, mutant.seed, 1) if names and mutant.seed is not None else judge(mutant)
             print(verdict, flush=True)
             caught = verdict.startswith("seed ")
             survivors += not caught

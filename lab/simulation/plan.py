@@ -7,8 +7,9 @@ rest still happens much as it did.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
+from types import MappingProxyType
 
 
 def stream(seed: int, purpose: str) -> Random:
@@ -41,6 +42,9 @@ class Setup:
     lazy_sequencing: float
     """The share of commits after which nobody sequences at once."""
     duration: float
+    connections: float = 0.0
+    """Of clients of the byte path, for each sidecar."""
+    upstream_connections: int = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,10 @@ class Fault:
     seed: int
 
 
+Kinds = Mapping[str, tuple[float, float]]
+"""Kinds of faults, with the seconds each lasts at least and at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     seed: int
@@ -64,9 +72,13 @@ class Plan:
 def draw_setup(seed: int) -> Setup:
     random = stream(seed, "setup")
     sidecars = random.choice((1, 2, 2, 3, 3, 4))
+    wire = stream(seed, "byte path")  # of its own: worlds without it are what they were
     broker_share = random.choice((0.0, 0.5, 1.0, 1.0))
     users = random.choice((3, 8, 20, 40))
-    max_staleness = random.choice((3.0, 5.0, 10.0, 30.0))
+    max_staleness = random.choice((3.0, 3.0, 5.0, 10.0, 30.0))
+    drift_interval = random.choice((2.0, 5.0, 20.0, 600.0))
+    if random.random() < 0.25:  # who follows slowly meets what others miss
+        broker_share, max_staleness, drift_interval = 0.0, 30.0, 2.0
     return Setup(
         sidecars=sidecars,
         with_broker=tuple(random.random() < broker_share for _ in range(sidecars)),
@@ -74,9 +86,9 @@ def draw_setup(seed: int) -> Setup:
         groups=random.choice((2, 4, 8)),
         near_cache_size=random.choice((4, 6, 12, 12, 100)),
         max_staleness=max_staleness,
-        max_audit_age=random.choice((None, None, 8.0, 20.0)),
-        feed_interval=min(random.choice((0.2, 0.5, 1.0, 4.0)), max_staleness / 3),
-        drift_interval=random.choice((2.0, 5.0, 20.0, 600.0)),
+        max_audit_age=random.choice((None, None, 12.0, 25.0)),
+        feed_interval=random.choice((0.2, 0.5, 1.0)) if max_staleness < 30.0 else 4.0,
+        drift_interval=drift_interval,
         drift_buckets=random.choice((2, 4, 16)),
         changes_limit=random.choice((3, 20, 1000)),
         queue_length=random.choice((5, 50, 10_000)),
@@ -86,22 +98,31 @@ def draw_setup(seed: int) -> Setup:
         large_writes=random.choice((0.0, 0.05, 0.3)),
         lazy_sequencing=random.choice((0.0, 0.1, 0.5)),
         duration=random.choice((60.0, 120.0, 240.0)),
+        connections=wire.choice((0.5, 2.0)) if seed % 4 == 1 else 0.0,
+        upstream_connections=wire.choice((1, 5, 50, 50)),
     )
 
 
-def draw(seed: int, kinds: Mapping[str, tuple[float, float]]) -> Plan:
+def draw(seed: int, kinds: Kinds, of_the_byte_path: Kinds = MappingProxyType({})) -> Plan:
     """A plan. `kinds`: every kind of fault, with the seconds it lasts at least and at most."""
     setup, random = draw_setup(seed), stream(seed, "faults")
     chosen = random.sample(sorted(kinds), random.randint(1, len(kinds)))
     calm = random.choice((0.5, 2.0, 6.0))
-    return Plan(seed, setup, tuple(_faults(random, setup.duration, chosen, kinds, calm)))
+    faults = _faults(random, setup.duration, chosen, kinds, calm)
+    if setup.connections and of_the_byte_path:
+        wire = stream(seed, "faults of the byte path")
+        faults += _faults(
+            wire, setup.duration, sorted(of_the_byte_path), of_the_byte_path, wire.choice((2.0, 8.0))
+        )
+    faults.sort(key=lambda fault: fault.at)
+    return Plan(seed, setup, tuple(replace(fault, number=n) for n, fault in enumerate(faults, 1)))
 
 
 def _faults(
     random: Random,
     duration: float,
     chosen: Sequence[str],
-    kinds: Mapping[str, tuple[float, float]],
+    kinds: Kinds,
     calm: float,
 ) -> list[Fault]:
     faults: list[Fault] = []

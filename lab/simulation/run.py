@@ -13,7 +13,7 @@ from functools import partial
 
 from authz_sidecar.core.phases import Phase
 from lab.simulation import joints
-from lab.simulation.faults import CATALOGUE
+from lab.simulation.faults import BYTE_PATH, CATALOGUE, ELSEWHERE
 from lab.simulation.judge import differences
 from lab.simulation.plan import Fault, Plan, draw
 from lab.simulation.scheduler import Spinning
@@ -25,6 +25,8 @@ RECOVERY = 45.0
 """Seconds after the last fault in which everything must be well again."""
 
 CATCH_UP = 10.0
+DRAINED = 30.0
+"""Seconds after the last client of the byte path has connected, in which all connections have ended."""
 
 Tell = Callable[[float, str], None]
 
@@ -45,7 +47,11 @@ class Outcome:
 
 
 def plan_of(seed: int) -> Plan:
-    return draw(seed, {name: kind.seconds for name, kind in CATALOGUE.items()})
+    return draw(
+        seed,
+        {name: kind.seconds for name, kind in ELSEWHERE.items()},
+        {name: kind.seconds for name, kind in BYTE_PATH.items()},
+    )
 
 
 def run(plan: Plan, tell: Tell | None = None) -> Outcome:
@@ -82,6 +88,7 @@ def _live(world: World) -> None:
         ends = max(ends, fault.at + fault.seconds)
     well = ends + RECOVERY + setup.max_staleness + 1.5 * min(setup.drift_interval, 20.0)
     world.scheduler.at(well - QUIET - setup.max_staleness / 2, world.quieten)
+    world.scheduler.at(well - DRAINED, world.drain)
     world.scheduler.run(well, lambda: bool(world.violations))
     _let_store_follow(world)
     if not world.violations:
@@ -122,6 +129,8 @@ def _judge_end(world: World) -> None:
             continue
         for difference in differences(joints.position(parts), joints.held(parts), head):
             world.violation(f"{sidecar.name}, after everything: {difference}")
+        for what in sidecar.byte_path.left_over() if sidecar.byte_path else ():
+            world.violation(f"{sidecar.name}, after everything: {what}")
         if sidecar.loop is not None:
             world.budgets.tasks(sidecar.name, len(asyncio.all_tasks(sidecar.loop)))
     held = world.store.held()

@@ -78,6 +78,8 @@ class ProcessLoop(asyncio.BaseEventLoop):
         self.name = name
         self.owner: Any = None
         """Whose process it is."""
+        self.dial: Callable[[Any], Coroutine[Any, Any, Any]] | None = None
+        """Makes connections for protocols of such a factory."""
         self.steps = 0
         """Callbacks it has run, in so many rounds."""
         self.rounds = 0
@@ -133,6 +135,11 @@ class ProcessLoop(asyncio.BaseEventLoop):
 
     def _timer_handle_cancelled(self, handle: events.TimerHandle) -> None:
         """Cancelled timers are dropped when they come to the top."""
+
+    async def create_connection(self, protocol_factory: Any, *_where: Any, **_how: Any) -> Any:
+        if self.dial is None:
+            raise AssertionError("this process has nobody to connect to")
+        return await self.dial(protocol_factory)
 
     # The world's side
 

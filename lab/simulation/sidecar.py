@@ -10,7 +10,7 @@ from typing import Protocol
 
 from authz_sidecar.core.entities import EntityKey, Position
 from authz_sidecar.core.ports import SilentObserver
-from authz_sidecar.core.verdicts import Decision, RequestHead
+from authz_sidecar.core.verdicts import Answered, Decision, Failure, RequestHead
 from authz_sidecar.pipeline import Undecided
 from lab.simulation import joints
 from lab.simulation.broker import Broker, BrokerConnection, connect
@@ -20,7 +20,9 @@ from lab.simulation.links import Link
 from lab.simulation.plan import Setup
 from lab.simulation.scheduler import ProcessLoop, Scheduler
 from lab.simulation.store import StoreClient, StoreServer
+from lab.simulation.upstream import Upstream
 from lab.simulation.user_service import UserService
+from lab.simulation.wires import Peer, Wire
 
 DEPENDENCIES = ("user_service", "store", "broker")
 
@@ -34,6 +36,7 @@ class Watcher(Protocol):
     def read(self, sidecar: Sidecar, request: Request) -> None: ...
     def resynced(self, sidecar: Sidecar, cause: str) -> None: ...
     def failed(self, sidecar: Sidecar, error: BaseException) -> None: ...
+    def decided(self, sidecar: Sidecar, decision: Decision, waited: bool) -> None: ...
 
 
 class Sidecar:
@@ -56,6 +59,10 @@ class Sidecar:
         """How many were started on it."""
         self.clock = HostClock(scheduler)
         self.links = {name: Link(scheduler, random, setup.latency) for name in DEPENDENCIES}
+        self.byte_links = {name: Link(scheduler, random, setup.latency) for name in ("clients", "upstream")}
+        self.upstream: Upstream | None = None
+        """The protected service, in worlds with a byte path."""
+        self.byte_path: joints.BytePath | None = None
         self.loop: ProcessLoop | None = None
         self.parts: joints.Parts | None = None
         self.steps = 0
@@ -105,8 +112,26 @@ class Sidecar:
             _Observer(self, watcher),
         )
         self.parts = joints.build(self._setup, edges, with_broker=self.with_broker)
-        self.parts.replica.watch(lambda keys: watcher.moved(self, keys))
+        self.parts.replica.watch(self._moved)
+        if self.upstream is not None:
+            loop.dial = partial(self.upstream.connect, loop)
+            self.byte_path = joints.byte_path(self._setup, self.parts, self.clock, _Requests(self, watcher))
         loop.spawn(joints.start(self.parts))
+
+    def accept(self, peer: Peer, random: Random) -> Wire | None:
+        """A client connects to the proxied port, if anybody listens there."""
+        link, loop, byte_path = self.byte_links["clients"], self.loop, self.byte_path
+        if loop is None or byte_path is None or link.refuses:
+            return None
+        wire = Wire(loop, link, random, peer)
+        loop.call_soon(lambda: wire.attach(byte_path.server()))
+        return wire
+
+    def _moved(self, keys: Collection[EntityKey] | None) -> None:
+        """Permissions have changed: as `app.py` has it, what is under way is decided again."""
+        self._watcher.moved(self, keys)
+        if self.byte_path is not None:
+            self.byte_path.server.reconsider(keys)
 
     async def connect_broker(self) -> BrokerConnection:
         """What the product's subscription calls instead of `aiormq.connect`."""
@@ -116,13 +141,13 @@ class Sidecar:
 
     def kill(self) -> None:
         """As `kill -9` does: nothing of it runs any more, and its connections end."""
-        loop, self.loop, self.parts = self.loop, None, None
+        loop, self.loop, self.parts, self.byte_path = self.loop, None, None, None
         if loop is None:
             return
         loop.pause()
         self.steps += loop.steps
         self._dead.append((loop, asyncio.all_tasks(loop)))
-        for link in self.links.values():
+        for link in (*self.links.values(), *self.byte_links.values()):
             link.reset()
 
     def pause(self) -> None:
@@ -210,6 +235,27 @@ class _Observer(SilentObserver):
 
     def resync(self, cause: str) -> None:
         self._watcher.resynced(self._sidecar, cause)
+
+
+class _Requests:
+    """What the byte path tells its hooks."""
+
+    def __init__(self, sidecar: Sidecar, watcher: Watcher) -> None:
+        self._sidecar = sidecar
+        self._watcher = watcher
+
+    def decided(self, decision: Decision, seconds: float) -> bool:
+        self._watcher.decided(self._sidecar, decision, seconds > 0.0)
+        return True
+
+    def failed(self, failure: Failure) -> None:
+        """The client is told, and judges."""
+
+    def answered(self, answered: Answered) -> None:
+        """As before."""
+
+    def retried(self, request_id: str) -> None:
+        """The service is asked a second time, and judges."""
 
 
 async def _answer(undecided: Undecided, answered: Callable[[Decision], None]) -> None:

@@ -13,10 +13,13 @@ from authz_sidecar.core.verdicts import Code, Decision
 from lab.simulation import joints
 from lab.simulation.broker import Broker
 from lab.simulation.budgets import Budgets
+from lab.simulation.byte_judge import ByteJudge
+from lab.simulation.cases import SAFE
 from lab.simulation.clients import Clients
 from lab.simulation.clocks import HostClock
 from lab.simulation.history import Database, Transaction
 from lab.simulation.http import Request
+from lab.simulation.http_clients import HttpClients
 from lab.simulation.judge import Asked, Excuses, Judge, differences
 from lab.simulation.keys import Signer
 from lab.simulation.plan import Plan, stream
@@ -26,7 +29,11 @@ from lab.simulation.scheduler import ProcessLoop, Scheduler
 from lab.simulation.sidecar import Sidecar
 from lab.simulation.store import StoreServer
 from lab.simulation.underway import Underway
+from lab.simulation.upstream import Upstream
 from lab.simulation.user_service import UserService
+
+ENOUGH = 50
+"""Connections to the service: nobody waits for one."""
 
 Trouble = tuple[str, ...]
 """What a fault troubles: a part, or a link of one sidecar."""
@@ -53,6 +60,7 @@ class World:
             self.signer,
             setup.changes_limit,
         )
+        self.byte_judge = ByteJudge(self.scheduler, self.violation)
         self.broker = Broker(self.scheduler, stream(seed, "broker"), setup.queue_length)
         self.store = StoreServer(self.scheduler, stream(seed, "store"))
         self.relay = self.new_relay("relay")
@@ -64,14 +72,25 @@ class World:
         )
         self.clients = self._new_clients()
         self.underway = self._new_underway()
+        self.http_clients = self._new_http_clients()
         self.faults: Counter[str] = Counter()
         self._paces = stream(seed, "paces")
         self._tell = tell
         self._hash = blake2b(digest_size=16)
         self._troubles: Counter[Trouble] = Counter()
         self._well_since: dict[Trouble, float] = defaultdict(float)
-        self._quiet = False
+        self._quiet = self._drained = False
         self.database.committed.append(self._committed)
+
+    def _new_http_clients(self) -> HttpClients:
+        return HttpClients(
+            self.scheduler,
+            stream(self.plan.seed, "http clients"),
+            self.clients,
+            self.byte_judge,
+            self._bytes_well_for,
+            owed=self.setup.upstream_connections >= ENOUGH,
+        )
 
     def _new_underway(self) -> Underway:
         return Underway(
@@ -91,16 +110,13 @@ class World:
         return Relay(self.scheduler, stream(self.plan.seed, name), self.service, self.broker)
 
     def _sidecar(self, index: int) -> Sidecar:
-        return Sidecar(
-            index,
-            self.setup,
-            self.scheduler,
-            stream(self.plan.seed, f"sidecar {index}"),
-            self.service,
-            self.store,
-            self.broker,
-            self,
-        )
+        random = stream(self.plan.seed, f"sidecar {index}")
+        parts = self.setup, self.scheduler, random, self.service, self.store, self.broker
+        sidecar = Sidecar(index, *parts, self)
+        if self.setup.connections:
+            random, link = stream(self.plan.seed, f"upstream {index}"), sidecar.byte_links["upstream"]
+            sidecar.upstream = Upstream(self.scheduler, random, link, self.byte_judge)
+        return sidecar
 
     # What goes on by itself
 
@@ -109,6 +125,8 @@ class World:
         for sidecar in self.sidecars:
             sidecar.start()
             self._pace(self.setup.requests, lambda sidecar=sidecar: self._ask(sidecar))  # type: ignore[misc]  # mypy cannot type defaults of lambdas
+            if self.setup.connections:
+                self._pace(self.setup.connections, lambda sidecar=sidecar: self._connect(sidecar))  # type: ignore[misc]  # as above
         self._pace(self.setup.writes, self._write)
         self._look_at_store()
 
@@ -137,6 +155,14 @@ class World:
     def _ask(self, sidecar: Sidecar) -> None:
         self.clients.ask(sidecar, self.scheduler.now)
 
+    def _connect(self, sidecar: Sidecar) -> None:
+        if not self._drained:
+            self.http_clients.connect(sidecar)
+
+    def drain(self) -> None:
+        """No further client connects to the byte path."""
+        self._drained = True
+
     def _write(self) -> None:
         if not self._quiet:
             self.administrators.commit()
@@ -161,7 +187,28 @@ class World:
         """Of everything that happened."""
         return self._hash.hexdigest()
 
+    def decided(self, sidecar: Sidecar, decision: Decision, waited: bool) -> None:
+        """On the byte path."""
+        case = self.byte_judge.case(decision.request_id)
+        if case is None:
+            self.violation(f"{sidecar.name} decided {decision.request_id}, which nobody sent")
+            return
+        self.byte_judge.decided(case, decision)
+        if decision.revoking:
+            self.tell(f"{sidecar.name} revokes {decision.request_id}: {decision.verdict.code}")
+            self.judge.revoked(sidecar.name, case.asked, decision)
+        elif case.method in SAFE:
+            self.tell(f"{sidecar.name} lets {decision.request_id} through: {decision.verdict.code}")
+            if decision.verdict.code is not Code.SAFE_METHOD:
+                self.violation(f"{sidecar.name} decided {case.method}: {decision.verdict.code}")
+        else:
+            self._decided(sidecar, case.asked, decision, waited)
+
     def answered(self, sidecar: Sidecar, asked: Asked, decision: Decision, waited: bool) -> None:
+        self._decided(sidecar, asked, decision, waited)
+        self.underway.begin(sidecar, asked, decision)
+
+    def _decided(self, sidecar: Sidecar, asked: Asked, decision: Decision, waited: bool) -> None:
         now, verdict = self.scheduler.now, decision.verdict
         if sidecar.leaping:
             self.violation(f"{sidecar.name} decided in the middle of a leap")
@@ -170,7 +217,6 @@ class World:
         where = position.token if position else "-"
         self.tell(f"{sidecar.name} request {asked.number} of {asked.sub} {verdict.code} at {where}")
         self.judge.decided(sidecar.name, asked, decision, sidecar.clock, now, self._excuses(sidecar, now))
-        self.underway.begin(sidecar, asked, decision)
         if decision.status == 401 and asked.sub is not None:
             self.clients.refused(asked.sub)
         if sidecar.parts is not None and verdict.code in (Code.STALE, Code.GRANTED) and not waited:
@@ -230,6 +276,11 @@ class World:
         source: list[Trouble] = [("service",), (name,), (name, "user_service")]
         rest: list[Trouble] = [("store",), ("broker",), (name, "store"), (name, "broker")]
         return Excuses(self._well_for(now, source), self._well_for(now, source + rest))
+
+    def _bytes_well_for(self, sidecar: Sidecar) -> float:
+        """Of a sidecar, the service behind it, and the ways to both."""
+        name = sidecar.name
+        return self._well_for(self.scheduler.now, [(name,), (name, "clients"), (name, "upstream")])
 
     # The joints to the product's modules
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from lab.simulation.faults import hosts, links, log, messages, services, stores
+from lab.simulation.faults import hosts, links, log, messages, services, stores, wires
 from lab.simulation.faults.kind import Kind
 
-CATALOGUE: Mapping[str, Kind] = MappingProxyType(
+ELSEWHERE: Mapping[str, Kind] = MappingProxyType(
     {
         kind.name: kind
         for kind in (
@@ -21,3 +21,7 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
         )
     }
 )
+"""What any world may have."""
+BYTE_PATH: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in wires.KINDS})
+"""What worlds with a byte path have, too."""
+CATALOGUE: Mapping[str, Kind] = MappingProxyType({**ELSEWHERE, **BYTE_PATH})

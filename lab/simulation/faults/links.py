@@ -25,7 +25,8 @@ def _cut(world: World, random: Random) -> Strike:
 
 def _delayed(world: World, random: Random) -> Strike:
     sidecar, name, link = _pick(world, random)
-    link.extra = 0.05, random.uniform(0.1, 1.5)
+    high = random.choice((random.uniform(0.1, 1.5), 4.0))
+    link.extra = (0.05 if high < 4.0 else 3.0), high
     detail = f"{sidecar.name}, {name}: up to {link.extra[1]:.1f} s"
     return Strike(detail, ((sidecar.name, name),), lambda: link.heal(lost=False))
 
