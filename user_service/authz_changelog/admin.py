@@ -51,7 +51,7 @@ class SliceAdmin(ReadOnlyAdmin):
 class ServiceTokenAdmin(ReadOnlyAdmin):
     """Tokens are made by `manage.py new_service_token`; here they can be revoked."""
 
-    list_display = ("name", "created_at", "revoked_at")
+    list_display = ("name", "created_at", "last_used_at", "revoked_at")
     actions = ("revoke",)
 
     @admin.action(description="Revoke the selected service tokens", permissions=["revoke"])

@@ -24,7 +24,7 @@ urlpatterns = [
     path("api/auth/", include((browsable_login, "rest_framework"))),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(), name="docs"),
-    path("authz/v1/", include("authz_changelog.sidecars.urls")),
+    path("authz/v1/", include("authz_changelog.urls")),
     path(".well-known/jwks.json", jwks, name="jwks"),
     path("livez", health.livez),
     path("readyz", health.readyz),

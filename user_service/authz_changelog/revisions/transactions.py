@@ -117,6 +117,23 @@ def one_snapshot(*, of_watched: bool = False, nowait: bool = False) -> Iterator[
             cursor.execute("ROLLBACK")
 
 
+@contextmanager
+def at_once() -> Iterator[None]:
+    """A small write that nobody waits for: it raises `OperationalError` where somebody else is writing."""
+    if connection.vendor == "postgresql":
+        with transaction.atomic():
+            yield
+        return
+    with connection.cursor() as cursor:
+        (patience,) = cursor.execute("PRAGMA busy_timeout").fetchone()
+        cursor.execute("PRAGMA busy_timeout = 0")
+        try:
+            with transaction.atomic():
+                yield
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {patience}")
+
+
 def _head() -> str:
     return connection.ops.quote_name(Head._meta.db_table)
 

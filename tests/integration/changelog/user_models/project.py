@@ -4,10 +4,10 @@ import os
 
 SECRET_KEY = "not a secret"
 INSTALLED_APPS = [
+    "authz_changelog",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "members",
-    "authz_changelog",
 ]
 AUTH_USER_MODEL = os.environ["USER_MODEL"]
 DATABASES = {

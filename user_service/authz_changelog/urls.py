@@ -1,4 +1,4 @@
-"""Routes of the sidecars' API; the project puts them at `/authz/v1/`."""
+"""Routes of the sidecars' API; a project includes them at `authz/v1/`."""
 
 from django.urls import path
 
