@@ -27,6 +27,8 @@ class Handshake(asyncio.Protocol):
         self._shared = shared
         self._tls = tls
         self._client = client
+        self._handed_over = False
+        """Whether the connection is the loop's to close."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
@@ -46,19 +48,29 @@ class Handshake(asyncio.Protocol):
         task.add_done_callback(partial(self._settled, connection))
 
     async def _negotiate(self, connection: socket.socket) -> None:
-        """The loop closes a connection that does not come to TLS, or not in time."""
+        """Nothing of TLS, which takes many times what a connection does, is made before the first byte."""
         with suppress(OSError):  # ssl.SSLError and TimeoutError are among them
-            await asyncio.get_running_loop().connect_accepted_socket(
-                self._successor,
-                connection,
-                ssl=self._tls,
-                ssl_handshake_timeout=self._shared.limits.head_seconds,
-            )
+            async with asyncio.timeout(self._shared.limits.head_seconds):
+                await _readable(connection)
+                self._handed_over = True
+                await asyncio.get_running_loop().connect_accepted_socket(
+                    self._successor, connection, ssl=self._tls
+                )
 
     def _successor(self) -> asyncio.BaseProtocol:
         return cast(asyncio.BaseProtocol, self._client)  # it has what asyncio calls
 
     def _settled(self, connection: socket.socket, task: asyncio.Task[None]) -> None:
         self._shared.handshakes.discard(task)
-        if task.cancelled():  # perhaps before the loop has heard of the connection
+        if not self._handed_over:
             connection.close()
+
+
+async def _readable(connection: socket.socket) -> None:
+    """Wait for the first byte, or for the end."""
+    loop, came = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(connection, came.set)
+    try:
+        await came.wait()
+    finally:
+        loop.remove_reader(connection)

@@ -143,6 +143,7 @@ class RequestReader:
                 self.fail(TARGET_TOO_LONG if in_head else HEAD_TOO_LARGE)
             elif self._fields:
                 self._pack()
+        self._piece = b""
         request = self._request
         if request is not None and request.complete and not request.keep_alive:
             self.ended = True
@@ -179,7 +180,7 @@ class RequestReader:
             return
         self._parser = HttpRequestParser(self)
         if request.framing is NONE or (request.framing is LENGTH and request.length == 0):
-            request.complete = True
+            self._complete(request)
         else:
             self._reread_body(request)
         self.overhead = 0
@@ -296,7 +297,12 @@ class RequestReader:
                 field for field in self._take_fields() if fields.fold(field[0]) != self._token_header
             ]
         if not self._parser.should_upgrade():
-            request.complete = True
+            self._complete(request)
+
+    def _complete(self, request: IncomingRequest) -> None:
+        request.complete = True
+        if request.keep_alive:
+            self._request = None  # whoever takes it holds it, and nobody else
 
 
 def _head_bytes(request: IncomingRequest) -> int:

@@ -68,6 +68,21 @@ async def test_a_head_that_never_ends_takes_little_more_than_its_bytes() -> None
         assert held <= 2 * len(head)
 
 
+async def test_a_request_that_is_answered_leaves_nothing_behind() -> None:
+    head = b"GET / HTTP/1.1\r\nHost: x\r\n" + b"x" * 50_000 + b": 1\r\n\r\n"
+    async with running(answer=b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") as rig:
+        client = await rig.client()
+        tracemalloc.start()
+        try:
+            await client.send(head)
+            await client.contains(b"ok")
+            gc.collect()
+            traces = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, "*/proxy/*.py")])
+        finally:
+            tracemalloc.stop()
+        assert sum(trace.size for trace in traces.statistics("filename")) <= 10_000
+
+
 class Gone:
     """A transport of a connection whose peer had left before it was accepted."""
 

@@ -130,6 +130,14 @@ async def test_a_handshake_has_the_time_of_a_head(contexts: Contexts) -> None:
         await wait_for(lambda: not rig.shared.handshakes)
 
 
+async def test_half_a_handshake_has_the_time_of_a_head(contexts: Contexts) -> None:
+    async with running(ProxyLimits(head_seconds=0.1, connect_seconds=60), tls=contexts) as rig:
+        async with await Client.connect(rig.port) as slow:
+            await slow.send(b"\x16\x03\x01")
+            assert await slow.closed() == b""
+        await wait_for(lambda: not rig.shared.handshakes)
+
+
 async def test_a_handshake_ends_with_the_server(contexts: Contexts) -> None:
     async with running(tls=contexts) as rig:
         async with await Client.connect(rig.port) as silent:
