@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, cast
 
@@ -23,13 +23,12 @@ from authz_sidecar.authz.cached import CachedAuthorizer
 from authz_sidecar.authz.labels import warn_of_unknown
 from authz_sidecar.authz.per_request import RequestAuthorizer
 from authz_sidecar.config import descriptors, findings
-from authz_sidecar.config.addresses import Address
 from authz_sidecar.config.configuration import Configuration
 from authz_sidecar.config.table import ReplicaSettings
-from authz_sidecar.core.errors import ConfigurationError, Problem
 from authz_sidecar.core.policy import Policy
 from authz_sidecar.core.ports import Authorizer, Clock, ReplicaStatus
 from authz_sidecar.explain import Explainer
+from authz_sidecar.listening import listen
 from authz_sidecar.observe import calls, families, logs, output
 from authz_sidecar.observe.decision_log import DecisionLog
 from authz_sidecar.observe.facts import FactsCollector
@@ -37,6 +36,7 @@ from authz_sidecar.observe.freshness import FreshnessCollector, KeysCollector
 from authz_sidecar.observe.hooks import ReplicaHooks, RequestHooks
 from authz_sidecar.observe.metrics import Metrics
 from authz_sidecar.observe.output import Outputs
+from authz_sidecar.observe.recent import RecentRefusals
 from authz_sidecar.pipeline import Pipeline
 from authz_sidecar.proxy.pool import UpstreamPool
 from authz_sidecar.proxy.server import ProxyServer
@@ -107,6 +107,8 @@ class Sidecar:
         self.stack = stack
         self._reloader = Reloader(configuration, self._put_into_force, self._told_of_reload, clock.wall)
         self._metrics = Metrics(enforced=self.settings.mode == "enforce")
+        self._recent = RecentRefusals(clock.wall)
+        self._shared: Shared | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._pipeline: Pipeline | None = None
         self._server: ProxyServer | None = None
@@ -134,9 +136,9 @@ class Sidecar:
             enforced=self.settings.mode == "enforce",
         )
         admin_runner = self._admin_runner(keys, Explainer(lambda: decides, self._holdings))
-        await self._listen(admin_runner, "AUTHZ_ADMIN_LISTEN", self.settings.admin.listen)
+        await listen(self.stack, admin_runner, "AUTHZ_ADMIN_LISTEN", self.settings.admin.listen)
         runner = await self.proxy_runner(decides)
-        await self._listen(runner, "AUTHZ_LISTEN", self.settings.listen)
+        await listen(self.stack, runner, "AUTHZ_LISTEN", self.settings.listen)
         if self.settings.reload_interval:
             self._in_background("watch", self._reloader.watch(self.settings.reload_interval))
 
@@ -263,8 +265,21 @@ class Sidecar:
             explain=explainer.explain,
             reload=self._reload_on_demand,
             token=lambda: self._reloader.in_force.settings.admin.token,
+            page=lambda: self._shown(keys),
+            wall=self.clock.wall,
         )
         return web.AppRunner(admin.application(sources, self.settings.admin), access_log=None)
+
+    def _shown(self, keys: KeyRefresher) -> dict[str, Any]:
+        """What the page shows."""
+        return {
+            "now": self.clock.wall(),
+            "status": self._describe(keys),
+            "totals": self._metrics.totals(),
+            "recent": self._recent.listed(),
+            "connections": len(self._shared.clients) if self._shared else 0,
+            "in_flight": len(self._shared.revocable) if self._shared else 0,
+        }
 
     async def _reload_on_demand(self) -> tuple[bool, dict[str, Any]]:
         report = await self._reloader.reload("the admin port")
@@ -288,12 +303,12 @@ class Sidecar:
         sample = self.settings.decision_log_sample
         decision_log = DecisionLog(self.outputs.decisions, self.clock.wall, sample)
         self._metrics.watch(self.outputs)
-        return RequestHooks(self._metrics, decision_log)
+        return RequestHooks(self._metrics, decision_log, self._recent)
 
     async def proxy_runner(self, pipeline: Pipeline) -> web.ServerRunner:
         """The byte path, ready to listen."""
         limits = descriptors.fitting(self.settings.limits)
-        shared = Shared(
+        shared = self._shared = Shared(
             pipeline,
             UpstreamPool(self.settings.upstream, limits, self.clock, self.settings.upstream_tls),
             self.start_request_hooks(),
@@ -311,33 +326,9 @@ class Sidecar:
         # The runner only calls what `ProxyServer` has, too: it makes protocols and is told to stop.
         return web.ServerRunner(cast(web.Server, server), shutdown_timeout=limits.drain_seconds)
 
-    async def _listen(
-        self,
-        runner: web.BaseRunner,
-        variable: str,
-        addresses: Sequence[Address],
-    ) -> None:
-        await runner.setup()
-        self.stack.push_async_callback(runner.cleanup)
-        for address in addresses:
-            try:
-                await _bind(runner, address)
-            except OSError as error:
-                message = f"cannot listen on {address}: {error.strerror}; choose another address or port"
-                raise ConfigurationError([Problem(variable, message)]) from error
-        for host, port, *_ in runner.addresses:
-            logger.info("%s is %s", variable, Address(host, port))
-
 
 async def _attempt(reloader: Reloader, cause: str) -> None:
     await reloader.reload(cause)
-
-
-async def _bind(runner: web.BaseRunner, address: Address) -> None:
-    port = address.port
-    for host in address.hosts:
-        await web.TCPSite(runner, host, port).start()
-        port = runner.addresses[-1][1]  # a free one is the same for both families
 
 
 def _store(settings: ReplicaSettings) -> Store:

@@ -1,24 +1,18 @@
-"""The admin application: routes, and who may use them."""
+"""The admin application: its routes; `access` says who may use them."""
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from authz_sidecar.admin.access import Access, Handler
 from authz_sidecar.admin.explain import Explain, handler
 from authz_sidecar.admin.health import Health
-from authz_sidecar.config.addresses import is_ip
+from authz_sidecar.admin.page import Page
 from authz_sidecar.config.table import AdminSettings
-
-OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
-"""What an orchestrator and a scraper need; it tells nothing about users."""
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,38 +28,26 @@ class AdminSources:
     """Whether what was read is in force now, and a report."""
     token: Callable[[], str | None]
     """`AUTHZ_ADMIN_TOKEN` as it is now."""
+    page: Callable[[], dict[str, Any]]
+    """What the page shows."""
+    wall: Callable[[], float]
+    """Unix seconds."""
 
 
 def application(sources: AdminSources, settings: AdminSettings) -> web.Application:
-    """The admin application.
-
-    On another address than loopback all but `OPEN_PATHS` needs the token. On loopback a request must name
-    this machine, because a page that has its own name resolved to 127.0.0.1 could read everything otherwise.
-    """
-    guard = _by_address if settings.on_loopback else _guard(sources.token)
-    app = web.Application(middlewares=[guard])
+    """The admin application."""
+    access = Access(sources.token, sources.wall)
+    app = web.Application(middlewares=[access.guard(on_loopback=settings.on_loopback)])
     app.router.add_get("/livez", sources.health.livez)
     app.router.add_get("/readyz", sources.health.readyz)
     app.router.add_get("/metrics", _metrics(sources.metrics))
     app.router.add_get("/status", _status(sources.status))
-    explain = _for_holders(sources.token, handler(sources.explain))
+    explain = access.holders(handler(sources.explain))
     app.router.add_get("/explain", explain)
     app.router.add_post("/explain", explain)
-    app.router.add_post("/reload", _for_holders(sources.token, _reload(sources.reload)))
+    app.router.add_post("/reload", access.holders(_reload(sources.reload)))
+    Page(access, sources.page).add_to(app)
     return app
-
-
-def _for_holders(token: Callable[[], str | None], handler: Handler) -> Handler:
-    """Wants the token on loopback, too: not every user of a machine may know or do this."""
-
-    async def guarded(request: web.Request) -> web.StreamResponse:
-        if token() is None:
-            raise web.HTTPNotFound(text="this is served only where AUTHZ_ADMIN_TOKEN is set\n")
-        if not _carries(request, token()):
-            raise _unauthorized()
-        return await handler(request)
-
-    return guarded
 
 
 def _metrics(exposition: Callable[[], tuple[bytes, str]]) -> Handler:
@@ -89,45 +71,3 @@ def _reload(reload: Callable[[], Awaitable[tuple[bool, dict[str, Any]]]]) -> Han
         return web.json_response(report, status=200 if accepted else 422)
 
     return answer
-
-
-@web.middleware
-async def _by_address(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Middleware that wants an address or `localhost` in Host."""
-    if _names_this_machine(request.host):
-        return await handler(request)
-    raise web.HTTPMisdirectedRequest(text="ask by the address, like 127.0.0.1, or as localhost\n")
-
-
-def _names_this_machine(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return False
-    return name == "localhost" or is_ip(name)
-
-
-def _guard(token: Callable[[], str | None]) -> Any:
-    """Middleware that asks for the admin token; without one configured those paths are closed."""
-
-    @web.middleware
-    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path in OPEN_PATHS or _carries(request, token()):
-            return await handler(request)
-        raise _unauthorized()
-
-    return guard
-
-
-def _unauthorized() -> web.HTTPUnauthorized:
-    return web.HTTPUnauthorized(
-        text="this needs AUTHZ_ADMIN_TOKEN as a bearer token\n",
-        headers={"WWW-Authenticate": 'Bearer realm="authz-sidecar admin"'},
-    )
-
-
-def _carries(request: web.Request, token: str | None) -> bool:
-    sent = request.headers.get("Authorization", "")
-    return token is not None and hmac.compare_digest(
-        sent.encode("utf-8", "surrogateescape"), f"Bearer {token}".encode()
-    )

@@ -48,8 +48,8 @@ class AdminSettings:
     token: str | None = setting(
         "AUTHZ_ADMIN_TOKEN",
         parsers.credential,
-        "credential for the admin port off loopback, and for `/explain` and `/reload` everywhere "
-        "(unset: off loopback only health and metrics are served, and those two nowhere)",
+        "credential for the admin port off loopback, and everywhere for its page, `/explain` and `/reload` "
+        "(unset: off loopback only health and metrics are served, and those three nowhere)",
         default=None,
         secret=True,
     )

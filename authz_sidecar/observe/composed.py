@@ -16,6 +16,7 @@ from authz_sidecar.observe.instants import Instants, decimal
 from authz_sidecar.observe.redaction import without_tokens
 
 NO_IDENTITY: Final = '"subject": null, "token_generation": null, "kid": null'
+MAX_RULES: Final = 10_000
 NO_POSITION: Final = '"epoch": null, "revision": null, "revision_at": null'
 
 
@@ -25,7 +26,7 @@ class Composer:
     def __init__(self) -> None:
         self._instants = Instants()
         self._rules: dict[str | None, tuple[Requirement | None, str, str]] = {}
-        """By rule: requirement and policy, and what was made from them. No more than the policy has rules."""
+        """By rule: requirement and policy, and what was made from them. Bounded, as policies change."""
         self._position: Position | None = None
         self._position_part = NO_POSITION
 
@@ -66,6 +67,8 @@ class Composer:
         if known is not None and known[0] is decision.requirement and known[1] == decision.policy:
             return known[2]
         part = _rule_part(decision)
+        if len(self._rules) >= MAX_RULES:
+            self._rules.clear()
         self._rules[decision.rule] = (decision.requirement, decision.policy, part)
         return part
 

@@ -7,17 +7,20 @@ from authz_sidecar.core.ports import Dependency
 from authz_sidecar.core.verdicts import Answered, Decision, Failure
 from authz_sidecar.observe.decision_log import DecisionLog
 from authz_sidecar.observe.metrics import Metrics
+from authz_sidecar.observe.recent import RecentRefusals
 
 
 class RequestHooks:
     """Implements `core.ports.RequestObserver`."""
 
-    def __init__(self, metrics: Metrics, decision_log: DecisionLog) -> None:
+    def __init__(self, metrics: Metrics, decision_log: DecisionLog, recent: RecentRefusals) -> None:
         self._metrics = metrics
         self._decision_log = decision_log
+        self._recent = recent
 
     def decided(self, decision: Decision, seconds: float) -> bool:
         self._metrics.decided(decision, seconds)
+        self._recent.note(decision)
         return self._decision_log.decided(decision)
 
     def failed(self, failure: Failure) -> None:

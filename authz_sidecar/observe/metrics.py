@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -104,6 +104,21 @@ class Metrics:
         """The configuration was read anew, and put into force or rejected."""
         self._reloads.labels("accepted" if accepted else "rejected").inc()
         self._reload_rejected.set(not accepted)
+
+    def totals(self) -> dict[str, Any]:
+        """What the page of the admin port shows of it, as plain values; times in seconds."""
+        decisions: dict[str, int] = {}
+        for (code, _enforced), count in self._decisions.counts.items():
+            decisions[str(code)] = decisions.get(str(code), 0) + count
+        rules: dict[str, dict[str, int]] = {}
+        for (rule, outcome), count in self._rules.counts.items():
+            rules.setdefault(rule, {})[outcome] = count
+        return {
+            "decisions": decisions,
+            "rules": rules,
+            "decision": self._decision_seconds.quantile(0.99),
+            "propagation": self.propagation.quantile(0.99),
+        }
 
     def export(self, family: Family, read: Callable[[], float]) -> None:
         """A gauge that is read when somebody scrapes."""

@@ -59,6 +59,21 @@ class Distribution(Collector):
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
+    def quantile(self, share: float) -> float | None:
+        """The bound of the bucket that this share of all values lies within; `None` without values.
+
+        Past the largest bound that one is given, though it may have been more.
+        """
+        total = sum(self._counts)
+        if not total:
+            return None
+        reached = 0
+        for bound, count in zip(self._bounds, self._counts, strict=False):
+            reached += count
+            if reached >= share * total:
+                return bound
+        return self._bounds[-1]
+
     def collect(self) -> Iterator[HistogramMetricFamily]:
         bounds = [*map(floatToGoString, self._bounds), "+Inf"]
         buckets = list(zip(bounds, accumulate(map(float, self._counts)), strict=True))

@@ -5,7 +5,8 @@ Runs under any Python from 3.11 on, with nothing installed. What is there alread
     python3 -m lab.setup.bootstrap [--dev] [--bench] [PROGRAM...]
 
 `--dev` adds what tests and gates need, `--bench` what benchmarks compare with; a PROGRAM is one of
-`redis-server`, `rabbitmq-server`, `postgres`, `libfaketime.so.1`, `nginx`, `haproxy`, `wrk` and `promtool`.
+`redis-server`, `rabbitmq-server`, `postgres`, `libfaketime.so.1`, `nginx`, `haproxy`, `wrk`,
+`promtool` and `chromium-headless-shell`.
 
 The environment is made with `$PYTHON` if that is set, else with Debian's own Python where there is one that
 is new enough: it was built with profile-guided optimization, those of version managers were not.
@@ -41,6 +42,7 @@ DEBIAN_PACKAGES = {
     "haproxy": "haproxy",
     "wrk": "wrk",
     "promtool": "prometheus",
+    "chromium-headless-shell": "chromium-headless-shell",
 }
 # Debian starts what it installs, unless this file says no (invoke-rc.d(8)); we start our own.
 POLICY = Path("/usr/sbin/policy-rc.d")

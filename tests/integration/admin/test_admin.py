@@ -18,6 +18,7 @@ from authz_sidecar.config.table import AdminSettings
 from authz_sidecar.explain import Asked
 
 Get = Callable[..., Awaitable[tuple[int, str]]]
+clock = {"now": 1_800_000_000.0}
 problems: dict[str, str | None] = {}
 
 
@@ -47,6 +48,8 @@ async def admin() -> AsyncIterator[Callable[[AdminSettings], Awaitable[Get]]]:
         explain=explain,
         reload=reload,
         token=lambda: None,
+        page=lambda: {"shown": True},
+        wall=lambda: clock["now"],
     )
     async with ClientSession() as session:
 

@@ -10,11 +10,14 @@ from authz_sidecar.observe.decision_log import DecisionLog
 from authz_sidecar.observe.hooks import RequestHooks
 from authz_sidecar.observe.lines import LineQueue
 from authz_sidecar.observe.metrics import Metrics
+from authz_sidecar.observe.recent import RecentRefusals
 
 
 def test_a_failure_and_its_answer_are_counted_and_logged() -> None:
     lines, metrics = LineQueue(SimpleQueue()), Metrics()
-    hooks = RequestHooks(metrics, DecisionLog(lines, lambda: 0.0, sample_allows=0))
+    hooks = RequestHooks(
+        metrics, DecisionLog(lines, lambda: 0.0, sample_allows=0), RecentRefusals(lambda: 0.0)
+    )
     hooks.failed(Failure("r1", 431, FaultCode.HEAD_TOO_LARGE, "192.0.2.1"))
     hooks.answered(Answered("r1", 431, 0.25, "192.0.2.1"))
     exposition = metrics.exposition()[0].decode().splitlines()
@@ -43,7 +46,9 @@ def test_a_failure_and_its_answer_are_counted_and_logged() -> None:
 def test_an_answer_is_told_of_when_what_came_before_it_was() -> None:
     """Allows that are not sampled leave no line at all, and everything is counted."""
     lines, metrics = LineQueue(SimpleQueue()), Metrics()
-    hooks = RequestHooks(metrics, DecisionLog(lines, lambda: 0.0, sample_allows=0))
+    hooks = RequestHooks(
+        metrics, DecisionLog(lines, lambda: 0.0, sample_allows=0), RecentRefusals(lambda: 0.0)
+    )
     for code in (Code.SAFE_METHOD, Code.NO_RULE):
         told = hooks.decided(Decision("r", "GET", "/", Verdict(code), 0), 0.0)
         hooks.answered(Answered("r", 200, 0.25, "", told))
