@@ -96,6 +96,11 @@ TABLE: Final[Mapping[str, Meaning]] = MappingProxyType(
         ),
         Code.SUBJECT_INACTIVE: Meaning(401, "this user is deactivated", "Activate the user."),
         # refused: what they may do
+        Code.WEBSOCKET_NO_RULE: Meaning(
+            403,
+            "no rule of the policy lets this WebSocket through",
+            "Add a rule for GET on its path, with `anyone` if nobody is to be asked for.",
+        ),
         Code.NO_RULE: Meaning(
             403, "no rule allows this", "Add a rule to the policy, if it is to be allowed."
         ),

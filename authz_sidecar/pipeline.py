@@ -176,10 +176,10 @@ class Pipeline:
         self._check_form(request)
         case.well_formed = True
         if not self.policy.governs(request.method):
-            return Verdict(Code.SAFE_METHOD)
+            return self._unmatched(request)
         case.rule = rule = self.policy.match(request.method, target.path(request.target))
         if rule is None:
-            return self._unmatched(request.method)
+            return self._unmatched(request)
         if rule.requirement.quantifier == "anyone":
             return Verdict(Code.ANYONE)
         if case.known is not None:
@@ -207,8 +207,10 @@ class Pipeline:
             allow_method_override=self.policy.allow_method_override,
         )
 
-    def _unmatched(self, method: str) -> Verdict:
-        if method in SAFE_METHODS:
+    def _unmatched(self, request: RequestHead) -> Verdict:
+        if request.upgrade:  # what goes on behind a GET is no GET
+            return Verdict(Code.WEBSOCKET_NO_RULE, "no rule allows this WebSocket")
+        if request.method in SAFE_METHODS:
             return Verdict(Code.SAFE_METHOD)
         return Verdict(Code.NO_RULE, "no rule allows this")
 

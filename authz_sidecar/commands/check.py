@@ -67,6 +67,9 @@ def _print_routes(policy: Policy, tested: Counter[str | None] | None) -> None:
         count = "" if tested is None else f"  tests: {tested[rule.label]}"
         print(f"{line}{count}".rstrip())
     print(f"policy {policy.digest}: everything else that changes something is refused")
+    reading = sum(rule.method == "GET" for rule in policy.rules)
+    through = f"where one of {reading} rules for GET lets them" if reading else "nowhere: no rule is for GET"
+    print(f"WebSockets pass {through}")
 
 
 def _print_tests(policy: Policy, results: Sequence[Result], tested: Counter[str | None]) -> None:

@@ -17,6 +17,8 @@ class RequestHead(NamedTuple):
     target: bytes
     fields: Fields
     peer: str
+    upgrade: bool = False
+    """It asks to go on as WebSocket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class Code(StrEnum):
     SUBJECT_INACTIVE = "subject_inactive"
     # refused: what they may do
     NO_RULE = "no_rule"
+    WEBSOCKET_NO_RULE = "websocket_no_rule"
     PERMISSION_DENIED = "permission_denied"
     # refused: consistency tokens
     REVISION_BEYOND_HEAD = "revision_beyond_head"

@@ -99,7 +99,8 @@ class Exchange(UpstreamUser):
     @property
     def head(self) -> RequestHead:
         """What is decided on."""
-        return RequestHead(self.request.method, self.request.target, self.request.fields, self._client.peer)
+        request, peer = self.request, self._client.peer
+        return RequestHead(request.method, request.target, request.fields, peer, request.upgrade)
 
     async def _decide_later(self, undecided: Undecided, since: float) -> None:
         self._decided(await undecided(), since)
@@ -119,15 +120,9 @@ class Exchange(UpstreamUser):
         else:
             self._begin(connection, unsent, whole=whole)
 
-    @property
-    def _upgrade(self) -> bool:
-        """Whether it may go on as WebSocket: only where a rule governs the request."""
-        decision = self.decision
-        return self.request.upgrade and decision is not None and decision.rule is not None
-
     def _beginning(self) -> bytes:
         """What the upstream is told of the request, as far as it has arrived."""
-        request, client, upgrade = self.request, self._client, self._upgrade
+        request, client = self.request, self._client
         sent_on = headers.forwarded_request(
             request.fields,
             request_id=self.request_id,
@@ -135,7 +130,7 @@ class Exchange(UpstreamUser):
             scheme=client.scheme,
             peer_trusted=client.trusted,
         )
-        head = framing.request_head(request, sent_on, self._shared.pool.authority, upgrade=upgrade)
+        head = framing.request_head(request, sent_on, self._shared.pool.authority)
         return head + framing.arrived(request, chunked=request.framing is CHUNKED)
 
     # send
@@ -159,7 +154,7 @@ class Exchange(UpstreamUser):
             unsent += framing.arrived(request, chunked=request.framing is CHUNKED)
             whole = request.complete
         self._enter(AWAITING if whole else SENDING)
-        connection.begin(self, to_head=request.method == "HEAD", upgrade=self._upgrade)
+        connection.begin(self, to_head=request.method == "HEAD", upgrade=request.upgrade)
         if not self._client.writable:
             connection.set_reading(False)
         connection.send(unsent, whole=whole)
@@ -270,8 +265,6 @@ class Exchange(UpstreamUser):
             return
         self.decision = revised
         if not revised.revoking:
-            if self._state is SWITCHED and revised.rule is None:  # only a rule lets an upgrade through
-                self._finish(101)
             return
         self._told = self._shared.observer.decided(revised, 0.0)
         if self._state is RELAYING:

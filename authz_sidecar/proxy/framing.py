@@ -70,7 +70,7 @@ def frame_response(response: IncomingResponse, *, to_head: bool) -> bool:
     return True
 
 
-def request_head(request: IncomingRequest, sent_on: FieldList, authority: bytes, *, upgrade: bool) -> bytes:
+def request_head(request: IncomingRequest, sent_on: FieldList, authority: bytes) -> bytes:
     """The head to send upstream. `sent_on` are the fields that go on, without this hop's own."""
     lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.target), *map(_LINE, sent_on)]
     known = request.fields.known
@@ -78,7 +78,7 @@ def request_head(request: IncomingRequest, sent_on: FieldList, authority: bytes,
         lines.append(b"Transfer-Encoding: chunked")
     if b"host" not in known:
         lines.append(b"Host: " + authority)
-    if upgrade:
+    if request.upgrade:
         lines.append(b"Connection: Upgrade\r\nUpgrade: websocket")
     elif b"te" in known and any(b"trailers" in value.lower() for value in known[b"te"]):
         lines.append(b"TE: trailers\r\nConnection: TE")

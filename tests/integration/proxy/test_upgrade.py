@@ -92,11 +92,10 @@ async def test_a_refused_upgrade_reaches_nobody(rig: Rig, token: bytes) -> None:
 @pytest.mark.parametrize(
     "request_bytes",
     [
-        ASK.replace(b"/socket/", b"/elsewhere/"),
         ASK.replace(b"websocket\r\n", b"h2c\r\n").replace(b"Upgrade\r\n", b"Upgrade, HTTP2-Settings\r\n"),
         ASK.replace(b"keep-alive, Upgrade", b"keep-alive"),
     ],
-    ids=["no rule", "h2c", "not in Connection"],
+    ids=["h2c", "not in Connection"],
 )
 async def test_any_other_upgrade_is_dropped(rig: Rig, request_bytes: bytes) -> None:
     client = await rig.client()
@@ -107,6 +106,34 @@ async def test_any_other_upgrade_is_dropped(rig: Rig, request_bytes: bytes) -> N
     await peer.send(SWITCH)  # a 101 that nobody asked for
     assert (await client.contains(b"\r\n\r\n")).startswith(b"HTTP/1.1 502 ")
     await peer.closed()
+
+
+UNNAMED = ASK.replace(b"/socket/", b"/elsewhere/")
+
+
+async def test_a_websocket_that_no_rule_names_is_refused(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(UNNAMED + b"early")
+    answer = await client.rest()
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert b'"code": "websocket_no_rule"' in answer
+    assert [each.verdict.code for each in rig.observer.decisions] == ["websocket_no_rule"]
+    assert not rig.upstream.peers
+
+
+async def test_shadow_mode_lets_it_pass() -> None:
+    async with running(enforced=False) as rig:
+        client = await rig.client()
+        await client.send(UNNAMED)
+        peer = await rig.upstream.accept()
+        assert (await peer.contains(b"\r\n\r\n")).endswith(
+            b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        )
+        await peer.send(SWITCH)
+        await client.contains(SWITCH)
+        await client.send(b"frames")
+        await peer.contains(b"frames")
+        assert [each.verdict.code for each in rig.observer.decisions] == ["websocket_no_rule"]
 
 
 async def test_a_tunnel_does_not_outlive_the_server() -> None:

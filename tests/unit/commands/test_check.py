@@ -82,6 +82,23 @@ def test_a_token_in_another_header(tmp_path: Path, settings: list[str]) -> None:
     assert check(tmp_path, RULES + TESTS, *settings, "--token-header=X-Token") == 0
 
 
+WITHOUT_GET = RULES[: RULES.index("  - {methods: [GET]")]
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        (RULES, "WebSockets pass where one of 1 rules for GET lets them"),
+        (WITHOUT_GET, "WebSockets pass nowhere: no rule is for GET"),
+    ],
+)
+def test_whether_any_rule_lets_websockets_pass_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], policy: str, said: str
+) -> None:
+    assert check(tmp_path, policy) == 0
+    assert said in capsys.readouterr().out.splitlines()
+
+
 def test_without_tests_none_are_missed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(tmp_path, RULES) == 0
     assert "tests:" not in capsys.readouterr().out
