@@ -27,6 +27,8 @@ MACHINE_TESTS = ("tests/unit/core/test_replica.py", "tests/unit/core/test_replic
 NEAR_CACHE = "authz_sidecar/replica/near_cache.py"
 NEAR_CACHE_TESTS = ("tests/unit/replica/test_near_cache.py",)
 LOG, LOG_TESTS = "user_service/authz_changelog/", "tests/integration/changelog/"
+EXPLORER = ("tests/integration/lab/schedules/test_explorer.py",)
+"""Its share in the suite: for each way in which a change could go unnoticed."""
 TESTS_FAILED = 1
 """pytest's exit code; others mean that it could not run them."""
 
@@ -118,56 +120,105 @@ MUTANTS = (
         LOG + "revisions/transactions.py",
         "            _lock_watched(cursor)\n        else:",
         "        else:",
-        (LOG_TESTS + "test_rewrites.py",),
+        EXPLORER,
     ),
     Mutant(
         "renames-leave-no-mark",
         LOG + "marks/triggers.py",
         "        _of(PERMISSION, permission._meta.pk, *label),\n",
         "",
-        (LOG_TESTS + "test_overtaking.py",),
+        EXPLORER,
     ),
     Mutant(
         "groups-are-not-told-apart",
         LOG + "revisions/incarnations.py",
         "return escaped if number == 1 else",
         "return escaped if number else",
-        (LOG_TESTS + "test_overtaking.py",),
+        EXPLORER,
     ),
     Mutant(
         "gains-overtake-losses",
         LOG + "revisions/sequencer.py",
         "if not batch.whole:",
         "if not batch:",
-        (LOG_TESTS + "test_overtaking.py",),
+        EXPLORER,
     ),
     Mutant(
         "triggers-fire-not-always",
         LOG + "marks/triggers.py",
         "ENABLE ALWAYS TRIGGER",
         "ENABLE TRIGGER",
-        (LOG_TESTS + "test_proof.py",),
+        EXPLORER,
     ),
     Mutant(
         "fingerprint-ignored",
         LOG + "revisions/proof.py",
         "    if unchanged:",
         "    if unchanged or True:",
-        (LOG_TESTS + "test_proof.py",),
+        EXPLORER,
     ),
     Mutant(
         "replaced-rows-leave-no-mark",
         LOG + "marks/triggers.py",
         "(*_on_sqlite(rule), *_on_replaced(rule))",
         "_on_sqlite(rule)",
-        (LOG_TESTS + "test_proof.py",),
+        EXPLORER,
     ),
     Mutant(
         "watched-columns-named",
         LOG + "marks/triggers.py",
         """return f"to_jsonb({row}) {operator} {_literal(str(field.column))}\"""",
         """return f"{row}.{_column(field)}::text\"""",
-        (LOG_TESTS + "test_proof.py",),
+        EXPLORER,
+    ),
+    Mutant(
+        "ends-are-not-remembered",
+        LOG + "revisions/generations.py",
+        "return own if ended is None else max(own, ended.generation + 1)",
+        "return own",
+        EXPLORER,
+    ),
+    Mutant(
+        "what-is-on-its-way-is-a-difference",
+        LOG + "revisions/reconcile.py",
+        "return None if left and Mark.objects.exclude(kind=USER).exists() else left",
+        "return left",
+        EXPLORER,
+    ),
+    Mutant(
+        "epoch-takes-the-cursor",
+        LOG + "revisions/epochs.py",
+        'head.save(update_fields=["epoch"])',
+        'head.save(update_fields=["epoch"])\n        Cursor.objects.update(revision=head.revision)',
+        EXPLORER,
+    ),
+    Mutant(
+        "audit-finds-nothing",
+        LOG + "revisions/audit.py",
+        "return reconcile.unmarked(found)",
+        "return []",
+        (LOG_TESTS + "test_audit.py",),
+    ),
+    Mutant(
+        "audit-as-old-as-its-newest-slice",
+        LOG + "revisions/audit.py",
+        'oldest=Min("compared_at"), newest=',
+        'oldest=Max("compared_at"), newest=',
+        (LOG_TESTS + "test_audit.py",),
+    ),
+    Mutant(
+        "the-frozen-keep-the-lock",
+        LOG + "revisions/transactions.py",
+        "f\"SET LOCAL idle_in_transaction_session_timeout = '{FROZEN_AFTER}'\"",
+        '"SET LOCAL idle_in_transaction_session_timeout = 0"',
+        (LOG_TESTS + "test_sequencer.py",),
+    ),
+    Mutant(
+        "former-clock-forgotten",
+        PROOFS,
+        "if beat.at <= self._former_until and",
+        "if beat.at < NEVER and",
+        ("tests/unit/core/test_proofs.py",),
     ),
 )
 
