@@ -25,6 +25,9 @@ def parse() -> argparse.Namespace:
         "--import", action="store_true", dest="bulk", help="what a large import does to revocations, instead"
     )
     parser.add_argument(
+        "--audit", action="store_true", help="what comparing a log of a million users costs, instead"
+    )
+    parser.add_argument(
         "--publish", action="store_true", help="write docs/benchmarks.md, its chart and lab/bench/results"
     )
     return parser.parse_args()

@@ -28,7 +28,8 @@ def main(arguments: argparse.Namespace) -> int:
         _say(f"warning: other programs keep this machine {busy:.0%} busy; figures and spread will show it")
     started = time.monotonic()
     try:
-        results = _by_itself(arguments) if arguments.revocation or arguments.bulk else _parts(arguments)
+        alone = arguments.revocation or arguments.bulk or arguments.audit
+        results = _by_itself(arguments) if alone else _parts(arguments)
     except (WrongAnswer, StackError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -61,9 +62,15 @@ def _parts(arguments: argparse.Namespace) -> dict[str, Result]:
 
 def _by_itself(arguments: argparse.Namespace) -> dict[str, Result]:
     """With real servers, and nothing else beside it."""
-    from lab.bench import bulk, revocation
+    from lab.bench import auditing, bulk, revocation
 
-    name, part = ("import", bulk.run) if arguments.bulk else ("revocation", revocation.run)
+    name, part = (
+        ("audit", auditing.run)
+        if arguments.audit
+        else ("import", bulk.run)
+        if arguments.bulk
+        else ("revocation", revocation.run)
+    )
     return {name: part(host.claim_cores(), quick=arguments.quick, progress=_say)}
 
 

@@ -180,8 +180,7 @@ def chain(section: str) -> list[tuple[str | None, str | None]]:
 def test_slices_cover_everything_whatever_comes_and_goes(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit, "ROWS", (3, 3))
-    monkeypatch.setattr(audit, "_rows", 3)
+    monkeypatch.setitem(audit.ROWS, connection.vendor, 3)
     users = [User.objects.create(username=f"user {number}") for number in range(10)]
     sequence()
     sizes = []
@@ -209,8 +208,7 @@ def test_slices_cover_everything_whatever_comes_and_goes(
 def test_a_slice_that_somebody_removed_is_covered_all_the_same(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit, "ROWS", (3, 3))
-    monkeypatch.setattr(audit, "_rows", 3)
+    monkeypatch.setitem(audit.ROWS, connection.vendor, 3)
     users = [User.objects.create(username=f"user {number}") for number in range(10)]
     sequence()
     whole_pass()

@@ -1,0 +1,105 @@
+"""Lets the audit compare so many users once, and prints what that cost as JSON.
+
+A program of its own: it runs inside the User service's Django project, in its environment, on PostgreSQL.
+
+    python audit_pass.py USERS
+
+What the log knows is written as it would be after an import: each user is in one of the groups, one in ten
+has a permission of its own. No trigger is there meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import django
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+GROUPS = 1_000
+BATCH = 5_000
+TICKS = os.sysconf("SC_CLK_TCK")
+FILL = """
+DELETE FROM authz_changelog_entity;
+INSERT INTO auth_group (id, name)
+  SELECT n, 'group ' || n FROM generate_series(1000001, 1000000 + {groups}) AS n;
+INSERT INTO auth_group_permissions (group_id, permission_id)
+  SELECT auth_group.id, (SELECT min(id) FROM auth_permission) FROM auth_group WHERE id > 1000000;
+INSERT INTO accounts_user (id, username, password, is_superuser, first_name, last_name, email, is_staff,
+    is_active, date_joined, token_generation)
+  SELECT n, 'one' || n, '!', false, '', '', '', false, true, now(), 0
+  FROM generate_series(1000001, 1000000 + {users}) AS n;
+INSERT INTO accounts_user_groups (user_id, group_id)
+  SELECT id, 1000001 + id % {groups} FROM accounts_user WHERE id > 1000000;
+INSERT INTO accounts_user_user_permissions (user_id, permission_id)
+  SELECT id, (SELECT min(id) FROM auth_permission) FROM accounts_user WHERE id > 1000000 AND id % 10 = 0;
+"""
+ANALYZE = "VACUUM ANALYZE"
+
+
+def main(users: int) -> None:
+    django.setup()
+    from django.db import connection
+
+    from authz_changelog.marks import installation
+    from authz_changelog.revisions import audit
+
+    installation.uninstall()
+    with connection.cursor() as cursor:
+        cursor.execute(FILL.format(users=users, groups=GROUPS))
+        cursor.execute(ANALYZE)
+    _log_all()
+    with connection.cursor() as cursor:
+        cursor.execute(ANALYZE)
+    passes = [_pass(connection.connection) for _ in range(2)]  # the first one makes the slices
+    print(json.dumps({**passes[-1], "found": audit.found()}))
+
+
+def _log_all() -> None:
+    """Every state, as a run of the sequencer would write it."""
+    from django.contrib.auth.models import Group
+
+    from accounts.models import User
+    from authz_changelog.models import Entity
+    from authz_changelog.revisions.differences import find
+    from authz_changelog.revisions.states import Key
+
+    for kind, model in (("group", Group), ("user", User)):
+        keys = [Key(kind, str(pk)) for pk in model.objects.order_by("pk").values_list("pk", flat=True)]
+        for at in range(0, len(keys), BATCH):
+            Entity.objects.bulk_create(change.entity(1) for change in find(keys[at : at + BATCH]))
+
+
+def _pass(session: Connection) -> dict[str, Any]:
+    """Everything is compared once, step by step."""
+    from authz_changelog import clock
+    from authz_changelog.models import Slice, Turn
+    from authz_changelog.revisions import audit
+
+    Slice.objects.update(compared_at=audit.NEVER)
+    python, database, steps = time.process_time(), _cpu_of(session.info.backend_pid), []
+    while audit.audited_at(clock.now()) is None:
+        Turn.objects.update(due_at=audit.NEVER)
+        began = time.perf_counter()
+        audit.step()
+        steps.append(time.perf_counter() - began)
+    return {
+        "python_seconds": time.process_time() - python,
+        "database_seconds": _cpu_of(session.info.backend_pid) - database,
+        "step_seconds": sorted(steps),
+    }
+
+
+def _cpu_of(process: int) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

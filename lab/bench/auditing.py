@@ -1,0 +1,57 @@
+"""What it costs the User service to compare all of its log with its tables, on PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from lab.bench.figures import Bar, percentile
+from lab.bench.host import Cores
+from lab.bench.result import Result
+from lab.bench.world import django_script
+from lab.stack.process import StackError
+from lab.stack.servers import PostgreSQL
+from lab.stack.services import UserService
+
+USERS = 1_000_000
+AUDIT_SECONDS = 600
+"""`AUTHZ_AUDIT_SECONDS` of the User service, as it is by default."""
+SHARE = 5.0
+"""Per cent of one core, Python and database together."""
+STEP_MS = 20.0
+
+
+def run(_: Cores, *, quick: bool, progress: Callable[[str], object]) -> Result:
+    users = 20_000 if quick else USERS
+    with PostgreSQL() as server:
+        service = UserService(server.url)
+        service.manage("migrate", "--noinput")
+        progress(f"comparing {users} users")
+        with django_script(service, "audit_pass.py", str(users)) as process:
+            output, _errors = process.communicate()
+    if process.returncode:
+        raise StackError(f"the audit failed with exit code {process.returncode}")
+    return _result(users, json.loads(output))
+
+
+def _result(users: int, measured: dict[str, Any]) -> Result:
+    python, database, steps = (
+        measured[key] for key in ("python_seconds", "database_seconds", "step_seconds")
+    )
+    share = (python + database) / AUDIT_SECONDS * 100
+    median = percentile(steps, 50) * 1000
+    bars = [
+        Bar(f"share of one core at AUTHZ_AUDIT_SECONDS={AUDIT_SECONDS}", SHARE, share, "%"),
+        Bar("a step, p50", STEP_MS, median, "ms"),
+    ]
+    facts = {
+        "users": f"{users:,}",
+        "CPU of a pass, s: Python, database": f"{python:.1f}, {database:.1f}",
+        "steps of a pass": len(steps),
+        "a step, ms: p50, p99, most": ", ".join(
+            f"{percentile(steps, at) * 1000:.1f}" for at in (50, 99, 100)
+        ),
+        "differences found": measured["found"],
+    }
+    return Result("Audit", bars, facts)
