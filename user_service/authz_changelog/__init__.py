@@ -4,3 +4,6 @@ Four rooms, each importing only from those before it: `marks` (a change leaves a
 transaction: read `marks/triggers.py`), `revisions` (marks become revisions: `revisions/sequencer.py`), and
 beside each other `sidecars` (their HTTP API: `sidecars/views.py`) and `publishing` (relay and broker).
 """
+
+__version__ = "0.1.0"
+"""The only place that says it: the distribution's metadata takes it from here."""
