@@ -91,6 +91,11 @@ def _findings(asked: Asked, results: Sequence[Result], tested: Counter[str | Non
             yield Finding(Kind.DEAD_RULE, rule.place, message)
         elif results and rule.label not in tested:
             yield Finding(Kind.UNTESTED_RULE, rule.place, f"no test reaches {rule.label}")
+    for each in reach.shadows(policy):
+        message = (
+            f"{each.example} falls under {each.by.label} ({each.by.place}), which is no special case of it"
+        )
+        yield Finding(Kind.SHADOWED_RULE, each.rule.place, f"{each.rule.label}: {message}")
     for result in results:
         if not result.passed:
             yield Finding(Kind.FAILED_TEST, result.expectation.place, _failure(result))

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     UNKNOWN_VARIABLE = "unknown_variable"
     CLEAR_TEXT = "clear_text"
     DEAD_RULE = "dead_rule"
+    SHADOWED_RULE = "shadowed_rule"
     UNTESTED_RULE = "untested_rule"
     FAILED_TEST = "failed_test"
     UNKNOWN_PERMISSION = "unknown_permission"

@@ -6,9 +6,12 @@ as anything can. So a rule without an example here has none at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from authz_sidecar.core import pattern
+from authz_sidecar.core.pattern import Segment
 from authz_sidecar.core.policy import Policy, Rule
 
 
@@ -30,6 +33,76 @@ def _candidates(policy: Policy, rule: Rule) -> Iterator[str]:
     for count in range(deepest + 1):
         yield begun + f"/{name}" * count + "/"
         yield begun + f"/{name}" * (count + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """A rule matches `example`, and yet another one that asks for something else counts there."""
+
+    rule: Rule
+    by: Rule
+    example: str
+
+
+def shadows(policy: Policy) -> Iterator[Shadow]:
+    """Rules that lose some of their paths to one that is no special case of them: seldom what was meant."""
+    texts = fresh(policy)
+    parsed = [(rule, pattern.parse(rule.path)) for rule in policy.rules]
+    pairs = ((first, second) for index, first in enumerate(parsed) for second in parsed[index + 1 :])
+    for (one, ours), (other, theirs) in pairs:
+        if one.method != other.method or one.requirement == other.requirement:
+            continue
+        path = _common(ours, theirs, texts)
+        if path is None or _covers(ours, theirs) or _covers(theirs, ours):
+            continue
+        counts = policy.match(one.method, path)
+        if counts is one or counts is other:
+            yield Shadow(other if counts is one else one, counts, path)
+
+
+def _common(ours: Sequence[Segment], theirs: Sequence[Segment], fresh: tuple[str, str]) -> str | None:
+    """A path that both patterns match."""
+    path = ""
+    for index in range(max(len(ours), len(theirs))):
+        text = _both(_at(ours, index), _at(theirs, index), fresh)
+        if text is None:
+            return None
+        path += f"/{text}"
+    texts = path.split("/")[1:]
+    return path if pattern.matches(ours, texts) and pattern.matches(theirs, texts) else None
+
+
+_REST: Final = Segment("path", "")
+
+
+def _at(segments: Sequence[Segment], index: int) -> Segment:
+    """Past its end a pattern is tried as if it had a rest; whether it has is judged by the whole."""
+    return segments[index] if index < len(segments) else _REST
+
+
+def _both(one: Segment, other: Segment, fresh: tuple[str, str]) -> str | None:
+    for each, opposite in ((one, other), (other, one)):
+        if each.kind == "literal":
+            return each.text if opposite.takes(each.text) else None
+    name, number = fresh
+    return number if "int" in (one.kind, other.kind) else name
+
+
+def _covers(general: Sequence[Segment], special: Sequence[Segment]) -> bool:
+    """Whether every path of the special pattern is one of the general pattern, too."""
+    for index, segment in enumerate(general):
+        if segment.kind == "path":
+            return index < len(special)
+        if index >= len(special) or not _takes_all_of(segment, special[index]):
+            return False
+    return len(general) == len(special)
+
+
+def _takes_all_of(general: Segment, special: Segment) -> bool:
+    if special.kind == "literal":
+        return general.takes(special.text)
+    ranks = {"int": 0, "segment": 1, "path": 2}
+    return general.kind != "literal" and ranks[special.kind] <= ranks[general.kind]
 
 
 def fresh(policy: Policy) -> tuple[str, str]:

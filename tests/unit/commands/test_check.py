@@ -135,6 +135,19 @@ def test_a_rule_that_never_counts(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert line.endswith("[dead_rule]")
 
 
+def test_a_rule_that_loses_paths_to_one_that_is_no_special_case(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = (
+        '  - {methods: [POST], path: "/a/{x}/c", permission: a.b}\n'
+        '  - {methods: [POST], path: "/a/b/{rest:path}", allow: anyone}\n'
+    )
+    assert check(tmp_path, "version: 1\nrules:\n" + rules) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "policy.yaml:3: rules[0].path: POST /a/{x}/c: /a/b/c falls under POST /a/b/{rest:path} (" in line
+    assert line.endswith("[shadowed_rule]")
+
+
 def test_doubtful_settings(
     tmp_path: Path,
     settings: list[str],

@@ -7,7 +7,7 @@ from itertools import product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from authz_sidecar.core import policy, reach
+from authz_sidecar.core import pattern, policy, reach
 from authz_sidecar.core.errors import ConfigurationError
 from authz_sidecar.core.policy import Policy, RuleSource
 from authz_sidecar.core.verdicts import Requirement
@@ -58,3 +58,42 @@ def test_exactly_those_without_an_example_count_for_nothing(paths: list[str]) ->
         found = reach.example(made, rule)
         assert (found is not None) is (rule in counted)
         assert found is None or made.match("POST", found) is rule
+
+
+NEEDS = {name: Requirement("any", (f"a.{name}",)) for name in "pq"}
+
+
+def shadowed(*rules: str) -> list[tuple[str, str, str]]:
+    """Each rule as "p /path": what it asks for, and where."""
+    sources = [RuleSource("", ("POST",), path, NEEDS[name]) for name, path in map(str.split, rules)]
+    return [(each.rule.path, each.by.path, each.example) for each in reach.shadows(policy.compile(sources))]
+
+
+def test_a_rule_that_loses_paths_to_one_that_is_no_special_case_of_it() -> None:
+    assert shadowed("p /a/{x}/c", "q /a/b/{r:path}") == [("/a/{x}/c", "/a/b/{r:path}", "/a/b/c")]
+    assert shadowed("q /a/b/{r:path}", "p /a/{x}/c") == [("/a/{x}/c", "/a/b/{r:path}", "/a/b/c")]
+    assert shadowed("p /{x:int}/{y}", "q /{x}/b") == [("/{x}/b", "/{x:int}/{y}", "/1/b")]
+
+
+def test_special_cases_are_what_the_order_of_rules_is_for() -> None:
+    assert shadowed("p /a/{x}/", "q /a/{x:int}/", "p /a/7/", "q /{r:path}", "p /b/") == []
+
+
+def test_rules_that_ask_for_the_same_do_no_harm() -> None:
+    assert shadowed("p /a/{x}/c", "p /a/b/{r:path}") == []
+
+
+@settings(max_examples=300, deadline=None)
+@given(PATHS, PATHS)
+def test_examples_are_true(one: str, other: str) -> None:
+    try:
+        sources = [
+            RuleSource("", ("POST",), path, NEEDS[name]) for name, path in ((("p"), one), ("q", other))
+        ]
+        made = policy.compile(sources)
+    except ConfigurationError:
+        return
+    for each in reach.shadows(made):
+        texts = each.example.split("/")[1:]
+        assert pattern.matches(pattern.parse(each.rule.path), texts)
+        assert made.match("POST", each.example) is each.by
