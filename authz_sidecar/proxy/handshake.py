@@ -13,11 +13,16 @@ import socket
 import ssl
 from contextlib import suppress
 from functools import partial
-from typing import cast
+from typing import Final, cast
 
 from authz_sidecar.core.verdicts import FaultCode
 from authz_sidecar.proxy.downstream import Downstream
 from authz_sidecar.proxy.shared import Shared
+
+_RECORD_HEAD_BYTES: Final = 5
+_HANDSHAKE: Final = 22
+_MOST_BYTES: Final = _RECORD_HEAD_BYTES + 2**14
+"""A record is no longer than this."""
 
 
 class Handshake(asyncio.Protocol):
@@ -48,14 +53,14 @@ class Handshake(asyncio.Protocol):
         task.add_done_callback(partial(self._settled, connection))
 
     async def _negotiate(self, connection: socket.socket) -> None:
-        """Nothing of TLS, which takes many times what a connection does, is made before the first byte."""
+        """What TLS takes is many times what a connection does: none of it before there is a hello."""
         with suppress(OSError):  # ssl.SSLError and TimeoutError are among them
             async with asyncio.timeout(self._shared.limits.head_seconds):
-                await _readable(connection)
-                self._handed_over = True
-                await asyncio.get_running_loop().connect_accepted_socket(
-                    self._successor, connection, ssl=self._tls
-                )
+                if await _hello(connection):
+                    self._handed_over = True
+                    await asyncio.get_running_loop().connect_accepted_socket(
+                        self._successor, connection, ssl=self._tls
+                    )
 
     def _successor(self) -> asyncio.BaseProtocol:
         return cast(asyncio.BaseProtocol, self._client)  # it has what asyncio calls
@@ -66,11 +71,26 @@ class Handshake(asyncio.Protocol):
             connection.close()
 
 
-async def _readable(connection: socket.socket) -> None:
-    """Wait for the first byte, or for the end."""
+async def _hello(connection: socket.socket) -> bool:
+    """Wait for the whole of the first record of a handshake (RFC 8446 §5.1). False: it does not come.
+
+    It stays in the kernel, which wakes us when there is enough of it.
+    """
+    head = await _peek(connection, _RECORD_HEAD_BYTES)
+    if len(head) < _RECORD_HEAD_BYTES or head[0] != _HANDSHAKE:
+        return False
+    size = _RECORD_HEAD_BYTES + int.from_bytes(head[3:], "big")
+    return size <= _MOST_BYTES and len(await _peek(connection, size)) == size
+
+
+async def _peek(connection: socket.socket, size: int) -> bytes:
+    """So many bytes, or fewer if no more come; they can still be read."""
     loop, came = asyncio.get_running_loop(), asyncio.Event()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
     loop.add_reader(connection, came.set)
     try:
         await came.wait()
     finally:
         loop.remove_reader(connection)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+    return connection.recv(size, socket.MSG_PEEK)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -128,6 +130,43 @@ async def test_a_handshake_has_the_time_of_a_head(contexts: Contexts) -> None:
         async with await Client.connect(rig.port) as silent:
             assert await silent.closed() == b""
         await wait_for(lambda: not rig.shared.handshakes)
+
+
+class Counted(ssl.SSLContext):
+    """Counts the connections that something of TLS was made for."""
+
+    made = 0
+
+    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
+        self.made += 1
+        return super().wrap_bio(*args, **options)
+
+
+HALF_HELLO = b"\x16\x03\x01\x00\x40half"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"\x16\x03", HALF_HELLO, b"\x15\x03\x01\x00\x02\x01\x00", b"\x16\x03\x01\xff\xff", GET],
+)
+async def test_nothing_of_tls_is_made_for_who_does_not_say_hello(contexts: Contexts, said: bytes) -> None:
+    server = Counted(ssl.PROTOCOL_TLS_SERVER)
+    async with running(tls=(server, contexts[1])) as rig, await Client.connect(rig.port) as client:
+        await client.send(said)
+        client.eof()
+        assert await client.closed() == b""
+        await wait_for(lambda: not rig.shared.handshakes)
+        assert server.made == 0
+
+
+async def test_a_hello_may_come_in_pieces(contexts: Contexts) -> None:
+    hello, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        contexts[1].wrap_bio(hello, sent, server_hostname="localhost").do_handshake()
+    async with running(tls=contexts) as rig, await Client.connect(rig.port) as client:
+        for byte in sent.read():
+            await client.send(bytes([byte]))
+        assert (await client.until(bool))[:1] == b"\x16"
 
 
 async def test_half_a_handshake_has_the_time_of_a_head(contexts: Contexts) -> None:
