@@ -74,6 +74,8 @@ def _explore(given: argparse.Namespace) -> Report:
         report.begun = time.monotonic()
         for verdict in workers.play(pool, texts, given.minutes * 60):
             report.add(verdict)
+            if verdict.wrong:
+                print(f"{verdict.schedule}\n  WRONG: {verdict.wrong[0]}", file=sys.stderr, flush=True)
         report.seconds = time.monotonic() - report.begun
         report.smallest = workers.shrink(pool, report.examples())
     return report

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from lab.schedules.schedule import TO_THE_END, Move, Part, Schedule
 
 TRIES = 80
+SECONDS = 60.0
+"""After that it is small enough: one that fails because something hangs takes long each time."""
 
 
 def smallest(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
     """Whatever can be left out is."""
-    tries = 0
+    tries, deadline = 0, time.monotonic() + SECONDS
     again = True
     while again:
         again = False
         for candidate in _smaller(schedule):
             tries += 1
-            if tries > TRIES:
+            if tries > TRIES or time.monotonic() > deadline:
                 return schedule
             if fails(candidate):
                 schedule, again = candidate, True
