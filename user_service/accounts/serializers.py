@@ -14,7 +14,7 @@ from accounts import services
 from accounts.models import User
 from accounts.selectors import permissions_by_label
 from authz_changelog.catalogue import declaring
-from authz_changelog.labels import BadLabel, Label
+from authz_changelog.labels import BadLabel, Label, parse
 
 PROFILE = ("username", "email", "first_name", "last_name")
 
@@ -98,7 +98,15 @@ class PermissionSetSerializer(serializers.Serializer):
 
 
 def unknown_label(label: str) -> str:
-    return f"There is no permission {label!r}; GET /api/permissions/ lists those that exist."
+    """What is said of a label that nobody bears, with the mend."""
+    try:
+        parse(label)
+    except BadLabel as error:
+        return str(error)
+    return (
+        f"There is no permission {label!r}; GET /api/permissions/ lists those that exist,"
+        " POST adds one of another service."
+    )
 
 
 class GroupGrantsSerializer(GroupSerializer):

@@ -143,3 +143,18 @@ def test_a_label_that_cannot_be_declared_is_told_why(as_admin: APIClient, label:
     assert answer.status_code == 400
     assert list(answer.json()) == ["label"]
     assert says in answer.json()["label"][0]
+
+
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        ("add_student", "'add_student' has no dot: write app_label.codename, like students.add_student"),
+        ("students.fly", "GET /api/permissions/ lists those that exist, POST adds one of another service"),
+    ],
+)
+def test_an_unknown_label_is_told_with_the_mend(
+    as_admin: APIClient, alice: User, label: str, says: str
+) -> None:
+    base = f"/api/users/{alice.pk}/permissions/"
+    assert says in as_admin.put(base, {"permissions": [label]}).json()["permissions"][0]
+    assert says in as_admin.put(f"{base}{label}/").json()["permission"][0]
