@@ -22,6 +22,8 @@ from lab.simulation.scheduler import ProcessLoop
 
 PEER_NAME = ("192.0.2.1", 50_000)
 LARGEST_PIECE = 8_192
+NO_DESCRIPTOR = -1
+"""Nothing can be read from it: what had arrived was handed over before."""
 
 
 class Ours(Protocol):
@@ -62,6 +64,9 @@ class _Socket:
 
     def __init__(self) -> None:
         self.resets = False
+
+    def fileno(self) -> int:
+        return NO_DESCRIPTOR
 
     def setsockopt(self, _level: int, option: int, _value: bytes) -> None:
         self.resets = self.resets or option == socket.SO_LINGER
