@@ -4,6 +4,7 @@ scripts/simulate --minutes 5          seeds, for as long as that
 scripts/simulate --seed 7             one seed: what came of it; a failing one is shrunk and told
 scripts/simulate --seed 7 --trace     everything that happens in it
 scripts/simulate --mutants            the sidecar broken on purpose, one rule at a time
+scripts/simulate --fleet 1000         what a start, a change and an outage cost with so many sidecars
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ def main(arguments: Sequence[str]) -> int:
         from lab.simulation import mutants  # as below
 
         return 1 if mutants.main(options.mutants) else 0
+    if options.fleet:
+        from lab.simulation import fleet  # as below
+
+        return fleet.main(options.fleet)
     if options.until_caught:
         return _until_caught(options.first, options.seeds or 1)
     if options.seed is not None:
@@ -44,6 +49,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="this one only")
     parser.add_argument("--trace", action="store_true", help="with --seed: print everything that happens")
     parser.add_argument("--mutants", nargs="*", metavar="NAME", help="try these, or all")
+    parser.add_argument("--fleet", type=int, metavar="SIDECARS", help="what events cost a fleet of so many")
     parser.add_argument("--until-caught", action="store_true", help="stop at the first failing seed")
     parser.add_argument("--whole", action="store_true", help="with --seed: tell it without shrinking it")
     return parser.parse_args(arguments)

@@ -42,8 +42,7 @@ class ByteJudge:
             self._say(f"the service got {case.request_id}, which was not let through")
         if (method, target) != (case.method, case.target):
             self._say(f"the service got {case.request_id} as {method} {target}")
-        repeatable = case.method in SAFE and not case.answer_begun
-        if case.arrivals > (2 if repeatable else 1):
+        if case.arrivals > (2 if case.method in SAFE else 1):
             self._say(f"the service got {case.request_id} ({case.method}) {case.arrivals} times")
         return case
 

@@ -32,7 +32,6 @@ class Case:
     """How often its head reached the service."""
     answer: tuple[int, bytes] | None = None
     """What the service says in full: status and body."""
-    answer_begun: bool = False
     stalls: bool = False
     """Its client never sends the end of it."""
     disturbed: bool = False

@@ -7,7 +7,8 @@ import gc
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -56,27 +57,41 @@ def plan_of(seed: int) -> Plan:
 
 def run(plan: Plan, tell: Tell | None = None) -> Outcome:
     """Everything that happens in one plan's world, until it is over or something is wrong."""
+    with reproducible(plan):
+        world = World(plan, tell)
+        with life(world):
+            try:
+                _live(world)
+            except Spinning as error:
+                world.violation(str(error))
+            return _outcome(world)
+
+
+@contextmanager
+def reproducible(plan: Plan) -> Iterator[None]:
+    """While it lasts, nothing but the plan decides what happens in this process."""
     state, hooks = random.getstate(), sys.get_asyncgen_hooks()
     random.seed(plan.seed)  # the product draws its jitter from there
     gc.collect()
     gc.disable()
     try:
         finalizer_hooks()
-        world = World(plan, tell)
-        with joints.world(plan.setup, world.connect_broker), joints.logs(world.violation):
-            try:
-                _live(world)
-            except Spinning as error:
-                world.violation(str(error))
-            outcome = _outcome(world)
-        with joints.world(plan.setup, world.connect_broker), joints.logs(lambda _: None):
-            world.bury()
-        return outcome
+        yield
     finally:
         sys.set_asyncgen_hooks(*hooks)
         random.setstate(state)
         gc.enable()
         asyncio.set_event_loop(None)
+
+
+@contextmanager
+def life(world: World) -> Iterator[None]:
+    """While it lasts the product's modules are joined to this world; in the end all its processes end."""
+    with joints.world(world.plan.setup, world.connect_broker):
+        with joints.logs(world.violation):
+            yield
+        with joints.logs(lambda _: None):
+            world.bury()
 
 
 def _live(world: World) -> None:

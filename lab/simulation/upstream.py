@@ -163,7 +163,6 @@ class Served:
         random = self._upstream.random
         if self._gone or self._upstream.down:
             return
-        case.answer_begun = True
         if random.random() < self._upstream.garbles:
             case.disturbed = True
             self.wire.send(

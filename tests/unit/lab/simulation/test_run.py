@@ -6,7 +6,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from lab import ROOT
+from lab.simulation import fleet
 from lab.simulation.plan import draw
 from lab.simulation.run import plan_of, run
 
@@ -35,3 +38,8 @@ def test_faults_and_decisions_happen() -> None:
     assert outcome.decisions > 100
     assert outcome.faults.total() > 10
     assert outcome.sidecar_seconds > 60
+
+
+def test_a_small_fleet_comes_through_its_events(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fleet.main(5) == 0
+    assert "0 of 5 sidecars are not where the log is" in capsys.readouterr().out
