@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from authz_sidecar.admin.server import OPEN_PATHS
+from authz_sidecar.admin.access import OPEN_PATHS
 from authz_sidecar.config import policy_file, reading
 from authz_sidecar.config.addresses import UpstreamAddress
 from authz_sidecar.config.table import TABLE
