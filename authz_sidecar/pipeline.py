@@ -99,6 +99,10 @@ class Pipeline:
             return _revised(decision, found)
         return partial(self._reconsider_later, decision, request, question, found)
 
+    def expired(self, decision: Decision) -> Decision:
+        """What becomes of a decision when the token that it rests on has expired."""
+        return _revised(decision, Verdict(Code.TOKEN_EXPIRED, "the access token has expired"))
+
     async def evaluate(
         self,
         subject: str,

@@ -29,7 +29,7 @@ def identity(claims: Claims, settings: JwtSettings, key_id: str) -> Identity:
     return Identity(
         subject=_subject(claims.get("sub")),
         key_id=key_id,
-        expires_at=_instant(claims, "exp"),
+        expires_at=_instant(claims, "exp") + settings.leeway,
         not_before=_not_before(claims),
         token_generation=_generation(claims) if settings.revision_claims else None,
         min_revision=_revision(claims) if settings.revision_claims else None,

@@ -117,10 +117,8 @@ class TokenAuthenticator:
         if not _ALGORITHMS[name[1]].verify(token.signed, key.public, token.signature):
             raise _invalid("has a bad signature")
         identity = claims.identity(_object(token.payload), self._settings, key.kid)
-        leeway = self._settings.leeway
-        return _Verified(
-            identity, name, key, (identity.not_before or 0) - leeway, identity.expires_at + leeway
-        )
+        valid_from = (identity.not_before or 0) - self._settings.leeway
+        return _Verified(identity, name, key, valid_from, identity.expires_at)
 
 
 def _parse(token: bytes) -> _Token:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from authz_sidecar.config.parsers import count, repeatable_methods, seconds
+from authz_sidecar.config.parsers import boolean, count, repeatable_methods, seconds
 from authz_sidecar.config.setting import group, setting
 
 MIB = 1024 * 1024
@@ -68,6 +68,12 @@ class ProxyLimits:
         "kept one without an answer (empty: none; `PUT` and `DELETE` may be added)",
         default="GET,HEAD,OPTIONS",
         empty_counts=True,
+    )
+    end_with_token: bool = setting(
+        "AUTHZ_END_WITH_TOKEN",
+        boolean,
+        "whether a WebSocket or an event stream ends when the token expires that let it begin",
+        default="true",
     )
     drain_seconds: float = setting(
         "AUTHZ_DRAIN_TIMEOUT",

@@ -28,6 +28,7 @@ class Identity:
     subject: str
     key_id: str
     expires_at: float
+    """When it is good no more: `exp` and the leeway."""
     not_before: float | None
     token_generation: int | None
     min_revision: RevisionToken | None

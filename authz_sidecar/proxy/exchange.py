@@ -12,10 +12,10 @@ from functools import partial
 from typing import Final
 
 from authz_sidecar import answers
-from authz_sidecar.answers import TABLE, Answer, Fault
+from authz_sidecar.answers import Answer, Fault
 from authz_sidecar.core import headers
 from authz_sidecar.core.errors import UpstreamError, UpstreamUnreachable
-from authz_sidecar.core.verdicts import Answered, Code, Decision, FaultCode, RequestHead
+from authz_sidecar.core.verdicts import Answered, Decision, FaultCode, RequestHead
 from authz_sidecar.pipeline import Undecided
 from authz_sidecar.proxy import framing
 from authz_sidecar.proxy.client import Client
@@ -50,6 +50,7 @@ class Exchange(UpstreamUser):
     decision: Decision | None = None
     _connection: UpstreamConnection | None = None
     _task: asyncio.Task[None] | None = None
+    _ending: asyncio.TimerHandle | None = None
     _reconnected = False
     _retried = False
     """Whether it has been sent before, to no avail."""
@@ -226,7 +227,9 @@ class Exchange(UpstreamUser):
         if response.complete:
             self._finish(response.status)
         elif begins and self.decision is not None and self.decision.revoking:
-            self._limit_answer()
+            self._limit_answer(self.decision)
+        elif begins and framing.streams_events(response):
+            self._ending = self._shared.end_with_token(self)
 
     def _response_head(self, response: IncomingResponse, *, chunked: bool) -> bytes:
         self._enter(CROSSING if self._state is SENDING else RELAYING)
@@ -251,6 +254,7 @@ class Exchange(UpstreamUser):
         self._enter(SWITCHED)
         self._client.write(framing.switching_head(response))
         self._client.become_tunnel(connection)
+        self._ending = self._shared.end_with_token(self)
 
     def client_writable(self, writable: bool) -> None:
         if self._connection is not None:
@@ -268,13 +272,13 @@ class Exchange(UpstreamUser):
             return
         self._told = self._shared.observer.decided(revised, 0.0)
         if self._state is RELAYING:
-            self._limit_answer()
+            self._limit_answer(revised)
         elif self._state is not AWAITING:  # there the answer is limited when it begins
             self._answer(answers.refusal(revised))
 
-    def _limit_answer(self) -> None:
+    def _limit_answer(self, revised: Decision) -> None:
         """The service has the whole request, so only its own answer is true; but a long one ends soon."""
-        cut = partial(self._finish, TABLE[Code.PERMISSION_DENIED].status, broken=True)
+        cut = partial(self._finish, revised.status, broken=True)
         asyncio.get_running_loop().call_later(ANSWER_GRACE_SECONDS, cut)
 
     # end
@@ -317,6 +321,8 @@ class Exchange(UpstreamUser):
         shared.revocable.discard(self)
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
+        if self._ending is not None:
+            self._ending.cancel()
         connection, self._connection = self._connection, None
         if connection is not None:
             shared.pool.take_back(connection, whole=state is RELAYING)

@@ -93,6 +93,13 @@ def response_head(status: int, reason: bytes, sent_on: FieldList, hop: tuple[byt
     return CRLF.join([b"HTTP/1.1 %d %b" % (status, reason), *map(_LINE, sent_on), *hop, CRLF])
 
 
+def streams_events(response: IncomingResponse) -> bool:
+    """Whether an answer may go on for ever (server-sent events)."""
+    return any(
+        kind.lower().startswith(b"text/event-stream") for kind in response.fields.values(b"content-type")
+    )
+
+
 def switching_head(response: IncomingResponse) -> bytes:
     """The head after which the connection goes on as WebSocket."""
     hop = (b"Connection: Upgrade", b"Upgrade: websocket")

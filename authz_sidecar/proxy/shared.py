@@ -91,6 +91,18 @@ class Shared:
         """Tell the observer of a request that is ended without a decision, or in spite of one."""
         self.observer.failed(Failure(request_id, status, code, peer, detail))
 
+    def end_with_token(self, request: Revocable) -> asyncio.TimerHandle | None:
+        """Have what may go on for ever end when the token does that let it begin."""
+        decision = request.decision
+        if decision is None or decision.identity is None or not self.limits.end_with_token:
+            return None
+        left = decision.identity.expires_at - self.clock.wall()
+        return asyncio.get_running_loop().call_later(max(left, 0.0), self._expire, request)
+
+    def _expire(self, request: Revocable) -> None:
+        if request.decision is not None:
+            request.revise(self.pipeline.expired(request.decision))
+
     def spawn(self, waiting: Coroutine[None, None, None]) -> None:
         """Run in the background; a failure is logged by the loop."""
         task = asyncio.get_running_loop().create_task(waiting)

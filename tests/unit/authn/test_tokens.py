@@ -80,7 +80,7 @@ def test_a_good_token(authenticator: TokenAuthenticator, signer: Any, kid: str, 
     assert authenticator.authenticate(token, NOW) == Identity(
         subject="17",
         key_id=kid,
-        expires_at=NOW + 300,
+        expires_at=NOW + 300 + 5,  # the leeway
         not_before=NOW,
         token_generation=0,
         min_revision=RevisionToken("3f2a9c1b", 12),
