@@ -17,6 +17,7 @@ from django.test import RequestFactory
 from django.urls import resolve
 
 from authz_changelog.bootstrap import install
+from authz_changelog.marks import integrity
 from authz_changelog.models import Head, Mark, Turn
 from authz_changelog.publishing.relay import publish_new
 from authz_changelog.revisions import audit as auditing
@@ -175,6 +176,11 @@ def prepare() -> None:
 
 def sequence_all() -> None:
     sequencer.sequence(within=60)
+
+
+def trust() -> None:
+    """The triggers are as they were when all was compared, whatever the number of the schema is now."""
+    integrity.keep(integrity.review().fingerprint)
 
 
 def mend() -> None:
