@@ -13,7 +13,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from accounts.models import User
-from authz_changelog.models import End, Head, Revision, Slice
+from authz_changelog.models import End, Head, Incarnation, Revision, Slice
 from authz_changelog.revisions import audit, messages
 from authz_changelog.sidecars import service_tokens
 
@@ -32,7 +32,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def history(settings: Settings, tmp_path: Path) -> None:
     """Revision 41 begins the epoch; revision 42 makes user 17 a member of group 3."""
     settings.STATIC_ROOT = tmp_path
-    End.objects.all().delete()  # that a database is emptied after a test ends its users, too
+    for kept in (End, Incarnation):  # that a database is emptied after a test ends who was in it, too
+        kept.objects.all().delete()
     Head.objects.update(epoch=EPOCH, revision=41)
     Revision.objects.update(revision=41, at=BEGAN_AT)
     Revision.objects.exclude(revision=41).delete()

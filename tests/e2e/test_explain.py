@@ -43,11 +43,11 @@ def explain(sidecar: Sidecar, *arguments: str, stdin: str = "") -> tuple[int, di
 
 
 def test_what_is_missing_and_which_group_would_give_it(people: People, sidecar: Sidecar) -> None:
-    user = people.new_user("barbara")
+    user = people.new_user("explained")
     made = people.api("groups/", "POST", {"name": "editors of the explained"}).demand("a group", 201).json()
     group = made["id"]
     people.api(f"groups/{group}/permissions/{CHANGE}/", "PUT").demand("a grant", 200)
-    token = people.token("barbara")
+    token = people.token("explained")
 
     code, found = explain(sidecar, f"--subject={user}", "PATCH", "/students/3/")
     assert (code, found["code"], found["status"]) == (1, "permission_denied", 403)
