@@ -234,10 +234,12 @@ MUTANTS = (
                 EXCHANGE, "if self._retried or not framing.repeatable(", "if self._retried or False and bool("
             ),
         ),
+        seed=1,
     ),
     Mutant(
         "broken-answer-ends-in-order",
         (Edit(EXCHANGE, "if broken or state is SWITCHED:", "if state is SWITCHED:"),),
+        seed=1,
     ),
     Mutant(
         "connection-kept-in-the-middle", (Edit(POOL, "if not whole or response", "if response"),), seed=17
