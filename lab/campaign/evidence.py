@@ -2,7 +2,8 @@
 
 The decision log never blocks a request, so `kill -9` takes with it the lines that were queued but not
 yet written. A missing line is excused only if its request was with that sidecar within `LOSS_SECONDS`
-before the kill; every excuse is counted and reported.
+before the kill; every excuse is counted and reported. Hostile clients keep no record of what they are
+answered: decisions on their requests are left out, by the address they come from.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from authz_sidecar.observe.output import BATCH_SECONDS
 from authz_sidecar.verify.checker import Evidence
+from lab.hostile.clients import NETWORK
 
 LOSS_SECONDS = BATCH_SECONDS + 0.05
 
@@ -35,7 +37,8 @@ def collect(
 ) -> tuple[Evidence, set[str]]:
     """The evidence without the requests that are excused, and their ids."""
     logged = [line for path in decisions for line in _lines(path)]
-    decided = [line for line in logged if line["type"] == "decision"]
+    hostile = {line["request_id"] for line in logged if line.get("peer", "").startswith(NETWORK)}
+    decided = [line for line in logged if line["type"] == "decision" and line["request_id"] not in hostile]
     failures = [line for line in logged if line["type"] == "failure"]
     retries = [line for line in logged if line["type"] == "retry"]
     answered, arrived = list(_lines(answers)), list(_lines(received))

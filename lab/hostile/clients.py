@@ -24,8 +24,9 @@ import uvloop
 from lab.hostile.kinds import HARMLESS, IDLE, KINDS, Kind
 
 TICK_SECONDS: Final = 0.02
+NETWORK: Final = "127.0.1."
 ADDRESSES: Final = 32
-"""From so many addresses of the loopback network, because each has a limited number of ports."""
+"""From so many addresses of this network, because each has a limited number of ports."""
 MOST_UNSENT: Final = 1024 * 1024
 _BY_NAME: Final = {kind.name: kind for kind in (HARMLESS, IDLE, *KINDS)}
 
@@ -134,7 +135,7 @@ class Crowd:
 
     async def _connect(self, kind: Kind, number: int) -> None:
         make: Callable[[], Client] = lambda: Client(self, kind, number)  # noqa: E731 (for its type)
-        source = (f"127.0.1.{1 + number % ADDRESSES}", 0)
+        source = (f"{NETWORK}{1 + number % ADDRESSES}", 0)
         try:
             await asyncio.get_running_loop().create_connection(
                 make, "127.0.0.1", self._ports[kind.tls], local_addr=source

@@ -45,6 +45,18 @@ def test_only_lines_lost_with_a_killed_sidecar_are_excused(
     assert len(list(evidence.received)) == (0 if excused else len(received))
 
 
+@pytest.mark.parametrize(("peer", "kept"), [("127.0.0.1", 1), ("127.0.1.7", 0)])
+def test_decisions_on_requests_of_hostile_clients_are_left_out(tmp_path: Path, peer: str, kept: int) -> None:
+    answered = {"type": "answer", "request_id": "r", "status": 403, "peer": peer}
+    evidence, _ = collect(
+        [_file(tmp_path / "decisions", [DECISION, answered])],
+        _file(tmp_path / "answers", []),
+        _file(tmp_path / "received", []),
+        [],
+    )
+    assert len(list(evidence.decisions)) == kept
+
+
 def test_a_failure_that_was_logged_explains_an_answer_and_is_not_excused(tmp_path: Path) -> None:
     failure = {"type": "failure", "request_id": "r", "status": 400}
     answered = ANSWER | {"status": 400, "answered_at": 99.999}
