@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from lab.campaign.catalogue import available
 from lab.campaign.report import as_json, text
 from lab.campaign.run import Plan, run
+from lab.stack.signals import exit_on_sigterm
 
 
 def main(given: argparse.Namespace) -> int:
@@ -20,6 +21,7 @@ def main(given: argparse.Namespace) -> int:
     if unknown := set(given.only or ()) - set(known):
         print(f"error: not among {', '.join(known)}: {', '.join(unknown)}", file=sys.stderr)
         return 2
+    exit_on_sigterm()
     sys.setswitchinterval(0.001)  # several event loops share this process: none shall wait for another
     faults = tuple(known[name] for name in given.only or known)
     wanted = Plan(given.seed, given.minutes, given.sidecars, given.rate, faults)

@@ -8,6 +8,7 @@ import sys
 from lab.hostile import report
 from lab.hostile.kinds import KINDS
 from lab.hostile.run import Outcome, Plan, run
+from lab.stack.signals import exit_on_sigterm
 
 
 def main(given: argparse.Namespace) -> int:
@@ -17,6 +18,7 @@ def main(given: argparse.Namespace) -> int:
         print(f"error: not among {', '.join(known)}: {', '.join(unknown)}", file=sys.stderr)
         return 2
     kinds = [known[name] for name in given.only or known]
+    exit_on_sigterm()
     print(report.HEAD)
     outcomes = run(Plan(given.connections, given.rate, given.seconds, kinds), _tell)
     missed = [outcome for outcome in outcomes if outcome.misses()]
