@@ -15,7 +15,6 @@ from functools import partial
 from itertools import count
 from random import Random
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
 
 from lab.simulation.links import IN, OUT, Connection, Link
 from lab.simulation.scheduler import ProcessLoop
@@ -37,13 +36,14 @@ class Ours(Protocol):
     def connection_lost(self, exc: Exception | None) -> None: ...
 
 
-_ages: WeakKeyDictionary[Ours, int] = WeakKeyDictionary()
+_ages: dict[int, int] = {}
+"""By address: what is compiled takes no weak references, and who is asked for is alive."""
 _count = count(1)
 
 
 def age(protocol: Ours) -> int:
     """Who was connected first is the oldest."""
-    return _ages[protocol]
+    return _ages[id(protocol)]
 
 
 class Peer(Protocol):
@@ -110,7 +110,7 @@ class Wire(asyncio.Transport):
     def attach(self, protocol: Ours) -> None:
         """To be called inside the process's loop."""
         self._protocol = protocol
-        _ages[protocol] = next(_count)
+        _ages[id(protocol)] = next(_count)
         protocol.connection_made(self)
         self._call_soon()
 
