@@ -129,8 +129,6 @@ SENT_ON = {
     "trailers that smuggle": framed(TE, b"0\r\nHost: y\r\nAuthorization: Bearer alice\r\nX_Y: z\r\n\r\n"),
     "h2c with a body": READ + b"Connection: Upgrade, HTTP2-Settings\r\n"
     b"HTTP2-Settings: AAMAAABkAAQ\r\nUpgrade: h2c\r\n" + CL + b"\r\n\r\n" + HIDDEN,
-    "WebSocket where no rule is": b"GET /free HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
-    b"Upgrade: websocket\r\n\r\n" + HIDDEN,
     "HTTP/1.0 with a second request": b"GET / HTTP/1.0\r\n\r\n" + HIDDEN,
     "an expectation on GET": READ + b"Expect: 100-continue\r\n" + CL + b"\r\n\r\n" + HIDDEN,
     "empty lines first": b"\r\n\r\n" + READ + CL + b"\r\n\r\n" + HIDDEN,

@@ -29,7 +29,7 @@ NO_TUNNEL = {
     "the service knows no such socket": (ASK, [404]),
     "without a token": (ASK.replace(b"Bearer <carol>", b"Basic x"), [401]),
     "without the permission": (ASK.replace(b"<carol>", b"<bob>"), [403]),
-    "where no rule is": (ASK.replace(b"/socket/", b"/students/9/"), [200]),
+    "where no rule is": (ASK.replace(b"/socket/", b"/students/9/"), [403]),
     "HTTP/2": (ASK.replace(b"Upgrade: websocket", b"Upgrade: h2c"), [404, 401]),
     "HTTP/2 and WebSocket": (ASK.replace(b"Upgrade: websocket", b"Upgrade: h2c, websocket"), [404, 401]),
     "TLS": (ASK.replace(b"Upgrade: websocket", b"Upgrade: TLS/1.2"), [404, 401]),
