@@ -6,15 +6,7 @@ import pytest
 
 from authz_sidecar.config import reading
 from authz_sidecar.config.findings import Kind, of_environment, of_settings
-
-REQUIRED = {
-    "AUTHZ_UPSTREAM": "http://127.0.0.1:8001",
-    "AUTHZ_USER_SERVICE": "http://127.0.0.1:8000",
-    "AUTHZ_SERVICE_TOKEN": "service-secret",
-    "AUTHZ_POLICY": "policy.yaml",
-    "AUTHZ_JWT_ISSUER": "http://issuer",
-    "AUTHZ_JWT_AUDIENCE": "student-service",
-}
+from tests.unit.config.required import REQUIRED
 
 
 @pytest.mark.parametrize(

@@ -16,15 +16,7 @@ from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.config.table import Settings
 from authz_sidecar.core.errors import ConfigurationError
 from lab.wire.certificates import self_signed
-
-REQUIRED = {
-    "AUTHZ_UPSTREAM": "http://127.0.0.1:8001",
-    "AUTHZ_USER_SERVICE": "http://127.0.0.1:8000",
-    "AUTHZ_SERVICE_TOKEN": "service-secret",
-    "AUTHZ_POLICY": "policy.yaml",
-    "AUTHZ_JWT_ISSUER": "http://issuer",
-    "AUTHZ_JWT_AUDIENCE": "student-service",
-}
+from tests.unit.config.required import REQUIRED
 
 SOCKET = UpstreamAddress("localhost", 0, path="/run/service.sock")
 
