@@ -5,7 +5,9 @@ Exit codes: 0 nothing to complain of, 1 something was found, 2 the sidecar would
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,13 +16,15 @@ from pathlib import Path
 from typing import Final
 
 from authz_sidecar.commands import online, openapi, policy_tests
+from authz_sidecar.commands.command import Command
 from authz_sidecar.commands.policy_tests import Result
-from authz_sidecar.config import findings
+from authz_sidecar.commands.settings import add_settings, sources
+from authz_sidecar.config import configuration, findings
 from authz_sidecar.config.findings import Finding, Kind
 from authz_sidecar.config.policy_file import PolicyFile
 from authz_sidecar.config.table import JwtSettings, Settings
 from authz_sidecar.core import reach
-from authz_sidecar.core.errors import MalformedMessage, Unavailable
+from authz_sidecar.core.errors import ConfigurationError, MalformedMessage, Problem, Unavailable
 from authz_sidecar.core.policy import Policy
 
 FOUND: Final = 1
@@ -132,3 +136,43 @@ def _report(found: Iterable[Finding], accepted: frozenset[Kind]) -> int:
         counted += not known
         print(f"{'accepted' if known else 'found'}: {finding}", file=sys.stderr)
     return FOUND if counted else 0
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "Exit codes: 0 nothing to complain of, 1 something was found, 2 it would not start."
+    add_settings(parser)
+    alone = parser.add_mutually_exclusive_group()
+    alone.add_argument("--policy-only", action="store_true", help="check the policy alone, without settings")
+    alone.add_argument("--online", action="store_true", help="ask the User service, too")
+    parser.add_argument(
+        "--openapi", metavar="FILE|URL", help="tell which operations of the service no rule lets through"
+    )
+    parser.add_argument(
+        "--accept",
+        action="append",
+        default=[],
+        type=Kind,
+        choices=list(Kind),
+        metavar="KIND",
+        help=f"findings that are no reason to fail: {', '.join(Kind)}",
+    )
+
+
+def _main(arguments: argparse.Namespace) -> int:
+    given = sources(arguments)
+    read = None if arguments.policy_only else configuration.read(given)
+    file = read.file if read else configuration.policy(given)
+    if file is None:
+        raise ConfigurationError([Problem("--policy", "is required: the policy file")])
+    asked = Asked(
+        file,
+        read.settings if read else None,
+        os.environ,
+        frozenset(arguments.accept),
+        arguments.online,
+        arguments.openapi,
+    )
+    return check(asked)
+
+
+COMMAND = Command("check", "check settings and policy, and run the policy's tests", _add_arguments, _main)

@@ -5,8 +5,10 @@ Exit codes: 0 let through, 1 refused, 2 it could not be found out.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +19,9 @@ from authz_sidecar.admin.explain import question
 from authz_sidecar.app import SystemClock
 from authz_sidecar.authz.supposed import Supposed
 from authz_sidecar.commands import online
+from authz_sidecar.commands.command import Command
 from authz_sidecar.config import policy_file, reading
-from authz_sidecar.config.addresses import Address
+from authz_sidecar.config.addresses import Address, items
 from authz_sidecar.core.entities import Entity, EntityKey
 from authz_sidecar.core.errors import ConfigurationError, MalformedMessage, Problem, Refused, Unavailable
 from authz_sidecar.core.verdicts import Code, Identity
@@ -184,3 +187,38 @@ def _grant(each: Mapping[str, Any], *, whole: bool) -> str:
         else ""
     )
     return f"{each['permission']} is missing{given}{unknown}"
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "With --policy the answer is found here, for the permissions that are given. Else a running "
+        "sidecar is asked, with AUTHZ_ADMIN_TOKEN. "
+        "Exit codes: 0 let through, 1 refused, 2 it could not be found out."
+    )
+    parser.add_argument("method", help="of the request, like PATCH")
+    parser.add_argument("path", help="of the request, like /students/3/")
+    parser.add_argument("--subject", help="the user by whom; without, and without a token: nobody")
+    parser.add_argument("--token-stdin", action="store_true", help="by the holder of this access token")
+    parser.add_argument("--policy", type=Path, metavar="FILE", help="answer by this policy file, offline")
+    parser.add_argument("--permissions", default="", metavar="LABELS", help="what the user holds: a.b,c.d")
+    parser.add_argument("--superuser", action="store_true", help="the user is a superuser")
+    parser.add_argument("--admin", metavar="URL", help="admin port [where AUTHZ_ADMIN_LISTEN says]")
+    parser.add_argument("--json", action="store_true", help="all that is known, for programs")
+
+
+def _main(arguments: argparse.Namespace) -> int:
+    options = Options(
+        method=arguments.method,
+        path=arguments.path,
+        subject=arguments.subject,
+        token_on_stdin=arguments.token_stdin,
+        policy=arguments.policy,
+        permissions=frozenset(items(arguments.permissions)),
+        superuser=arguments.superuser,
+        admin=arguments.admin,
+        as_json=arguments.json,
+    )
+    return explain(options, os.environ, sys.stdin.buffer)
+
+
+COMMAND = Command("explain", "tell why a request is let through or refused", _add_arguments, _main)

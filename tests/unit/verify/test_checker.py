@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from authz_sidecar.commands.verify import Files, verify
 from authz_sidecar.verify.archive import ArchiveError, replay
 from authz_sidecar.verify.checker import Evidence, check, right_code
-from authz_sidecar.verify.command import Files, verify
 
 EPOCH = "3f2a9c1b-0000-4000-8000-000000000000"
 ALICE = {"active": True, "superuser": False, "permissions": [], "groups": ["3"], "token_generation": 0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from authz_sidecar.commands.command import Command
 from authz_sidecar.verify.archive import ArchiveError, replay
 from authz_sidecar.verify.checker import Evidence, Report, check
 
@@ -63,3 +65,30 @@ def _print(report: Report) -> None:
     for violation in report.violations[:SHOWN_VIOLATIONS]:
         print(f"WRONG {violation}")
     print(f"{len(report.violations)} violations")
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    several: dict[str, str] = {
+        "decisions": "decision logs of the sidecars",
+        "answers": "what the clients were answered",
+        "received": "what the upstream received",
+    }
+    for name, text in several.items():
+        parser.add_argument(f"--{name}", type=Path, nargs="+", required=True, metavar="FILE", help=text)
+    parser.add_argument(
+        "--archive", type=Path, required=True, metavar="FILE", help="archive of the revision log"
+    )
+    parser.add_argument("--max-staleness", type=float, required=True, metavar="SECONDS", help="the bound")
+
+
+def _main(arguments: argparse.Namespace) -> int:
+    files = Files(
+        decisions=arguments.decisions,
+        answers=arguments.answers,
+        received=arguments.received,
+        archive=arguments.archive,
+    )
+    return verify(files, arguments.max_staleness)
+
+
+COMMAND = Command("verify", "check logged decisions against the revision log", _add_arguments, _main)

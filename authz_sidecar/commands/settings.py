@@ -1,0 +1,30 @@
+"""The settings as flags, for the commands that take them all."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from authz_sidecar.config.configuration import Sources
+from authz_sidecar.config.table import TABLE
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """A flag for each setting; only what is given becomes an attribute."""
+    for setting in TABLE:
+        default = (
+            "required" if setting.required else f"default {setting.default}" if setting.default else "unset"
+        )
+        parser.add_argument(
+            setting.flag,
+            dest=setting.variable,
+            metavar="VALUE",
+            default=argparse.SUPPRESS,
+            help=f"{setting.help} [{setting.variable}, {default}]".replace("%", "%%"),
+        )
+
+
+def sources(arguments: argparse.Namespace) -> Sources:
+    """What was said by flags and by the environment."""
+    flags = {name: value for name, value in vars(arguments).items() if name.startswith("AUTHZ_")}
+    return Sources(flags, os.environ)
