@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from authz_sidecar.config.findings import Finding, Kind
-from authz_sidecar.core import reach
+from authz_sidecar.core import pattern, reach
 from authz_sidecar.core.errors import MalformedMessage
 from authz_sidecar.core.policy import MUTATING_METHODS, Policy
 
@@ -22,11 +22,11 @@ _PARAMETER: Final = re.compile(r"\{([^{}/]+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A method on a path template; `numbers` are the parameters that the document says are integers."""
+    """A method on a path template; `kinds` are those of the parameters that the document says more of."""
 
     method: str
     path: str
-    numbers: frozenset[str]
+    kinds: Mapping[str, pattern.Kind]
 
 
 def operations(content: bytes) -> list[Operation]:
@@ -37,7 +37,7 @@ def operations(content: bytes) -> list[Operation]:
         raise MalformedMessage("is no OpenAPI document: it has no `paths`")
     base = _base(document)
     return [
-        Operation(method.upper(), base + path, _numbers(document, item, operation))
+        Operation(method.upper(), base + path, _kinds(document, item, operation))
         for path, given in paths.items()
         for item in [_resolved(document, given)]
         for method, operation in item.items()
@@ -47,21 +47,23 @@ def operations(content: bytes) -> list[Operation]:
 
 def refused(policy: Policy, found: Iterable[Operation], place: str) -> Iterator[Finding]:
     """A finding for each operation that no rule lets through, whoever asks."""
-    name, number = reach.fresh(policy)
+    texts = reach.fresh(policy)
     for each in found:
-        if policy.match(each.method, _filled(each, name, number)) is not None:
+        if policy.match(each.method, _filled(each, texts, "segment")) is not None:
             continue
-        digits = policy.match(each.method, _filled(each, number, number))
-        if digits is None:
-            message = "falls under no rule: it is refused, whoever asks"
-        else:
-            message = f"falls under {digits.label} only where its parameters are digits"
+        message = "falls under no rule: it is refused, whoever asks"
+        for kind, word in _WORDS.items():
+            if (rule := policy.match(each.method, _filled(each, texts, kind))) is not None:
+                message = f"falls under {rule.label} only where its parameters are {word}"
         yield Finding(Kind.REFUSED_OPERATION, place, f"{each.method} {each.path} {message}")
 
 
-def _filled(operation: Operation, name: str, number: str) -> str:
-    """A path with these in place of its parameters."""
-    return _PARAMETER.sub(lambda match: number if match[1] in operation.numbers else name, operation.path)
+_WORDS: Final[Mapping[pattern.Kind, str]] = {"uuid": "UUIDs", "int": "digits"}
+
+
+def _filled(operation: Operation, texts: Mapping[pattern.Kind, str], otherwise: pattern.Kind) -> str:
+    """A path with these in place of its parameters; `otherwise` is the kind of those that have none."""
+    return _PARAMETER.sub(lambda match: texts[operation.kinds.get(match[1], otherwise)], operation.path)
 
 
 def _parsed(content: bytes) -> Any:
@@ -89,15 +91,17 @@ def _base(document: Mapping[str, Any]) -> str:
     return str(document.get("basePath") or "").rstrip("/")
 
 
-def _numbers(document: Any, item: Mapping[str, Any], operation: object) -> frozenset[str]:
+def _kinds(document: Any, item: Mapping[str, Any], operation: object) -> dict[str, pattern.Kind]:
     own = operation.get("parameters") if isinstance(operation, dict) else None
     parameters = [_resolved(document, each) for each in [*(item.get("parameters") or ()), *(own or ())]]
-    return frozenset(
-        str(each.get("name"))
-        for each in parameters
-        if each.get("in") == "path"
-        and "integer" in (each.get("type"), (each.get("schema") or {}).get("type"))
-    )
+    kinds: dict[str, pattern.Kind] = {}
+    for each in parameters:
+        schema = each.get("schema") or {}
+        if each.get("in") == "path" and "integer" in (each.get("type"), schema.get("type")):
+            kinds[str(each.get("name"))] = "int"
+        elif each.get("in") == "path" and "uuid" in (each.get("format"), schema.get("format")):
+            kinds[str(each.get("name"))] = "uuid"
+    return kinds
 
 
 def _resolved(document: Any, part: object) -> Mapping[str, Any]:

@@ -10,12 +10,19 @@ from typing import Final, Literal
 from authz_sidecar.core import spellings
 from authz_sidecar.core.spellings import OURS
 
-Kind = Literal["literal", "int", "segment", "path"]
-FORMS: Final = "{name}, {name:int} or {name:path}"
+Kind = Literal["literal", "int", "uuid", "segment", "path"]
+FORMS: Final = "{name}, {name:int}, {name:uuid} or {name:path}"
+
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 
 _LIKE_PLACEHOLDER: Final = re.compile(r".*[{}<>].*|:[A-Za-z_].*")
 """Literal text that no request has; whoever writes it means a placeholder."""
-_KINDS: Final[dict[str | None, Kind]] = {None: "segment", "int": "int", "path": "path"}
+_KINDS: Final[dict[str | None, Kind]] = {
+    None: "segment",
+    "int": "int",
+    "uuid": "uuid",
+    "path": "path",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +37,20 @@ class Segment:
         if self.kind == "literal":
             return text == self.text
         if self.kind == "int":
-            return text.isascii() and text.isdigit()
+            return is_number(text)
+        if self.kind == "uuid":
+            return is_uuid(text)
         return bool(text) or self.kind == "path"
+
+
+def is_number(text: str) -> bool:
+    """Whether it is made of the digits 0 to 9."""
+    return text.isascii() and text.isdigit()
+
+
+def is_uuid(text: str) -> bool:
+    """Whether it is a UUID as people write one (RFC 9562 §4): hyphens, and digits of either case."""
+    return _UUID.fullmatch(text) is not None
 
 
 def parse(path: str) -> list[Segment]:

@@ -1,7 +1,8 @@
 """Which rule a request falls under: path patterns compiled into one tree of segments per method.
 
-Rules are compared segment by segment from the left: a literal beats `{x:int}` beats `{x}` beats
-`{x:path}`. The tree is searched in that order, so the first rule found is the most specific one.
+Rules are compared segment by segment from the left: a literal beats `{x:int}` and `{x:uuid}`, those beat
+`{x}`, and that beats `{x:path}`. The tree is searched in that order, so the first rule found is the most
+specific one.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class _Node:
 
     literals: dict[str, _Node] = field(default_factory=dict)
     integer: _Node | None = None
+    uuid: _Node | None = None
     segment: _Node | None = None
     end: Rule | None = None
     rest: Rule | None = None
@@ -114,8 +116,10 @@ def _find(node: _Node, segments: Sequence[str], index: int) -> Rule | None:
     segment = segments[index]
     child = node.literals.get(segment)
     rule = _find(child, segments, index + 1) if child else None
-    if rule is None and node.integer and segment.isascii() and segment.isdigit():
+    if rule is None and node.integer and pattern.is_number(segment):
         rule = _find(node.integer, segments, index + 1)
+    if rule is None and node.uuid and pattern.is_uuid(segment):
+        rule = _find(node.uuid, segments, index + 1)
     if rule is None and node.segment and segment:
         rule = _find(node.segment, segments, index + 1)
     return rule or node.rest
@@ -138,6 +142,9 @@ def _branch(node: _Node, segment: Segment) -> _Node:
     if segment.kind == "int":
         node.integer = node.integer or _Node()
         return node.integer
+    if segment.kind == "uuid":
+        node.uuid = node.uuid or _Node()
+        return node.uuid
     node.segment = node.segment or _Node()
     return node.segment
 

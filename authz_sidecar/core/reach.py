@@ -1,17 +1,17 @@
 """Which rules count for some request: for each an example, for those that others leave nothing to, none.
 
-A rule is tried with names and numbers that no rule has as literal text: those fall under as few other rules
-as anything can. So a rule without an example here has none at all.
+A rule is tried with names, numbers and UUIDs that no rule has as literal text: those fall under as few other
+rules as anything can. So a rule without an example here has none at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from authz_sidecar.core import pattern
-from authz_sidecar.core.pattern import Segment
+from authz_sidecar.core.pattern import Kind, Segment
 from authz_sidecar.core.policy import Policy, Rule
 
 
@@ -23,8 +23,8 @@ def example(policy: Policy, rule: Rule) -> str | None:
 def _candidates(policy: Policy, rule: Rule) -> Iterator[str]:
     """Shorter ones first. A rest is empty, or some segments, or ends in a slash."""
     segments = pattern.parse(rule.path)
-    name, number = fresh(policy)
-    texts = {"segment": name, "int": number}
+    texts = fresh(policy)
+    name = texts["segment"]
     begun = "".join(f"/{texts.get(each.kind, each.text)}" for each in segments if each.kind != "path")
     if segments[-1].kind != "path":
         yield begun
@@ -60,7 +60,7 @@ def shadows(policy: Policy) -> Iterator[Shadow]:
             yield Shadow(other if counts is one else one, counts, path)
 
 
-def _common(ours: Sequence[Segment], theirs: Sequence[Segment], fresh: tuple[str, str]) -> str | None:
+def _common(ours: Sequence[Segment], theirs: Sequence[Segment], fresh: Mapping[Kind, str]) -> str | None:
     """A path that both patterns match."""
     path = ""
     for index in range(max(len(ours), len(theirs))):
@@ -73,6 +73,8 @@ def _common(ours: Sequence[Segment], theirs: Sequence[Segment], fresh: tuple[str
 
 
 _REST: Final = Segment("path", "")
+_NARROW: Final[frozenset[Kind]] = frozenset({"int", "uuid"})
+"""Kinds that take some segments only, and have none in common."""
 
 
 def _at(segments: Sequence[Segment], index: int) -> Segment:
@@ -80,12 +82,14 @@ def _at(segments: Sequence[Segment], index: int) -> Segment:
     return segments[index] if index < len(segments) else _REST
 
 
-def _both(one: Segment, other: Segment, fresh: tuple[str, str]) -> str | None:
+def _both(one: Segment, other: Segment, fresh: Mapping[Kind, str]) -> str | None:
     for each, opposite in ((one, other), (other, one)):
         if each.kind == "literal":
             return each.text if opposite.takes(each.text) else None
-    name, number = fresh
-    return number if "int" in (one.kind, other.kind) else name
+    kinds = {one.kind, other.kind} & _NARROW
+    if len(kinds) == 2:  # digits are no UUID
+        return None
+    return fresh[kinds.pop() if kinds else "segment"]
 
 
 def _covers(general: Sequence[Segment], special: Sequence[Segment]) -> bool:
@@ -101,16 +105,22 @@ def _covers(general: Sequence[Segment], special: Sequence[Segment]) -> bool:
 def _takes_all_of(general: Segment, special: Segment) -> bool:
     if special.kind == "literal":
         return general.takes(special.text)
-    ranks = {"int": 0, "segment": 1, "path": 2}
-    return general.kind != "literal" and ranks[special.kind] <= ranks[general.kind]
+    if general.kind in _NARROW or general.kind == "literal":
+        return general.kind == special.kind
+    return general.kind == "path" or special.kind != "path"
 
 
-def fresh(policy: Policy) -> tuple[str, str]:
-    """A name and a number that stand in no rule as literal text."""
+_UUID: Final = "00000000-0000-4000-8000-{:012x}"
+
+
+def fresh(policy: Policy) -> Mapping[Kind, str]:
+    """A name, a number and a UUID that stand in no rule as literal text."""
     written = {text for rule in policy.rules for text in rule.path.split("/")}
-    name, number = "x", "1"
+    name, number, count = "x", "1", 0
     while name in written:
         name += "x"
     while number in written:
         number += "1"
-    return name, number
+    while _UUID.format(count) in written:
+        count += 1
+    return {"segment": name, "int": number, "uuid": _UUID.format(count)}

@@ -11,7 +11,7 @@ from typing import Final
 _NAME: Final = r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)"
 _KIND: Final = r"(?P<kind>.+)"
 
-OURS: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::(int|path))?\}")
+OURS: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::(int|uuid|path))?\}")
 """A placeholder as it is written here: its name and its kind."""
 
 _SPELLINGS: Final = tuple(
@@ -38,6 +38,7 @@ _RESTS: Final = tuple(
 )
 _DIGITS: Final = re.compile(r"int|integer|num|number|digits|long|(?:\\d|\[0-9\])(?:[+*]|\{.*\})?")
 _ANYTHING: Final = re.compile(r"path|\.[*+]\??")
+_UUID: Final = re.compile(r"(?:uuid|guid)(?:4|_v4)?", re.IGNORECASE)
 
 
 def ours(path: str) -> str | None:
@@ -69,6 +70,8 @@ def _kind(theirs: str | None) -> str:
         return "segment"
     if _DIGITS.fullmatch(theirs):
         return "int"
+    if _UUID.fullmatch(theirs):
+        return "uuid"
     return "path" if _ANYTHING.fullmatch(theirs) else "segment"
 
 

@@ -21,9 +21,11 @@ RULES = policy.compile(
         RuleSource("2", ("PATCH",), "/students/{id:int}/", ANYONE),
         RuleSource("3", ("DELETE",), "/v1/students/{id}/", ANYONE),
         RuleSource("4", ("PUT",), "/students/x/", ANYONE),
+        RuleSource("5", ("PATCH",), "/keys/{id:uuid}/", ANYONE),
     ]
 )
 ID = {"name": "id", "in": "path", "schema": {"type": "integer"}}
+UNIQUE = {"name": "id", "in": "path", "schema": {"type": "string", "format": "uuid"}}
 NAMED = {"name": "id", "in": "path", "schema": {"type": "string"}}
 
 
@@ -42,6 +44,11 @@ def document(path: str, methods: dict[str, Any], **rest: Any) -> dict[str, Any]:
         (
             document("/students/{id}/", {"patch": {"parameters": [NAMED]}}),
             ["PATCH /students/{id}/ falls under PATCH /students/{id:int}/ only where"],
+        ),
+        (document("/keys/{id}/", {"patch": {"parameters": [UNIQUE]}}), []),
+        (
+            document("/keys/{id}/", {"patch": {}}),
+            ["PATCH /keys/{id}/ falls under PATCH /keys/{id:uuid}/ only where its parameters are UUIDs"],
         ),
         (document("/students/{id}/", {"put": {}}), ["PUT /students/{id}/ falls under no rule"]),
         (document("/students/{id}/", {"delete": {}}, servers=[{"url": "https://api.example.org/v1/"}]), []),

@@ -93,7 +93,7 @@ RULES = "version: 1\nrules:\n"
             RULES + "- methods: [POST]\n  path: /a//{x:float}/\n  allow: anyone",
             [
                 "policy.yaml:4: rules[0].path: an empty segment (//) never matches; {x:float}: a placeholder "
-                "is a whole segment: {name}, {name:int} or {name:path}"
+                "is a whole segment: {name}, {name:int}, {name:uuid} or {name:path}"
             ],
         ),
         ("a: &x 1\nb: *x", ["policy.yaml: must not use YAML aliases (*name)"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -41,6 +42,19 @@ def matched(rules: Policy, path: str, method: str = "POST") -> str | None:
         ),
         ("/students/{id}", ["/students/1"], ["/students/", "/students/1/"]),
         ("/s/{id:int}/", ["/s/0/", "/s/007/"], ["/s/-1/", "/s/1a/", "/s/٣/", "/s/²/", "/s/1.0/", "/s//"]),
+        (
+            "/s/{id:uuid}/",
+            ["/s/8c7f4b52-1d2e-4f7a-9d3c-0a1b2c3d4e5f/", "/s/8C7F4B52-1D2E-4F7A-9D3C-0A1B2C3D4E5F/"],
+            [
+                "/s/8c7f4b521d2e4f7a9d3c0a1b2c3d4e5f/",
+                "/s/{8c7f4b52-1d2e-4f7a-9d3c-0a1b2c3d4e5f}/",
+                "/s/8c7f4b52-1d2e-4f7a-9d3c-0a1b2c3d4e5/",
+                "/s/8c7f4b52-1d2e-4f7a-9d3c-0a1b2c3d4e5g/",
+                "/s/8c7f4b52-1d2e-4f7a-9d3c-0a1b2c3d4e5f\n/",
+                "/s/٣c7f4b52-1d2e-4f7a-9d3c-0a1b2c3d4e5f/",
+                "/s/7/",
+            ],
+        ),
         ("/w/{rest:path}", ["/w/", "/w/a", "/w/a/b/", "/w/a/b"], ["/w", "/x/a"]),
         ("/{rest:path}", ["/", "/a", "/a/b/c/"], []),
         ("/café/", ["/café/"], ["/cafe/", "/cafe\u0301/"]),
@@ -57,6 +71,8 @@ def test_patterns(pattern: str, matching: list[str], other: list[str]) -> None:
         (["/s/{x}/", "/s/special/"], "/s/special/", "/s/special/"),
         (["/s/{x}/", "/s/{x:int}/"], "/s/1/", "/s/{x:int}/"),
         (["/s/{x:int}/", "/s/1/"], "/s/1/", "/s/1/"),
+        (["/s/{x}/", "/s/{x:uuid}/", "/s/{x:int}/"], f"/s/{UUID(int=7)}/", "/s/{x:uuid}/"),
+        (["/s/{x:uuid}/", f"/s/{UUID(int=7)}/"], f"/s/{UUID(int=7)}/", f"/s/{UUID(int=7)}/"),
         (["/s/{x:path}", "/s/{x}/"], "/s/a/", "/s/{x}/"),
         (["/s/{x:path}", "/s/{x}/"], "/s/a/b", "/s/{x:path}"),
         (["/s/{x}/photo/", "/s/special/{y}/"], "/s/special/photo/", "/s/special/{y}/"),
@@ -162,7 +178,8 @@ def test_the_digest_is_of_what_the_rules_say() -> None:
     assert digest not in {other.digest for other in others}
 
 
-RANKS = {"literal": 0, "int": 1, "segment": 2, "path": 3}
+ID = str(UUID(int=9))
+RANKS = {"literal": 0, "int": 1, "uuid": 1, "segment": 2, "path": 3}
 
 
 def kind(segment: str) -> str:
@@ -178,21 +195,22 @@ def fits(pattern: list[str], path: list[str]) -> bool:
     tests = {
         "literal": lambda wanted, given: wanted == given,
         "int": lambda _, given: given.isascii() and given.isdigit(),
+        "uuid": lambda _, given: given == ID,
         "segment": lambda _, given: given != "",
     }
     return len(pattern) == len(path) and all(tests[kind(a)](a, b) for a, b in zip(pattern, path, strict=True))
 
 
-SEGMENTS = st.sampled_from(["a", "1", "{x:int}", "{x}"])
+SEGMENTS = st.sampled_from(["a", "1", ID, "{x:int}", "{x:uuid}", "{x}"])
 PATTERNS = st.builds(
     lambda middle, end: [*middle, end],
     st.lists(SEGMENTS, max_size=3),
-    st.sampled_from(["a", "1", "{y:int}", "{y}", "", "{y:path}"]),
+    st.sampled_from(["a", "1", "{y:int}", "{y:uuid}", "{y}", "", "{y:path}"]),
 )
 PATHS = st.builds(
     lambda middle, end: [*middle, end],
-    st.lists(st.sampled_from(["a", "1", "b"]), max_size=3),
-    st.sampled_from(["a", "1", "b", ""]),
+    st.lists(st.sampled_from(["a", "1", "b", ID]), max_size=3),
+    st.sampled_from(["a", "1", "b", ID, ""]),
 )
 
 
