@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from lab.simulation.faults.kind import Kind, Strike
+from lab.simulation.faults.links import cut, half_open, reset
 from lab.simulation.links import Link
 from lab.simulation.sidecar import Sidecar
 from lab.simulation.upstream import Upstream
@@ -24,31 +25,11 @@ def _upstream(world: World, random: Random) -> tuple[Sidecar, Upstream]:
     return sidecar, sidecar.upstream
 
 
-def _cut(world: World, random: Random) -> Strike:
-    sidecar, name, link = _pick(world, random)
-    link.cut()
-    return Strike(f"{sidecar.name}, {name}", ((sidecar.name, name),), lambda: link.heal(lost=True))
-
-
 def _delayed(world: World, random: Random) -> Strike:
     sidecar, name, link = _pick(world, random)
     link.extra = 0.01, random.choice((0.1, 1.0, 3.0))
     detail = f"{sidecar.name}, {name}: up to {link.extra[1]} s"
     return Strike(detail, ((sidecar.name, name),), lambda: link.heal(lost=False))
-
-
-def _half_open(world: World, random: Random) -> Strike:
-    sidecar, name, link = _pick(world, random)
-    outwards, lost = random.random() < 0.5, random.random() < 0.5
-    link.block((outwards, not outwards))
-    detail = f"{sidecar.name}, {name}: nothing {'goes out' if outwards else 'comes in'}"
-    return Strike(detail, ((sidecar.name, name),), lambda: link.heal(lost=lost))
-
-
-def _reset(world: World, random: Random) -> Strike:
-    sidecar, name, link = _pick(world, random)
-    link.reset()
-    return Strike(f"{sidecar.name}, {name}", ((sidecar.name, name),))
 
 
 def _killed(world: World, random: Random) -> Strike:
@@ -89,10 +70,10 @@ def _until(sidecar: Sidecar, upstream: Upstream, name: str, calm: object) -> Str
 
 
 KINDS = (
-    Kind("cut a wire", _cut, (0.5, 8.0)),
+    Kind("cut a wire", cut(_pick), (0.5, 8.0)),
     Kind("delay a wire", _delayed, (1.0, 12.0)),
-    Kind("half-open a wire", _half_open, (0.5, 12.0)),
-    Kind("reset wires", _reset, (0.0, 0.1)),
+    Kind("half-open a wire", half_open(_pick), (0.5, 12.0)),
+    Kind("reset wires", reset(_pick), (0.0, 0.1)),
     Kind("kill the service", _killed, (0.5, 8.0)),
     Kind("silence the service", _silent, (0.5, 10.0)),
     Kind("close kept connections", _kept_closed, (0.0, 0.1)),
