@@ -163,6 +163,7 @@ class Pipeline:
             case.identity,
             enforced,
             case.policy.digest,
+            websocket=request.upgrade,
         )
 
     # the steps

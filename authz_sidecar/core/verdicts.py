@@ -168,6 +168,8 @@ class Decision(NamedTuple):
     """Digest of the policy that decided."""
     revoking: bool = False
     """It ends a request that an earlier decision had let through."""
+    websocket: bool = False
+    """It asked to go on as WebSocket."""
 
     @property
     def forward(self) -> bool:

@@ -37,6 +37,7 @@ class Composer:
             f'{{"type": "decision", "at": "{self._instants.text(at)}", '
             f'"request_id": {quoted(decision.request_id)}, {_identity_part(decision.identity)}, '
             f'"method": {quoted(decision.method)}, "target": {quoted(shown(decision.target))}, '
+            f'"websocket": {_boolean(decision.websocket)}, '
             f"{self._rule_part(decision)}, {_outcome_part(decision, verdict)}, "
             f'{self._position_of(verdict.position)}, "staleness": {_optional(verdict.staleness)}}}\n'
         )

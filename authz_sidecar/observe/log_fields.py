@@ -15,6 +15,7 @@ DECISION_FIELDS: Mapping[str, str] = MappingProxyType(
         "kid": "the key that the token was verified with; null before a token was verified",
         "method": "the request's method",
         "target": "its target without the query, which may hold secrets; what looks like a token is left out",
+        "websocket": "true when it asked to go on as WebSocket",
         "rule": "the policy's rule that matched, like `POST /students/`; null when none did",
         "quantifier": "what the rule asks for: `anyone`, `authenticated`, or `any` or `all` of `permissions`",
         "permissions": "the permissions that the rule names",
