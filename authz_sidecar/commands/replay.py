@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
+from authz_sidecar.commands.affected import Affected, note
 from authz_sidecar.commands.command import Command
 from authz_sidecar.commands.log_files import Unreadable, decisions
 from authz_sidecar.config import policy_file
@@ -22,9 +23,6 @@ from authz_sidecar.observe.logged import Logged
 from authz_sidecar.replay import Judged, Replay, Unknown
 
 SHOWN_GROUPS: Final = 20
-SHOWN_SUBJECTS: Final = 5
-NOBODY: Final = "(nobody known)"
-Key = TypeVar("Key")
 
 
 class Flip(NamedTuple):
@@ -36,30 +34,6 @@ class Flip(NamedTuple):
     rule_then: str | None
     now: Code
     rule_now: str | None
-
-
-@dataclass(slots=True)
-class Affected:
-    """All decisions that flip, or are unknown, in one way."""
-
-    example: str
-    first: str
-    last: str
-    subjects: Counter[str] = field(default_factory=Counter)
-
-    def note(self, logged: Logged) -> None:
-        self.first, self.last = min(self.first, logged.at), max(self.last, logged.at)
-        self.subjects[logged.subject or NOBODY] += 1
-
-    def as_dict(self, shown: int | None = None) -> dict[str, Any]:
-        return {
-            "decisions": self.subjects.total(),
-            "subjects": len(self.subjects),
-            "by_subject": dict(self.subjects.most_common(shown)),
-            "example": self.example,
-            "first": self.first,
-            "last": self.last,
-        }
 
 
 @dataclass(slots=True)
@@ -82,10 +56,10 @@ class Outcome:
         self.first = min(self.first or logged.at, logged.at)
         self.last = max(self.last, logged.at)
         if judged.unknown is not None or judged.code is None:
-            _noted(self.unknown, judged.unknown or Unknown.HELD, logged)
+            note(self.unknown, judged.unknown or Unknown.HELD, logged)
         elif judged.allowed != logged.allowed:
             flip = Flip(judged.allowed, logged.code, logged.rule, judged.code, judged.rule)
-            _noted(self.flips, flip, logged)
+            note(self.flips, flip, logged)
         elif (judged.code, judged.rule) == (logged.code, logged.rule):
             self.same += 1
         else:
@@ -99,12 +73,6 @@ class Outcome:
         """Those that would be let through, or refused; the most frequent first."""
         found = [(flip, affected) for flip, affected in self.flips.items() if flip.allowed == allowed]
         return sorted(found, key=lambda each: -each[1].subjects.total())
-
-
-def _noted(found: dict[Key, Affected], key: Key, logged: Logged) -> None:
-    if key not in found:
-        found[key] = Affected(f"{logged.method} {logged.target}", logged.at, logged.at)
-    found[key].note(logged)
 
 
 def replayed(replay: Replay, logged: Iterable[Logged]) -> Outcome:
@@ -170,38 +138,23 @@ def worded(outcome: Outcome, policy: str) -> Iterator[str]:
         flipping = outcome.flipping(allowed=allowed)
         for flip, affected in flipping[:SHOWN_GROUPS]:
             yield ""
-            yield f"{title}: {_of(affected)}"
+            yield f"{title}: {affected.counted()}"
             yield f"  then      {_worded_side(flip.then, flip.rule_then)}"
             yield f"  now       {_worded_side(flip.now, flip.rule_now)}"
-            yield from _whom(affected)
+            yield from affected.worded()
         if len(flipping) > SHOWN_GROUPS:
             yield f"\n{title}: {len(flipping) - SHOWN_GROUPS} more ways; --json shows all"
     for why, affected in outcome.unknown.items():
-        yield f"\ncannot be known: {_of(affected)}: {why}"
-        yield from _whom(affected)
+        yield f"\ncannot be known: {affected.counted()}: {why}"
+        yield from affected.worded()
 
 
 def _count(found: Iterable[tuple[object, Affected]]) -> int:
     return sum(affected.subjects.total() for _, affected in found)
 
 
-def _of(affected: Affected) -> str:
-    count = affected.subjects.total()
-    subjects = len(affected.subjects)
-    return f"{count:,} decision{'s' * (count != 1)} of {subjects:,} subject{'s' * (subjects != 1)}"
-
-
 def _worded_side(code: Code, rule: str | None) -> str:
     return f"{code}, by {rule}" if rule else f"{code}, without a rule"
-
-
-def _whom(affected: Affected) -> Iterator[str]:
-    most = affected.subjects.most_common(SHOWN_SUBJECTS)
-    more = len(affected.subjects) - len(most)
-    shown = ", ".join(f"{subject} ({count:,})" for subject, count in most)
-    yield f"  for whom  {shown}{f' and {more:,} more' if more else ''}"
-    yield f"  like      {affected.example}"
-    yield f"  from      {affected.first} to {affected.last}"
 
 
 # the command
