@@ -223,7 +223,7 @@ def test_ports_are_not_given_twice() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_nothing_outlives_an_owner_that_is_asked_to_end(tmp_path: Path, number: signal.Signals) -> None:
     owner_code = """
-        import signal, sys
+        import signal, sys, time
         from pathlib import Path
         from lab.stack.process import Process
         from lab.stack.signals import exit_on_sigterm
@@ -232,7 +232,8 @@ def test_nothing_outlives_an_owner_that_is_asked_to_end(tmp_path: Path, number: 
         child = Process([sys.executable, "-c", "import time; time.sleep(600)"], log_path=Path(sys.argv[1]))
         child.start()
         print(child.pid, flush=True)
-        child._child.wait()
+        while True:
+            time.sleep(0.1)  # A signal that comes just before a call that waits for ever would wait as well.
     """
     owner = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(owner_code), tmp_path / "child.log"],
