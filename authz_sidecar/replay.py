@@ -36,6 +36,9 @@ from authz_sidecar.pipeline import Pipeline
 MAX_LABELS: Final = 5
 """Of the old and the new rule together: the worlds double, or quadruple, with each."""
 
+MAX_JUDGED: Final = 100_000
+"""Different requests whose verdict is remembered."""
+
 _OF_GRANTS: Final = frozenset({Code.AUTHENTICATED, Code.GRANTED, Code.SUPERUSER, Code.PERMISSION_DENIED})
 """What was decided from what the user holds. Any other refusal of somebody known stays what it was."""
 _OF_TOKENS: Final = frozenset({Code.TOKEN_MISSING, Code.TOKEN_INVALID, Code.TOKEN_EXPIRED, Code.KEYS_UNKNOWN})
@@ -86,11 +89,24 @@ class Replay:
     ) -> None:
         """`without_group`: the key of a group that gives nothing."""
         self._policy = policy
+        self._history = history
+        self._judged: dict[tuple[Code, str, str, Requirement | None, bool, bool], Judged] = {}
         self._recorded = _Recorded(history, without_group)
         self._pipeline = Pipeline(policy, self._recorded, self._recorded, _NoClock())
 
     def judge(self, logged: Logged) -> Judged:
         """What would be decided on that request now, at the revision that it was decided at."""
+        if self._history is not None:
+            return self._judge(logged)
+        asked = (logged.code, logged.method, logged.target, logged.requirement)
+        known = (*asked, logged.subject is None, logged.websocket)
+        if known not in self._judged:  # without a history it does not matter who it was, or when
+            if len(self._judged) >= MAX_JUDGED:
+                self._judged.clear()
+            self._judged[known] = self._judge(logged)
+        return self._judged[known]
+
+    def _judge(self, logged: Logged) -> Judged:
         if logged.code in _OF_HEADERS:
             return self._of_headers(logged)
         if LEFT_OUT in logged.target:

@@ -44,7 +44,12 @@ class ChangeStream:
     audited_at: float | None
     sent_at: float
     proved: bool
-    changes: AsyncIterator[Change]
+    lines: AsyncIterator[bytes]
+    """The messages as they were sent. Read these or `changes`, once."""
+
+    @property
+    def changes(self) -> AsyncIterator[Change]:
+        return _parsed(self.lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,7 @@ class UserServiceClient:
             audited = response.headers.get("Authz-Audited-At")
             audited_at = None if audited is None else parse_instant(audited)
             proved = "Authz-Unproved" not in response.headers
-            yield ChangeStream(head, now, audited_at, sent_at, proved, _changes(response))
+            yield ChangeStream(head, now, audited_at, sent_at, proved, _lines(response))
 
     async def confirm(self, position: Position) -> Confirmation | None:
         """`None` when the service's log does not go on from this point, or belongs to another history."""
@@ -256,8 +261,8 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
-async def _changes(response: aiohttp.ClientResponse) -> AsyncIterator[Change]:
-    async for line in _lines(response):
+async def _parsed(lines: AsyncIterator[bytes]) -> AsyncIterator[Change]:
+    async for line in lines:
         yield wire.parse_change(line)
 
 

@@ -20,7 +20,7 @@ from types import FrameType
 import authz_sidecar
 from authz_sidecar.authz.cached import CachedAuthorizer
 from authz_sidecar.config.table import ReplicaSettings
-from authz_sidecar.core.entities import Change, Entity, EntityKey, Position, UserState
+from authz_sidecar.core.entities import Entity, EntityKey, Position, UserState
 from authz_sidecar.core.ports import SilentObserver
 from authz_sidecar.core.verdicts import Code, Identity, Question, Requirement, Verdict
 from authz_sidecar.replica.memory_store import MemoryStore
@@ -44,7 +44,7 @@ CHANGE = (
     b'{"v":1,"type":"change","epoch":"%b","revision":2,"at":"2026-11-22T09:00:00.000002Z",'
     b'"entities":[{"kind":"user","key":"alice","state":null}]}' % EPOCH.encode()
 )
-NO_CHANGES: tuple[Change, ...] = ()
+NO_LINES: tuple[bytes, ...] = ()
 
 Call = tuple[str, str]
 """File and function."""
@@ -115,9 +115,9 @@ class Source:
 
     @asynccontextmanager
     async def changes(self, after: Position, **_: object) -> AsyncIterator[ChangeStream]:
-        async def nothing() -> AsyncIterator[Change]:
-            for change in NO_CHANGES:
-                yield change
+        async def nothing() -> AsyncIterator[bytes]:
+            for line in NO_LINES:
+                yield line
 
         now = Clock().wall()
         yield ChangeStream(
@@ -126,7 +126,7 @@ class Source:
             audited_at=now,
             sent_at=Clock().monotonic(),
             proved=True,
-            changes=nothing(),
+            lines=nothing(),
         )
 
 

@@ -18,12 +18,13 @@ from typing import Any, BinaryIO, Final
 from authz_sidecar.admin.explain import question
 from authz_sidecar.app import SystemClock
 from authz_sidecar.authz.supposed import Supposed
-from authz_sidecar.commands import online
+from authz_sidecar.commands import online, past
 from authz_sidecar.commands.command import Command
 from authz_sidecar.config import policy_file, reading
 from authz_sidecar.config.addresses import Address, items
 from authz_sidecar.core.entities import Entity, EntityKey
 from authz_sidecar.core.errors import ConfigurationError, MalformedMessage, Problem, Refused, Unavailable
+from authz_sidecar.core.policy import Policy
 from authz_sidecar.core.verdicts import Code, Identity
 from authz_sidecar.explain import Explainer, Groups
 from authz_sidecar.pipeline import Pipeline
@@ -44,6 +45,8 @@ class Options:
     policy: Path | None
     permissions: frozenset[str]
     superuser: bool
+    archive: Path | None
+    at: str | None
     admin: str | None
     as_json: bool
 
@@ -51,6 +54,8 @@ class Options:
 def explain(options: Options, variables: Mapping[str, str], stdin: BinaryIO) -> int:
     """Print it. Returns the exit code. Raises ConfigurationError for what cannot be asked."""
     try:
+        if (options.archive and not options.policy) or (options.at and not options.archive):
+            raise ValueError("--at goes with --archive, and --archive with --policy")
         found = _offline(options) if options.policy else _online(options, variables, stdin)
     except ValueError as error:
         raise ConfigurationError([Problem("explain", str(error))]) from error
@@ -90,6 +95,8 @@ def _offline(options: Options) -> dict[str, Any]:
     if wrong := [label for label in options.permissions if not policy_file.is_label(label)]:
         raise ValueError(f"--permissions: {', '.join(wrong)}: must be labels like students.add_student")
     policy = policy_file.load(options.policy)
+    if options.archive:
+        return _in_the_past(options, options.archive, policy)
     supposed = Supposed.holding(options.permissions, superuser=options.superuser)
     pipeline = Pipeline(policy, _NoTokens(), supposed, SystemClock())
     anybody = SUPPOSED if options.permissions or options.superuser else None
@@ -97,6 +104,24 @@ def _offline(options: Options) -> dict[str, Any]:
     explainer = Explainer(lambda: pipeline, _SupposedHoldings(supposed))
     found = asyncio.run(explainer.explain(asked))
     return {**found, "revision": None, "staleness": None}
+
+
+def _in_the_past(options: Options, archive: Path, policy: Policy) -> dict[str, Any]:
+    if options.permissions or options.superuser:
+        raise ValueError("with --archive nothing is supposed: leave --permissions and --superuser out")
+    then = past.at(archive, options.subject, options.at)
+    pipeline = Pipeline(policy, _NoTokens(), then, SystemClock())
+    asked = question(_given(options, options.subject))
+    found = asyncio.run(Explainer(lambda: pipeline, then).explain(asked))
+    label = found["rule"] and found["rule"]["rule"]
+    changed = [
+        then.last_change(options.subject, rule.requirement)
+        for rule in policy.rules
+        if rule.label == label and options.subject
+    ]
+    position = then.state.position
+    as_of = {"revision": str(position.token), "as_of": position.at, "staleness": None}
+    return {**found, **as_of, "last_change": changed[0] if changed else None}
 
 
 # online
@@ -149,11 +174,21 @@ def worded(found: Mapping[str, Any]) -> list[str]:
     lines.append(f"  rule      {_rule(rule)}" if rule else "  rule      none counts")
     lines += [f"  not       {_rule(each)}: {each['why']}" for each in found["closest"]]
     lines += _grants(found)
-    if found["revision"]:
-        lines.append(f"  revision  {found['revision']}, proved {found['staleness']:.1f} s ago")
+    lines += _when(found)
     lines.append(f"  policy    {found['policy']}")
     if found["mend"] and not found["allowed"]:
         lines.append(f"  mend      {found['mend']}")
+    return lines
+
+
+def _when(found: Mapping[str, Any]) -> list[str]:
+    if not found["revision"]:
+        return []
+    if found["staleness"] is not None:
+        return [f"  revision  {found['revision']}, proved {found['staleness']:.1f} s ago"]
+    lines = [f"  revision  {found['revision']} of {found['as_of']}"]
+    if changed := found["last_change"]:
+        lines.append(f"  changed   by {changed['revision']} at {changed['at']}: before, {changed['before']}")
     return lines
 
 
@@ -201,6 +236,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token-stdin", action="store_true", help="by the holder of this access token")
     parser.add_argument("--policy", type=Path, metavar="FILE", help="answer by this policy file, offline")
     parser.add_argument("--permissions", default="", metavar="LABELS", help="what the user holds: a.b,c.d")
+    held = "offline, by what the user held as `archive` recorded it"
+    parser.add_argument("--archive", type=Path, metavar="PATH", help=held)
+    when = "in the past of the archive: at a revision like 3f2a9c1b.1234 or a time [default: its end]"
+    parser.add_argument("--at", metavar="REVISION|TIME", help=when)
     parser.add_argument("--superuser", action="store_true", help="the user is a superuser")
     parser.add_argument("--admin", metavar="URL", help="admin port [where AUTHZ_ADMIN_LISTEN says]")
     parser.add_argument("--json", action="store_true", help="all that is known, for programs")
@@ -215,6 +254,8 @@ def _main(arguments: argparse.Namespace) -> int:
         policy=arguments.policy,
         permissions=frozenset(items(arguments.permissions)),
         superuser=arguments.superuser,
+        archive=arguments.archive,
+        at=arguments.at,
         admin=arguments.admin,
         as_json=arguments.json,
     )

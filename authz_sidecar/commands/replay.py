@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from authz_sidecar.commands import past
 from authz_sidecar.commands.affected import Affected, note
 from authz_sidecar.commands.command import Command
 from authz_sidecar.commands.log_files import Unreadable, decisions
@@ -172,6 +173,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     several = "decision logs; compressed ones end in .gz; - is standard input"
     parser.add_argument("decisions", type=Path, nargs="+", metavar="FILE", help=several)
     parser.add_argument("--policy", type=Path, required=True, metavar="FILE", help="the policy to decide by")
+    held = "what users and groups held, as `archive` recorded it: then more can be known"
+    parser.add_argument("--archive", type=Path, metavar="PATH", help=held)
     parser.add_argument("--without-group", metavar="KEY", help="as if this group gave nothing")
     parser.add_argument("--json", action="store_true", help="all that was found, for programs")
 
@@ -180,7 +183,8 @@ def _main(arguments: argparse.Namespace) -> int:
     policy = policy_file.load(arguments.policy)
     unreadable = Unreadable()
     logged = decisions(arguments.decisions, unreadable, "replay")
-    outcome = replayed(Replay(policy, without_group=arguments.without_group), logged)
+    history = past.load(arguments.archive) if arguments.archive else None
+    outcome = replayed(Replay(policy, history, arguments.without_group), logged)
     if not outcome.decisions:
         why = unreadable.told[0] if unreadable.told else "there is no line of type decision"
         raise ConfigurationError([Problem("decisions", f"this is no decision log: {why}")])

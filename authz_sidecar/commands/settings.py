@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Container
+from typing import Final
 
 from authz_sidecar.config.configuration import Sources
 from authz_sidecar.config.table import TABLE
 
+ALL: Final = frozenset(setting.variable for setting in TABLE)
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """A flag for each setting; only what is given becomes an attribute."""
+
+def add_settings(parser: argparse.ArgumentParser, variables: Container[str] = ALL) -> None:
+    """A flag for each of these settings; only what is given becomes an attribute."""
     for setting in TABLE:
+        if setting.variable not in variables:
+            continue
         default = (
             "required" if setting.required else f"default {setting.default}" if setting.default else "unset"
         )

@@ -1,94 +1,120 @@
-"""`authz-sidecar verify`: reads the files, prints what was found."""
+"""`authz-sidecar verify`: reads decisions and the archive, prints what was found.
+
+Exit codes: 0 every decision was right, 1 one was not, or the archive contradicts itself, 2 it cannot be told.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from authz_sidecar.archive.files import texts
 from authz_sidecar.commands.command import Command
+from authz_sidecar.commands.log_files import Unreadable, lines
+from authz_sidecar.core.errors import ConfigurationError, Problem
 from authz_sidecar.verify.archive import ArchiveError, replay
 from authz_sidecar.verify.checker import Evidence, Report, check
 
-SHOWN_VIOLATIONS = 50
+SHOWN: Final = 50
+MAX_STALENESS: Final = 30.0
+CLOCK_TOLERANCE: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
     """Where the evidence is: JSON lines, several files of a kind are read one after the other."""
 
-    decisions: Sequence[Path]
-    answers: Sequence[Path]
-    received: Sequence[Path]
     archive: Path
+    decisions: Sequence[Path] = ()
+    answers: Sequence[Path] | None = None
+    received: Sequence[Path] | None = None
 
 
-def verify(files: Files, max_staleness: float) -> int:
-    """Print a report; 0 when every decision was right, 1 when one was not, 2 when it cannot be told."""
+def verify(files: Files, max_staleness: float, clock_tolerance: float = CLOCK_TOLERANCE) -> int:
+    """Print a report; returns the exit code. Raises ConfigurationError for what cannot be read."""
+    unreadable = Unreadable()
+    logged: dict[str, list[dict[str, Any]]] = {"decision": [], "failure": [], "retry": []}
+    for line in lines(files.decisions, unreadable, "verify"):
+        logged.get(line.value.get("type", ""), []).append(line.value)
+    evidence = Evidence(
+        decisions=logged["decision"],
+        answers=_recorded(files.answers, unreadable),
+        received=_recorded(files.received, unreadable),
+        failures=logged["failure"],
+        retries=logged["retry"],
+    )
     try:
-        with ExitStack() as stack, files.archive.open(encoding="utf-8") as archive:
-            evidence = Evidence(
-                decisions=_lines(files.decisions, stack, only="decision"),
-                answers=_lines(files.answers, stack),
-                received=_lines(files.received, stack),
-                failures=_lines(files.decisions, stack, only="failure"),
-                retries=_lines(files.decisions, stack, only="retry"),
-            )
-            report = check(evidence, replay(archive), max_staleness)
-    except (OSError, ValueError, KeyError, ArchiveError) as error:
-        print(f"cannot tell: {error}", file=sys.stderr)
-        return 2
-    _print(report)
-    return 1 if report.violations else 0
+        report = check(evidence, replay(texts(files.archive)), max_staleness, clock_tolerance)
+    except OSError as error:
+        raise ConfigurationError(
+            [Problem(str(files.archive), f"cannot be read: {error.strerror}")]
+        ) from error
+    except ArchiveError as error:
+        raise ConfigurationError([Problem("--archive", str(error))]) from error
+    except KeyError as error:
+        raise ConfigurationError([Problem("evidence", f"a line lacks the field {error}")]) from error
+    print("\n".join([*_worded(report, max_staleness), *unreadable.worded()]))
+    return _exit_code(report, unreadable, alone=not files.decisions)
 
 
-def _lines(paths: Sequence[Path], stack: ExitStack, only: str | None = None) -> Iterator[dict[str, Any]]:
-    for path in paths:
-        for number, text in enumerate(stack.enter_context(path.open(encoding="utf-8")), 1):
-            try:
-                line = json.loads(text)
-            except ValueError as error:
-                raise ValueError(f"{path}:{number}: not JSON: {error}") from error
-            if only is None or line.get("type") == only:
-                yield line
+def _recorded(paths: Sequence[Path] | None, unreadable: Unreadable) -> Iterator[dict[str, Any]] | None:
+    return None if paths is None else (line.value for line in lines(paths, unreadable, "verify"))
 
 
-def _print(report: Report) -> None:
-    print(f"{report.codes.total()} decisions, the oldest {report.oldest:.3f} s behind")
-    for code, count in report.codes.most_common():
-        print(f"  {count:>9}  {code}")
-    for violation in report.violations[:SHOWN_VIOLATIONS]:
-        print(f"WRONG {violation}")
-    print(f"{len(report.violations)} violations")
+def _exit_code(report: Report, unreadable: Unreadable, *, alone: bool) -> int:
+    """`alone`: only the archive was asked about, so that what it lacks is an answer, too."""
+    if report.violations or report.flaws or (alone and report.gaps):
+        return 1
+    return 2 if report.unjudged or unreadable.count or not report.covered else 0
+
+
+def _worded(report: Report, max_staleness: float) -> Iterator[str]:
+    yield from (f"archive   {each}" for each in report.covered or ["is empty"])
+    yield from (f"GAP       {each}" for each in report.gaps)
+    yield from (f"FLAW      {each}" for each in report.flaws)
+    age = f"the oldest {report.oldest:.3f} s behind (allowed: {max_staleness:g} s)"
+    yield f"{report.codes.total():,} decisions, {age}"
+    yield from (f"  {count:>9,}  {code}" for code, count in report.codes.most_common())
+    for word, found in (("WRONG", report.violations), ("UNJUDGED", report.unjudged)):
+        yield from (f"{word:<9} {each}" for each in found[:SHOWN])
+        if len(found) > SHOWN:
+            yield f"{word:<9} and {len(found) - SHOWN:,} more"
+    yield f"{len(report.violations):,} violations, {len(report.unjudged):,} decisions not judged"
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    several: dict[str, str] = {
-        "decisions": "decision logs of the sidecars",
-        "answers": "what the clients were answered",
-        "received": "what the upstream received",
+    parser.description = (
+        "Judges every logged decision by the archive of the permissions, independently of the code that "
+        "decided: was it right at the revision that it names, and was that not too old? "
+        "Without decisions the archive alone is checked. Formats: docs/archive.md."
+    )
+    parser.epilog = (
+        "Exit codes: 0 every decision was right; 1 one was not, or the archive contradicts itself (alone: or "
+        "has a gap); 2 it cannot be told of all."
+    )
+    archive = "archive of the revision log: the folder that `archive` writes, or one file"
+    parser.add_argument("--archive", type=Path, required=True, metavar="PATH", help=archive)
+    several = {
+        "decisions": "decision logs of the sidecars; compressed ones end in .gz; - is standard input",
+        "answers": "what the clients were answered, where they keep a record",
+        "received": "what the upstream received, where it keeps a record",
     }
     for name, text in several.items():
-        parser.add_argument(f"--{name}", type=Path, nargs="+", required=True, metavar="FILE", help=text)
+        parser.add_argument(f"--{name}", type=Path, nargs="+", metavar="FILE", help=text)
+    stale = f"the bound, as AUTHZ_MAX_STALENESS [default {MAX_STALENESS:g}]"
+    parser.add_argument("--max-staleness", type=float, default=MAX_STALENESS, metavar="SECONDS", help=stale)
+    clocks = f"how far a sidecar's clock may be ahead of the archive's [default {CLOCK_TOLERANCE:g}]"
     parser.add_argument(
-        "--archive", type=Path, required=True, metavar="FILE", help="archive of the revision log"
+        "--clock-tolerance", type=float, default=CLOCK_TOLERANCE, metavar="SECONDS", help=clocks
     )
-    parser.add_argument("--max-staleness", type=float, required=True, metavar="SECONDS", help="the bound")
 
 
 def _main(arguments: argparse.Namespace) -> int:
-    files = Files(
-        decisions=arguments.decisions,
-        answers=arguments.answers,
-        received=arguments.received,
-        archive=arguments.archive,
-    )
-    return verify(files, arguments.max_staleness)
+    files = Files(arguments.archive, arguments.decisions or (), arguments.answers, arguments.received)
+    return verify(files, arguments.max_staleness, arguments.clock_tolerance)
 
 
-COMMAND = Command("verify", "check logged decisions against the revision log", _add_arguments, _main)
+COMMAND = Command("verify", "judge logged decisions by the archive of the permissions", _add_arguments, _main)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,17 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
 
 def one(variable: str, environ: Mapping[str, str]) -> Any:
     """One setting alone, for a program that needs no others. Raises ConfigurationError."""
+    return some((variable,), {}, environ)[0]
+
+
+def some(variables: Sequence[str], flags: Mapping[str, str], environ: Mapping[str, str]) -> list[Any]:
+    """These settings, in this order. Raises ConfigurationError with every problem."""
     problems: list[Problem] = []
-    value = _value(next(each for each in TABLE if each.variable == variable), {}, environ, problems)
+    known = {each.variable: each for each in TABLE}
+    values = [_value(known[variable], flags, environ, problems) for variable in variables]
     if problems:
         raise ConfigurationError(problems)
-    return value
+    return values
 
 
 def _value(

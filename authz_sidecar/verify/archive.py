@@ -1,17 +1,10 @@
-"""The archive of the revision log: every state the permissions ever had, and when.
-
-An archive is JSON lines in the order they were observed: `change` messages as the User service sends
-them, and, where a history starts or jumps, a whole snapshot (`snapshot` line, entity lines, `end`
-line). Each `change` and `snapshot` line also has `archived_at`: Unix seconds on the archiver's clock.
-A live log is not enough: truncation and restored backups destroy what decisions were made from.
-"""
+"""The archive of the revision log (docs/archive.md), replayed: every state the permissions had, and when."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, NamedTuple
 
 EntityId = tuple[str, str]
@@ -29,6 +22,9 @@ class Node(NamedTuple):
     revision: int
     at: str
 
+    def __str__(self) -> str:
+        return f"revision {self.revision} of {self.epoch[:8]}"
+
 
 @dataclass(slots=True)
 class Moment:
@@ -37,25 +33,49 @@ class Moment:
     node: Node
     since: float
     entities: dict[EntityId, State] = field(default_factory=dict)
+    flaw: str = ""
+    """What is wrong with the archive here."""
+    jumped: bool = False
+    """It does not follow the one before."""
 
 
-def replay(lines: Iterable[str]) -> Iterator[Moment]:
-    """Every moment in order. The moment is changed in place: use it before asking for the next one.
+def replay(lines: Iterable[tuple[str, str]]) -> Iterator[Moment]:
+    """Every moment in order, of lines with their places. It is changed in place: use it before the next one.
 
     Raises `ArchiveError` at a line that cannot follow the one before it.
     """
-    numbered = enumerate(lines, 1)
+    rest = iter(lines)
     moment: Moment | None = None
-    for number, text in numbered:
+    for place, text in rest:
         try:
             line = json.loads(text)
             if line["type"] == "snapshot":
-                moment = Moment(_node(line), line["archived_at"], dict(_entities(numbered, line["entities"])))
+                moment = _begin(moment, line, dict(_entities(rest)))
             else:
                 moment = _follow(moment, line)
         except (ValueError, KeyError, TypeError) as error:
-            raise ArchiveError(f"line {number}: {error!r}") from error
+            raise ArchiveError(f"{place}: {error!r}") from error
         yield moment
+
+
+def _begin(before: Moment | None, line: State, entities: dict[EntityId, State]) -> Moment:
+    """A snapshot takes the place of all that was; where it repeats the state before, it must be equal."""
+    node = _node(line)
+    if before is None:
+        return Moment(node, line["archived_at"], entities)
+    if before.node != node:
+        return Moment(
+            node,
+            line["archived_at"],
+            entities,
+            f"what came after {before.node} is missing up to {node}",
+            jumped=True,
+        )
+    different = sum(
+        before.entities.get(key) != entities.get(key) for key in before.entities.keys() | entities.keys()
+    )
+    flaw = f"the snapshot of {node} differs in {different} entities from the changes" if different else ""
+    return Moment(node, before.since, entities, flaw)
 
 
 def _follow(moment: Moment | None, line: State) -> Moment:
@@ -66,19 +86,19 @@ def _follow(moment: Moment | None, line: State) -> Moment:
         moment = Moment(node, line["archived_at"])
     elif (node.epoch, node.revision) != (moment.node.epoch, moment.node.revision + 1):
         raise ValueError(f"revision {node.revision} does not follow {moment.node.revision}")
-    moment.node, moment.since = node, line["archived_at"]
+    moment.node, moment.since, moment.flaw, moment.jumped = node, line["archived_at"], "", False
     for entity in line["entities"]:
         _put(moment.entities, entity)
     return moment
 
 
-def _entities(lines: Iterator[tuple[int, str]], count: int) -> Iterator[tuple[EntityId, State]]:
-    rest = (json.loads(text) for _, text in lines)
-    for entity in islice(rest, count):
-        yield (entity["kind"], entity["key"]), entity["state"]
-    last = next(rest, None)
-    if not isinstance(last, dict) or last.get("type") != "end":
-        raise ValueError("the snapshot does not end where it should")
+def _entities(lines: Iterator[tuple[str, str]]) -> Iterator[tuple[EntityId, State]]:
+    for count, (_, text) in enumerate(lines):
+        line = json.loads(text)
+        if line.get("type") == "end" and line["entities"] == count:
+            return
+        yield (line["kind"], line["key"]), line["state"]
+    raise ValueError("the snapshot does not end")
 
 
 def _put(entities: dict[EntityId, State], entity: State) -> None:

@@ -1,11 +1,12 @@
-"""Judges every decision against the state it names, its real age, and what both ends saw."""
+"""Judges every decision against the state it names, its real age, and what both ends have a record of."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Set
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from authz_sidecar.verify.archive import EntityId, Moment, Node, State
@@ -17,27 +18,35 @@ Record = Mapping[str, Any]
 class Evidence:
     """The lines to join by `request_id`; each of them a JSON object.
 
-    `decisions`: what the sidecars logged, with allows not sampled.
+    `decisions`: what the sidecars logged; where another record is given, with allows not sampled.
     `answers`: what the client saw: `request_id`, `status`, `sent_at` (Unix seconds on the archiver's
-    clock), and `min_revision` where the request carried `Authz-Min-Revision`.
-    `received`: what reached the upstream: `request_id`.
+    clock), and `min_revision` where the request carried `Authz-Min-Revision`. `None`: it kept no record.
+    `received`: what reached the upstream: `request_id`. `None`: it kept no record.
     `failures`: what the sidecars answered by themselves, of which some never came to be decided on.
     `retries`: what they decided and sent a second time.
     """
 
     decisions: Iterable[Record]
-    answers: Iterable[Record]
-    received: Iterable[Record]
+    answers: Iterable[Record] | None = None
+    received: Iterable[Record] | None = None
     failures: Iterable[Record] = ()
     retries: Iterable[Record] = ()
 
 
 @dataclass(slots=True)
 class Report:
-    """What was found: `violations` must be empty."""
+    """What was found: `violations` must be empty, and so must `unjudged`, or not everything is proved."""
 
     codes: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
+    unjudged: list[str] = field(default_factory=list)
+    """Decisions at revisions that the archive does not have."""
+    flaws: list[str] = field(default_factory=list)
+    """Where the archive contradicts itself."""
+    gaps: list[str] = field(default_factory=list)
+    """What the archive lacks."""
+    covered: list[str] = field(default_factory=list)
+    """From where to where the archive goes, without a gap."""
     oldest: float = 0.0
     """The greatest real age of a decision, in seconds."""
 
@@ -45,36 +54,80 @@ class Report:
         self.violations.append(f"{request_id}: {what}")
 
 
-def check(evidence: Evidence, history: Iterable[Moment], max_staleness: float) -> Report:
-    """Every violation found. `max_staleness` in seconds."""
+def check(
+    evidence: Evidence, history: Iterable[Moment], max_staleness: float, clock_tolerance: float = 0.0
+) -> Report:
+    """Every violation found. `max_staleness` in seconds.
+
+    `clock_tolerance`: by how many seconds a sidecar's clock may be ahead of the archiver's. It counts where
+    no client says when a request was sent.
+    """
     report = Report()
-    answers = {line["request_id"]: line for line in evidence.answers}
-    received = Counter(line["request_id"] for line in evidence.received)
+    answers = _answers(evidence.answers)
+    by_node = _check_both_ends(evidence, answers, report)
+    until = _check_states(by_node, history, report)
+    _check_ages(by_node, _sending(answers, clock_tolerance), until, max_staleness, report)
+    return report
+
+
+def _check_both_ends(
+    evidence: Evidence, answers: Mapping[str, Record] | None, report: Report
+) -> dict[Node, list[Record]]:
+    """What of the decisions needs no archive; returns those that do, by the state that they name."""
+    received = _received(evidence.received)
     retried = Counter(line["request_id"] for line in evidence.retries)
     by_node: dict[Node, list[Record]] = defaultdict(list)
     seen: Counter[str] = Counter()
     revoked: set[str] = set()
     for decision in evidence.decisions:
+        request_id = decision["request_id"]
         report.codes[decision["code"]] += 1
         if decision["revoking"]:
-            revoked.add(decision["request_id"])
+            revoked.add(request_id)
         else:
-            seen[decision["request_id"]] += 1
-            _check_reach(decision, received, retried, report)
-            _check_answer(decision, answers.get(decision["request_id"]), report)
-            _check_minimum(decision, answers.get(decision["request_id"]), report)
+            seen[request_id] += 1
+            if received is not None:
+                _check_reach(decision, received, retried, report)
+            if answers is not None:
+                _check_answer(decision, answers.get(request_id), report)
+                _check_minimum(decision, answers.get(request_id), report)
         if decision["revision"] is not None and decision["code"] in _RIGHT_WHEN:
             by_node[_node(decision)].append(decision)
+    if received is not None:
+        _check_received(seen, received, report)
+    if answers is not None:
+        _check_counts(seen, revoked, retried, report)
+        failures = {(line["request_id"], line["status"]) for line in evidence.failures}
+        _check_answered(seen, answers, received, failures, report)
+    return by_node
+
+
+def _received(lines: Iterable[Record] | None) -> Counter[str] | None:
+    return None if lines is None else Counter(line["request_id"] for line in lines)
+
+
+def _check_counts(seen: Mapping[str, int], revoked: Set[str], retried: Counter[str], report: Report) -> None:
     for request_id, count in seen.items():
         if count > 1 + retried[request_id]:
             report.violation(request_id, f"has {count} decision lines")
     for request_id in revoked - seen.keys():
         report.violation(request_id, "was revoked but never let through")
-    failures = {(line["request_id"], line["status"]) for line in evidence.failures}
-    _check_missing(seen, answers, received, failures, report)
-    until = _check_states(by_node, history, report)
-    _check_ages(by_node, answers, until, max_staleness, report)
-    return report
+
+
+def _answers(lines: Iterable[Record] | None) -> dict[str, Record] | None:
+    return None if lines is None else {line["request_id"]: line for line in lines}
+
+
+def _sending(answers: Mapping[str, Record] | None, tolerance: float) -> Callable[[Record], float | None]:
+    """When the request of a decision was sent, or, where no client says so, at the earliest decided."""
+    if answers is None:
+        return lambda decision: datetime.fromisoformat(decision["at"]).timestamp() - tolerance
+
+    def sent_at(decision: Record) -> float | None:
+        answer = answers.get(decision["request_id"])
+        return None if answer is None else float(answer["sent_at"])
+
+    return sent_at
 
 
 def _node(decision: Record) -> Node:
@@ -114,21 +167,24 @@ def _check_minimum(decision: Record, answer: Record | None, report: Report) -> N
         report.violation(decision["request_id"], f"asked for {wanted} or newer, decided at {used}")
 
 
-def _check_missing(
+def _check_received(seen: Mapping[str, int], received: Mapping[str, int], report: Report) -> None:
+    for request_id in received.keys() - seen.keys():
+        report.violation(request_id, "reached the upstream without a decision line")
+
+
+def _check_answered(
     seen: Mapping[str, int],
     answers: Mapping[str, Record],
-    received: Mapping[str, int],
+    received: Mapping[str, int] | None,
     failures: Container[tuple[str, int]],
     report: Report,
 ) -> None:
-    for request_id in received.keys() - seen.keys():
-        report.violation(request_id, "reached the upstream without a decision line")
     for request_id, answer in answers.items():
         # No status: the connection broke, so the sidecar may never have seen the request.
         explained = request_id in seen or (request_id, answer["status"]) in failures
         if answer["status"] is not None and not explained:
             report.violation(request_id, f"was answered {answer['status']} without a decision line")
-        if _succeeded(answer) and request_id not in received:
+        if received is not None and _succeeded(answer) and request_id not in received:
             report.violation(request_id, f"was answered {answer['status']} but never reached the upstream")
 
 
@@ -146,6 +202,7 @@ def _check_states(
     for moment in history:
         if newest is not None:
             until[newest] = moment.since
+        _note_coverage(moment, newest, report)
         newest = moment.node
         until[newest] = math.inf
         for decision in unmatched.pop(moment.node, ()):
@@ -153,15 +210,29 @@ def _check_states(
             if decision["code"] != wanted:
                 made = f"was {decision['code']} at revision {decision['revision']}"
                 report.violation(decision["request_id"], f"{made}, right is {wanted}")
+    _note_coverage(None, newest, report)
     for decisions in unmatched.values():
         for decision in decisions:
-            report.violation(decision["request_id"], f"names {_node(decision)}, which the archive lacks")
+            report.unjudged.append(
+                f"{decision['request_id']}: names {_node(decision)}, which the archive lacks"
+            )
     return until
+
+
+def _note_coverage(moment: Moment | None, before: Node | None, report: Report) -> None:
+    """Where the archive goes on without a gap; `None` beyond its end."""
+    begins = before is None or (moment is not None and moment.jumped)
+    if before is not None and (moment is None or begins):
+        report.covered[-1] += f" to {before}"
+    if moment is not None and begins:
+        report.covered.append(str(moment.node))
+    if moment is not None and moment.flaw:
+        (report.gaps if moment.jumped else report.flaws).append(moment.flaw)
 
 
 def _check_ages(
     by_node: Mapping[Node, list[Record]],
-    answers: Mapping[str, Record],
+    sent_at: Callable[[Record], float | None],
     until: Mapping[Node, float],
     max_staleness: float,
     report: Report,
@@ -169,10 +240,10 @@ def _check_ages(
     """A decision is at least as old as its request was sent after its state had been replaced."""
     for node, decisions in by_node.items():
         for decision in decisions:
-            answer = answers.get(decision["request_id"])
-            if answer is None or node not in until:
+            sent = sent_at(decision)
+            if sent is None or node not in until:
                 continue
-            age = max(0.0, answer["sent_at"] - until[node])
+            age = max(0.0, sent - until[node])
             report.oldest = max(report.oldest, age)
             if age > max_staleness:
                 report.violation(decision["request_id"], f"used permissions {age:.3f} s old")
@@ -186,7 +257,10 @@ def right_code(decision: Record, entities: Mapping[EntityId, State]) -> str:
 
 def _revoked(decision: Record, user: State | None, _entities: Mapping[EntityId, State]) -> bool:
     generation = decision["token_generation"]
-    return user is not None and generation is not None and generation != user["token_generation"]
+    if user is None or generation is None:  # when such a token was issued is not in the log
+        ended = user is not None and user.get("tokens_not_before") is not None
+        return ended and bool(decision["code"] == "token_revoked")
+    return bool(generation != user["token_generation"])
 
 
 def _granted(decision: Record, user: State | None, entities: Mapping[EntityId, State]) -> bool:

@@ -1,4 +1,4 @@
-"""Writes the archive that decisions are held against (format: authz_sidecar/verify/archive.py).
+"""Writes the archive that decisions are held against (format: docs/archive.md).
 
 It reads the User service's database itself, past every link that faults are injected into. Whoever is
 about to destroy revisions (a restore, a truncation) keeps writers out, calls `drain`, destroys, calls

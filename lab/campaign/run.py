@@ -12,6 +12,7 @@ import psycopg
 from pika.exceptions import AMQPError
 from redis import RedisError
 
+from authz_sidecar.archive.files import texts
 from authz_sidecar.verify.archive import ArchiveError, replay
 from authz_sidecar.verify.checker import check
 from lab.campaign import evidence
@@ -141,11 +142,14 @@ def _judge(system: System, report: Report) -> None:
         system.kills,
     )
     try:
-        with (system.directory / "archive.jsonl").open(encoding="utf-8") as archive:
-            found = check(laid, replay(archive), MAX_STALENESS)
+        found = check(laid, replay(texts(system.directory / "archive.jsonl")), MAX_STALENESS)
     except ArchiveError as error:
         report.errors.append(f"the archive cannot be replayed: {error}")
         return
     report.verified = Verified(
-        found.codes.total(), dict(found.codes.most_common()), found.oldest, found.violations, len(lost)
+        found.codes.total(),
+        dict(found.codes.most_common()),
+        found.oldest,
+        found.violations + found.unjudged,
+        len(lost),
     )

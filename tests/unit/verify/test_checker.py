@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from authz_sidecar import cli
 from authz_sidecar.commands.verify import Files, verify
 from authz_sidecar.verify.archive import ArchiveError, replay
 from authz_sidecar.verify.checker import Evidence, check, right_code
@@ -32,7 +34,8 @@ def change(revision: int, *entities: dict[str, Any], branch: str = "a") -> str:
 
 def snapshot(revision: int, *entities: dict[str, Any], branch: str, archived_at: float) -> list[str]:
     head = {"type": "snapshot", "epoch": EPOCH, "revision": revision, "at": f"{branch}{revision}"}
-    lines = [{**head, "entities": len(entities), "archived_at": archived_at}, *entities, {"type": "end"}]
+    end = {"type": "end", "entities": len(entities)}
+    lines = [{**head, "archived_at": archived_at}, *entities, end]
     return [json.dumps(line) for line in lines]
 
 
@@ -56,6 +59,10 @@ def decision(revision: int | None, code: str, request_id: str = "r", **changes: 
     return {**line, **changes}
 
 
+def placed(lines: list[str]) -> Iterator[tuple[str, str]]:
+    return ((f"line {number}", line) for number, line in enumerate(lines, 1))
+
+
 def answer(status: int | None, request_id: str = "r", sent_at: float = 100.0, **more: Any) -> dict[str, Any]:
     return {"request_id": request_id, "status": status, "sent_at": sent_at, **more}
 
@@ -71,7 +78,8 @@ def violations(
     history: list[str] = HISTORY,
 ) -> list[str]:
     evidence = Evidence(decisions, answers, received)
-    return check(evidence, replay(history), max_staleness=5.0).violations
+    report = check(evidence, replay(placed(history)), max_staleness=5.0)
+    return report.violations + report.unjudged
 
 
 @pytest.mark.parametrize(
@@ -171,7 +179,7 @@ def test_only_its_own_failure_excuses_an_answer_without_a_decision(
 ) -> None:
     failures = [{"request_id": "r", "status": failed_with}]
     evidence = Evidence([], [answer(400)], received, failures)
-    assert check(evidence, replay(HISTORY), max_staleness=5.0).violations == (
+    assert check(evidence, replay(placed(HISTORY)), max_staleness=5.0).violations == (
         [f"r: {found}"] if found else []
     )
 
@@ -195,7 +203,7 @@ def test_what_was_retried_is_decided_and_arrives_once_more(
     decisions: list[dict[str, Any]], status: int | None, arrived: int, found: str | None
 ) -> None:
     evidence = Evidence(decisions, [answer(status)], RECEIVED * arrived, retries=RECEIVED)
-    assert set(check(evidence, replay(HISTORY), max_staleness=5.0).violations) == (
+    assert set(check(evidence, replay(placed(HISTORY)), max_staleness=5.0).violations) == (
         {f"r: {found}"} if found else set()
     )
 
@@ -245,12 +253,15 @@ def test_a_restored_backup_makes_two_histories_that_are_told_apart() -> None:
 )
 def test_an_archive_with_a_hole_is_no_archive(history: list[str]) -> None:
     with pytest.raises(ArchiveError, match=r"line [12]: "):
-        list(replay(history))
+        list(replay(placed(history)))
 
 
 @pytest.mark.parametrize(
     ("code", "status", "exit_code", "printed"),
-    [("granted", 201, 0, "0 violations"), ("permission_denied", 403, 1, "WRONG r: was permission_denied")],
+    [
+        ("granted", 201, 0, "0 violations"),
+        ("permission_denied", 403, 1, "WRONG     r: was permission_denied"),
+    ],
 )
 def test_the_command_reads_files_and_says_what_it_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], code: str, status: int, exit_code: int, printed: str
@@ -265,8 +276,8 @@ def test_the_command_reads_files_and_says_what_it_found(
     }
     for name, lines in contents.items():
         (tmp_path / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (tmp_path / "archive").write_text("\n".join(HISTORY))
-    files = Files(*([tmp_path / name] for name in contents), archive=tmp_path / "archive")
+    (tmp_path / "archive").write_text("".join(f"{line}\n" for line in HISTORY))
+    files = Files(tmp_path / "archive", *([tmp_path / name] for name in contents))
     assert verify(files, max_staleness=5.0) == exit_code
     assert printed in capsys.readouterr().out
 
@@ -274,6 +285,64 @@ def test_the_command_reads_files_and_says_what_it_found(
 def test_the_command_refuses_to_guess(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "broken").write_text("{\n")
     (tmp_path / "archive").write_text("")
-    files = Files([tmp_path / "broken"], [], [], tmp_path / "archive")
+    files = Files(tmp_path / "archive", [tmp_path / "broken"])
     assert verify(files, max_staleness=5.0) == 2
-    assert "broken:1: not JSON" in capsys.readouterr().err
+    assert "broken:1: not JSON" in capsys.readouterr().out
+
+
+def verified(tmp_path: Path, decisions: list[dict[str, Any]], history: list[str] = HISTORY) -> int:
+    (tmp_path / "archive").write_text("".join(f"{line}\n" for line in history))
+    (tmp_path / "log").write_text(
+        "".join(json.dumps({"type": "decision", **each}) + "\n" for each in decisions)
+    )
+    return verify(Files(tmp_path / "archive", [tmp_path / "log"]), max_staleness=5.0)
+
+
+TOO_LATE = "1970-01-01T00:01:50.000000Z"
+
+
+@pytest.mark.parametrize(
+    ("made", "exit_code", "said"),
+    [
+        (decision(2, "granted", at="1970-01-01T00:01:47.000000Z"), 0, "the oldest 3.000 s behind"),
+        (decision(2, "granted", at=TOO_LATE), 1, "used permissions 6.000 s old"),
+        (decision(9, "granted", at=TOO_LATE), 2, "names revision 9 of 3f2a9c1b, which the archive lacks"),
+        (decision(3, "granted", at=TOO_LATE), 1, "was granted at revision 3, right is permission_denied"),
+    ],
+)
+def test_decisions_and_archive_are_enough(
+    made: dict[str, Any], exit_code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verified(tmp_path, [made, {**made, "revoking": True}]) == exit_code
+    assert said in capsys.readouterr().out
+
+
+def test_a_token_without_generation_may_have_ended_by_its_age(tmp_path: Path) -> None:
+    history = [change(1, user(tokens_not_before=90))]
+    made = decision(1, "token_revoked", token_generation=None, at=TOO_LATE)
+    assert verified(tmp_path, [made], history) == 0
+    assert verified(tmp_path, [made], [change(1, user())]) == 1
+
+
+def test_gaps_and_contradictions_of_the_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = decision(2, "granted", at="1970-01-01T00:01:42.000000Z")
+    gap = [*HISTORY, *snapshot(9, user(), branch="a", archived_at=110.0)]
+    assert verified(tmp_path, [made], gap) == 0
+    assert (
+        "GAP       what came after revision 3 of 3f2a9c1b is missing up to revision 9"
+        in capsys.readouterr().out
+    )
+    assert verify(Files(tmp_path / "archive"), max_staleness=5.0) == 1
+    repeated = [*HISTORY, *snapshot(3, user(), group(), branch="a", archived_at=110.0)]
+    assert verified(tmp_path, [made], repeated) == 0
+    forged = [*HISTORY, *snapshot(3, user(superuser=True), group(), branch="a", archived_at=110.0)]
+    assert verified(tmp_path, [made], forged) == 1
+    assert "differs in 1 entities from the changes" in capsys.readouterr().out
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["verify", f"--archive={tmp_path}/none"]) == 2
+    assert "none: cannot be read: No such file" in capsys.readouterr().err
+    (tmp_path / "archive").write_text("[]\n")
+    assert cli.main(["verify", f"--archive={tmp_path}/archive"]) == 2
+    assert f"--archive: {tmp_path}/archive:1: TypeError" in capsys.readouterr().err
