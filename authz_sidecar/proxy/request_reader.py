@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from typing import Final
 
@@ -20,21 +19,18 @@ from authz_sidecar.core.fields import FieldList
 from authz_sidecar.core.verdicts import FaultCode
 from authz_sidecar.proxy import framing
 from authz_sidecar.proxy.messages import CHUNKED, LENGTH, NONE, PIECE_BYTES, IncomingRequest
+from authz_sidecar.proxy.request_line import SPACE_BYTES, RequestLine
 
 SLICE_BYTES: Final = 4096
 """llhttp cannot be paused from Python, so bytes that may hold many requests are fed a little at a time."""
-
-LINE_BYTES: Final = 2048
-"""So much is kept of a head that comes in pieces, to tell RTSP from HTTP. A longer line of RTSP passes for
-HTTP, and is sent on as such."""
 
 REQUEST_BYTES: Final = 512
 FIELD_BYTES: Final = 128
 """What a request and each of its fields take in memory beside the bytes that were received."""
 
-_RTSP: Final = b" RTSP/1."
-_OTHER_VERSION: Final = "Invalid HTTP version"
-"""What llhttp says of versions that it does not read. Others that we do not, it does."""
+_OTHER_VERSION: Final = ("Invalid HTTP version", "HTTP/2", "PRI", "for RTSP", "for ICE")
+"""What llhttp says of versions that it does not read, and of methods that those it does read have not."""
+_OTHER_METHOD: Final = "Invalid method for HTTP"
 
 VERSION_UNSUPPORTED: Final = Fault(FaultCode.VERSION_UNSUPPORTED)
 METHOD_UNKNOWN: Final = Fault(FaultCode.METHOD_UNKNOWN)
@@ -54,6 +50,7 @@ class RequestReader:
         self.scheme = b"http"
         """The listener's."""
         self._limits = limits
+        self._most_fields = limits.head_fields  # asked at every field
         self._token_header = fields.fold(token_header)
         self._parser = HttpRequestParser(self)
         self.unread = b""
@@ -61,8 +58,7 @@ class RequestReader:
         self._target = b""
         self._piece = b""
         """What the parser is being fed."""
-        self._line = b""
-        """What it was fed before of a head of which no field has come so far."""
+        self._line = RequestLine(limits.target_bytes + SLICE_BYTES + SPACE_BYTES)
         self._fields: FieldList = []
         self._early = b""
         """The fields of a head that came in pieces, but for the last piece's: as bytes, because objects take
@@ -100,7 +96,8 @@ class RequestReader:
         self.ended, self.unread = True, b""
         self.requests.clear()
         self._request = None
-        self._target = self._line = self._early = b""
+        self._target = self._early = b""
+        self._line.begin()
         self._fields, self._early_fields, self.overhead = [], 0, 0
 
     def take_unread(self) -> bytes:
@@ -111,6 +108,11 @@ class RequestReader:
     @property
     def _upgrading(self) -> bool:
         return self._request is not None and self._request.upgrade
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What is here of the head that is arriving, and of what follows it."""
+        return len(self.unread) + self.overhead + len(self._line.kept)
 
     def _in_large_body(self, size: int) -> bool:
         """Whether so many bytes certainly hold no second request."""
@@ -125,6 +127,8 @@ class RequestReader:
         )
 
     def _feed(self, piece: bytes) -> None:
+        if not self.overhead and self._in_head:
+            self._line.begin()
         self.overhead += len(piece)
         self._piece = piece
         try:
@@ -136,9 +140,9 @@ class RequestReader:
         except HttpParserError as error:
             self.fail(self._fault_of(error))
         else:
-            if self.overhead and not self._early_fields:
-                self._keep_line(piece)
-            if self.overhead > self._limits.head_bytes:
+            if self.overhead and self._in_head and not self._keep_line(piece):
+                self.fail(TARGET_TOO_LONG)
+            elif self.overhead > self._limits.head_bytes:
                 in_head = len(self._target) > self._limits.target_bytes
                 self.fail(TARGET_TOO_LONG if in_head else HEAD_TOO_LARGE)
             elif self._fields:
@@ -148,14 +152,23 @@ class RequestReader:
         if request is not None and request.complete and not request.keep_alive:
             self.ended = True
 
-    def _keep_line(self, piece: bytes) -> None:
-        if (self._request is None or self._request.complete) and len(self._line) + len(piece) <= LINE_BYTES:
-            self._line += piece
+    def _keep_line(self, piece: bytes) -> bool:
+        return self._line.keep(piece, self._parser.get_method(), self._target)
+
+    @property
+    def _in_head(self) -> bool:
+        """Whether what comes is the head of a request, or before one."""
+        return self._request is None or self._request.complete
 
     def _fault_of(self, error: HttpParserError) -> Fault:
+        reason = str(error)
         if self._too_many_fields:
             return HEAD_TOO_LARGE
-        return VERSION_UNSUPPORTED if _OTHER_VERSION in str(error) else framing.MALFORMED
+        if _OTHER_METHOD in reason:
+            return METHOD_UNKNOWN
+        if any(said in reason for said in _OTHER_VERSION) or self._line.names_other(self._piece):
+            return VERSION_UNSUPPORTED
+        return framing.MALFORMED
 
     def fail(self, fault: Fault) -> None:
         """Give the message that is arriving a fault; nothing after it can be understood."""
@@ -194,8 +207,9 @@ class RequestReader:
             if request.framing is CHUNKED
             else b"Content-Length: %d" % request.length
         )
-        self._piece = b""
-        self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: -\r\n" + field + framing.CRLF * 2)
+        self._piece = b"POST / HTTP/1.1\r\nHost: -\r\n" + field + framing.CRLF * 2
+        self._line.begin()
+        self._parser.feed_data(self._piece)
         self.requests.pop()
         self._request = request
 
@@ -213,7 +227,7 @@ class RequestReader:
 
     @property
     def _too_many_fields(self) -> bool:
-        return len(self._fields) + self._early_fields > self._limits.head_fields
+        return len(self._fields) + self._early_fields > self._most_fields
 
     def _pack(self) -> None:
         """Hold the fields so far as bytes until the rest of the head, or of the trailers, is here."""
@@ -233,9 +247,11 @@ class RequestReader:
 
     def on_headers_complete(self) -> None:
         parser = self._parser
-        version, received = parser.get_http_version(), self._take_fields()
+        version, received, method = parser.get_http_version(), self._take_fields(), parser.get_method()
+        if not self._line.named_http(self._piece, method, self._target):
+            version = ""
         request = IncomingRequest(
-            parser.get_method().decode("ascii"),
+            method.decode("ascii"),
             self._target,
             0 if version == "1.0" else 1,
             fields.of_request(received),
@@ -246,7 +262,7 @@ class RequestReader:
             request.target = target.origin_form(request.target, request.method, self.scheme, hosts)
         request.held_bytes = REQUEST_BYTES + FIELD_BYTES * len(received) + self.overhead
         request.fault = self._judge(request, version)
-        self._target = self._line = b""
+        self._target = b""
         if request.upgrade:
             request.upgrade = parser.should_upgrade()
         self._request = request
@@ -257,7 +273,7 @@ class RequestReader:
 
     def _judge(self, request: IncomingRequest, version: str) -> Fault | None:
         limits = self._limits
-        if version not in ("1.1", "1.0") or self._speaks_rtsp(request):
+        if version not in ("1.1", "1.0"):
             return VERSION_UNSUPPORTED
         if len(request.target) > limits.target_bytes:
             return TARGET_TOO_LONG
@@ -267,14 +283,6 @@ class RequestReader:
         if fault is None and limits.body_bytes is not None and request.length > limits.body_bytes:
             return BODY_TOO_LARGE
         return fault
-
-    def _speaks_rtsp(self, request: IncomingRequest) -> bool:
-        """llhttp reads RTSP as well, and does not tell."""
-        head = self._line + self._piece
-        if _RTSP not in head:
-            return False
-        line = rb"%b +%b +RTSP/" % (request.method.encode("ascii"), re.escape(self._target))
-        return re.search(line, head) is not None
 
     def on_body(self, part: bytes) -> None:
         request = self._request

@@ -147,8 +147,18 @@ REFUSED = {
     "RTSP for everything": (b"OPTIONS * RTSP/1.0\r\nHost: x\r\n\r\n", 505),
     "RTSP that asks like HTTP": (b"GET /a+b?c  RTSP/1.1\r\nHost: x\r\n\r\n", 505),
     "RTSP of this server": (b"GET http://x/ RTSP/1.0\r\nHost: x\r\n\r\n", 505),
+    "RTSP with a method of HTTP alone": (b"PUT /x RTSP/1.0\r\nHost: x\r\n\r\n", 505),
+    "RTSP/2.0": (b"DESCRIBE /x RTSP/2.0\r\nHost: x\r\n\r\n", 505),
+    "RTSP of a long target": (b"GET /%b RTSP/1.0\r\nHost: x\r\n\r\n" % (b"x" * 5000), 505),
+    "RTSP behind many spaces": (b"GET%b/ RTSP/1.0\r\nHost: x\r\n\r\n" % (b" " * 5000), 505),
+    "RTSP behind empty lines": (b"\r\n" * 2500 + b"GET / RTSP/1.0\r\nHost: x\r\n\r\n", 505),
+    "ICE": (b"SOURCE / ICE/1.0\r\nHost: x\r\n\r\n", 505),
+    "ICE with a method of HTTP alone": (b"GET / ICE/1.0\r\nHost: x\r\n\r\n", 505),
+    "a method of RTSP in HTTP": (b"DESCRIBE / HTTP/1.1\r\nHost: x\r\n\r\n", 501),
+    "version without a dot": (b"GET / HTTP/2\r\nHost: x\r\n\r\n", 505),
+    "version of more digits": (b"GET / HTTP/1.10\r\nHost: x\r\n\r\n", 505),
     "lower-case version": (b"GET / http/1.1\r\nHost: x\r\n\r\n", 400),
-    "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     "no Host": (b"GET / HTTP/1.1\r\n\r\n", 400),
     "chunk size with a space": (CHUNKED + b"3 \r\nabc\r\n0\r\n\r\n", 400),
     "chunk size with a sign": (CHUNKED + b"+3\r\nabc\r\n0\r\n\r\n", 400),
@@ -173,6 +183,26 @@ def test_refused(data: bytes, status: int) -> None:
         (request,) = read(data + GET + END, cuts=cuts)
         assert request.fault is not None
         assert (TABLE[request.fault.code].status, request.keep_alive) == (status, False)
+
+
+@pytest.mark.parametrize("version", [b"SIP/2.0", b"HTTPS/1.1", b"HTTP/11.1"])
+def test_another_protocol_is_named_as_such(version: bytes) -> None:
+    (request,) = read(b"GET /x %b\r\nHost: x\r\n\r\n" % version)
+    assert request.fault is not None
+    assert TABLE[request.fault.code].status == 505
+
+
+MIXED = GET + END + b"GET /a?b %b\r\nHost: x\r\nVia: /a?b HTTP/1.1\r\nX: %b\r\n\r\n"
+
+
+@pytest.mark.parametrize("protocol", [b"RTSP/1.0", b"HTTP/1.1"])
+@given(st.sets(st.integers(1, 120)), st.integers(0, 5000))
+def test_however_it_arrives_no_other_protocol_passes(protocol: bytes, cuts: set[int], length: int) -> None:
+    """Not even behind a request of HTTP that asks for the same."""
+    data = MIXED % (protocol, b"y" * length)
+    first, second = read(data, cuts=tuple(cuts))
+    assert (first.fault, first.target) == (None, b"/a?b")
+    assert (second.fault is None) is (protocol == b"HTTP/1.1")
 
 
 def test_who_only_speaks_of_rtsp_speaks_http() -> None:
@@ -208,6 +238,7 @@ def test_a_fault_leaves_the_request_before_it_whole() -> None:
 LIMITS = ProxyLimits(head_bytes=8192, head_fields=10, target_bytes=100, body_bytes=10)
 OVER = {
     "target": (b"GET /" + b"a" * 100 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+    "white space without end": (b"GET" + b" " * 20_000, 414),
     "target without end": (b"GET /" + b"a" * 20_000, 414),
     "field": (GET + b"X: " + b"y" * 20_000 + b"\r\n\r\n", 431),
     "field without end": (GET + b"X: " + b"y" * 20_000, 431),
