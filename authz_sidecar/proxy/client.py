@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
 
+from authz_sidecar.core import headers
+from authz_sidecar.core.fields import FieldList, Fields
 from authz_sidecar.proxy.connection import Connection, Outbox
 from authz_sidecar.proxy.deadlines import NEVER
 from authz_sidecar.proxy.upstream import UpstreamConnection
@@ -22,6 +24,16 @@ class Client(Connection, metaclass=ABCMeta):
         self.keep_alive = True
         """Whether another request may follow the one under way."""
         self.deadline = NEVER
+
+    def forwarded(self, fields: Fields, request_id: str) -> FieldList:
+        """The fields of a request as they go on to the service, which learns from them who asks."""
+        return headers.forwarded_request(
+            fields,
+            request_id=request_id,
+            peer=self.peer,
+            scheme=self.scheme,
+            peer_trusted=self.trusted,
+        )
 
     # for the exchange and the tunnel
 

@@ -216,7 +216,7 @@ class Downstream(Client):
     def _within_budget(self) -> bool:
         """Whether what this connection holds now is granted."""
         reader, exchange = self._reader, self._exchange
-        held = reader.waiting_bytes
+        held = len(reader.unread) + reader.overhead + len(reader.line)
         if reader.requests:
             held += sum([request.held_bytes + request.body_bytes for request in reader.requests])
         if exchange is not None:

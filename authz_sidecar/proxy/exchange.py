@@ -114,27 +114,22 @@ class Exchange(UpstreamUser):
             self._answer(answers.refusal(decision))
             return
         shared.revocable.add(self)
-        connection = None if self._retried else shared.pool.checkout(self.request.method)
-        unsent, whole = self._beginning(), self.request.complete
+        request, pool = self.request, shared.pool
+        connection = None if self._retried else pool.checkout(request.method, anonymous=self._anonymous)
+        sent_on = self._client.forwarded(request.fields, self.request_id)
+        unsent = framing.request_beginning(request, sent_on, pool.authority)
+        whole = request.complete
         if connection is None:
             self._connect(unsent, whole=whole)
         else:
             self._begin(connection, unsent, whole=whole)
 
-    def _beginning(self) -> bytes:
-        """What the upstream is told of the request, as far as it has arrived."""
-        request, client = self.request, self._client
-        sent_on = headers.forwarded_request(
-            request.fields,
-            request_id=self.request_id,
-            peer=client.peer,
-            scheme=client.scheme,
-            peer_trusted=client.trusted,
-        )
-        head = framing.request_head(request, sent_on, self._shared.pool.authority)
-        return head + framing.arrived(request, chunked=request.framing is CHUNKED)
-
     # send
+
+    @property
+    def _anonymous(self) -> bool:
+        """Whether nobody knows whose request it is."""
+        return self.decision is None or self.decision.identity is None
 
     def _connect(self, unsent: bytes, *, whole: bool) -> None:
         """Wait for a connection. `unsent` goes over it first, and is the `whole` request or its beginning."""
@@ -143,7 +138,9 @@ class Exchange(UpstreamUser):
 
     async def _connect_later(self, unsent: bytes, whole: bool) -> None:
         try:
-            connection = await self._shared.pool.acquire(self.request.method, new=self._retried)
+            connection = await self._shared.pool.acquire(
+                self.request.method, new=self._retried, anonymous=self._anonymous
+            )
         except UpstreamError as error:
             self.upstream_failed(error)
         else:

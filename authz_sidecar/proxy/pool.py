@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import deque
 from collections.abc import Callable
+from math import ceil
 from typing import Final, cast
 
 from authz_sidecar.config.addresses import UpstreamAddress
@@ -17,6 +17,7 @@ from authz_sidecar.core.ports import Clock
 from authz_sidecar.proxy.connection import Outbox
 from authz_sidecar.proxy.deadlines import Sweep
 from authz_sidecar.proxy.messages import IDEMPOTENT
+from authz_sidecar.proxy.turns import Turns
 from authz_sidecar.proxy.upstream import UpstreamConnection
 
 FRESH_SECONDS: Final = 1.0
@@ -24,6 +25,10 @@ FRESH_SECONDS: Final = 1.0
 just be ending, and the request lost."""
 KEPT_SHARE: Final = 0.9
 """Of the time the service says it keeps a connection: it counts from when it sent, we from when we read."""
+
+ANONYMOUS_SHARE: Final = 0.75
+"""Of all connections, requests of nobody knows whom may take so many. An answer that never ends, a body that
+never comes or a WebSocket each hold one; who has proved who they are must find the others free."""
 
 
 class UpstreamPool:
@@ -44,7 +49,11 @@ class UpstreamPool:
         self._idle: list[UpstreamConnection] = []
         self._all: set[UpstreamConnection] = set()
         self._opening = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._turns = Turns()
+        self._anonymous = 0
+        """How many anonymous requests have a connection or wait for theirs."""
+        self._most_anonymous = ceil(ANONYMOUS_SHARE * limits.upstream_connections)
+        self._anonymous_turns = Turns()
         self._sweep = Sweep(self._all, clock)
         self.deadline = self._sweep.deadline
         self.now = clock.monotonic
@@ -54,27 +63,61 @@ class UpstreamPool:
         """All open ones, idle or not."""
         return list(self._all)
 
-    def checkout(self, method: str) -> UpstreamConnection | None:
+    def checkout(self, method: str, *, anonymous: bool) -> UpstreamConnection | None:
         """An idle connection at once, if there is one fit for a request of this method."""
-        return None if self._waiting else self._pick(method)
+        if self._turns.waiting or (anonymous and not self._takes_anonymous):
+            return None
+        connection = self._pick(method)
+        if connection is not None and anonymous:
+            self._anonymous += 1
+            connection.anonymous = True
+        return connection
 
-    async def acquire(self, method: str, *, new: bool) -> UpstreamConnection:
+    async def acquire(self, method: str, *, new: bool, anonymous: bool) -> UpstreamConnection:
         """A connection, or a `new` one, after waiting for it in turn if need be. Raises UpstreamError."""
         try:
             async with asyncio.timeout(self._limits.connect_seconds):
-                if self._waiting:
-                    await self._wait()
-                while self._full:
-                    if not new and (connection := self._pick(method)) is not None:
-                        return connection
-                    if self._idle:
-                        self._idle.pop(0).close()  # too old for this request: a new one takes its place
-                    await self._wait()
-                return await self._open()
+                if anonymous:
+                    return await self._acquire_anonymous(method, new=new)
+                return await self._acquire(method, new=new)
         except TimeoutError as error:
             raise UpstreamTimeout("no connection to the upstream in time") from error
         except OSError as error:
             raise UpstreamUnreachable(f"the upstream accepts no connection: {error}") from error
+
+    async def _acquire_anonymous(self, method: str, *, new: bool) -> UpstreamConnection:
+        if self._anonymous_turns.waiting:
+            await self._anonymous_turns.wait()
+        while self._anonymous >= self._most_anonymous:
+            await self._anonymous_turns.wait()
+        self._anonymous += 1
+        try:
+            connection = await self._acquire(method, new=new)
+        except BaseException:
+            self._leave()
+            raise
+        connection.anonymous = True
+        return connection
+
+    async def _acquire(self, method: str, *, new: bool) -> UpstreamConnection:
+        if self._turns.waiting:
+            await self._turns.wait()
+        while self._full:
+            if not new and (connection := self._pick(method)) is not None:
+                return connection
+            if self._idle:
+                self._idle.pop(0).close()  # too old for this request: a new one takes its place
+            await self._turns.wait()
+        return await self._open()
+
+    @property
+    def _takes_anonymous(self) -> bool:
+        return self._anonymous < self._most_anonymous and not self._anonymous_turns.waiting
+
+    def _leave(self) -> None:
+        """An anonymous request has its connection no longer."""
+        self._anonymous -= 1
+        self._anonymous_turns.wake()
 
     def take_back(self, connection: UpstreamConnection, *, whole: bool) -> None:
         """Keep a connection whose exchange has ended, if its answer and the `whole` request went over it.
@@ -85,22 +128,28 @@ class UpstreamPool:
         if not whole or response is None or not response.complete or not response.keep_alive:
             connection.close()
             return
+        if connection.anonymous:
+            connection.anonymous = False
+            self._leave()
         seconds = self._limits.upstream_idle_seconds
         if b"keep-alive" in response.fields.known:
             seconds = min(seconds, KEPT_SHARE * headers.kept_seconds(response.fields))
         connection.rest(seconds)
         self._idle.append(connection)
-        if self._waiting:
-            self._wake()
+        if self._turns.waiting:
+            self._turns.wake()
 
     def made(self, connection: UpstreamConnection) -> None:
         self._all.add(connection)
 
     def lost(self, connection: UpstreamConnection) -> None:
         self._all.discard(connection)
+        if connection.anonymous:
+            connection.anonymous = False
+            self._leave()
         if connection in self._idle:
             self._idle.remove(connection)
-        self._wake()
+        self._turns.wake()
 
     def close(self) -> None:
         """Drop every connection."""
@@ -122,31 +171,13 @@ class UpstreamPool:
             idle.pop().close()
         return None
 
-    async def _wait(self) -> None:
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
-        try:
-            await place
-        except asyncio.CancelledError:
-            if place.done() and not place.cancelled():
-                self._wake()  # it was our turn: let the next one have it
-            raise
-
-    def _wake(self) -> None:
-        """A connection or a place for one has become free."""
-        while self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(None)
-                return
-
     async def _open(self) -> UpstreamConnection:
         self._sweep.start()
         self._opening += 1
         try:
             return await self._connect()
         except BaseException:
-            self._wake()
+            self._turns.wake()
             raise
         finally:
             self._opening -= 1

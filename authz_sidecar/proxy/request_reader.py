@@ -17,12 +17,14 @@ from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core import fields, target
 from authz_sidecar.core.fields import FieldList
 from authz_sidecar.core.verdicts import FaultCode
-from authz_sidecar.proxy import framing
+from authz_sidecar.proxy import framing, request_line
 from authz_sidecar.proxy.messages import CHUNKED, LENGTH, NONE, PIECE_BYTES, IncomingRequest
-from authz_sidecar.proxy.request_line import SPACE_BYTES, RequestLine
 
 SLICE_BYTES: Final = 4096
 """llhttp cannot be paused from Python, so bytes that may hold many requests are fed a little at a time."""
+
+SPACE_BYTES: Final = 64
+"""In a request line, for a method, a version and the white space between."""
 
 REQUEST_BYTES: Final = 512
 FIELD_BYTES: Final = 128
@@ -58,7 +60,13 @@ class RequestReader:
         self._target = b""
         self._piece = b""
         """What the parser is being fed."""
-        self._line = RequestLine(limits.target_bytes + SLICE_BYTES + SPACE_BYTES)
+        self.line = b""
+        """What has come in pieces of a request line whose end has not."""
+        self._most_line = limits.target_bytes + SLICE_BYTES + SPACE_BYTES
+        self._begins = True
+        """Whether that, or what the parser is being fed, begins with the request."""
+        self._names_http: bool | None = None
+        """What a line that came in pieces names."""
         self._fields: FieldList = []
         self._early = b""
         """The fields of a head that came in pieces, but for the last piece's: as bytes, because objects take
@@ -96,8 +104,7 @@ class RequestReader:
         self.ended, self.unread = True, b""
         self.requests.clear()
         self._request = None
-        self._target = self._early = b""
-        self._line.begin()
+        self._target = self.line = self._early = b""
         self._fields, self._early_fields, self.overhead = [], 0, 0
 
     def take_unread(self) -> bytes:
@@ -108,11 +115,6 @@ class RequestReader:
     @property
     def _upgrading(self) -> bool:
         return self._request is not None and self._request.upgrade
-
-    @property
-    def waiting_bytes(self) -> int:
-        """What is here of the head that is arriving, and of what follows it."""
-        return len(self.unread) + self.overhead + len(self._line.kept)
 
     def _in_large_body(self, size: int) -> bool:
         """Whether so many bytes certainly hold no second request."""
@@ -127,8 +129,8 @@ class RequestReader:
         )
 
     def _feed(self, piece: bytes) -> None:
-        if not self.overhead and self._in_head:
-            self._line.begin()
+        if not self.overhead:  # else the head of this request has begun already
+            self._begins = self._in_head
         self.overhead += len(piece)
         self._piece = piece
         try:
@@ -153,7 +155,25 @@ class RequestReader:
             self.ended = True
 
     def _keep_line(self, piece: bytes) -> bool:
-        return self._line.keep(piece, self._parser.get_method(), self._target)
+        """A head goes on: keep what came of its line, and judge it when all is here. False: it is too long."""
+        if self._names_http is not None:
+            return True
+        before, self.line = self.line, self.line + piece if self.line else piece.lstrip(b"\r\n")
+        if b"\n" in (piece if before else self.line) and (before or self._begins):
+            method, target = self._parser.get_method(), self._target
+            self._names_http = request_line.names_http(self.line, method, target, first=self._begins)
+            self.line = b""
+        return len(self.line) <= self._most_line
+
+    def _named_http(self, method: bytes) -> bool:
+        """Of a request whose head is here: what its line named."""
+        named, first, lines = self._names_http, self._begins, self.line + self._piece
+        self._names_http, self._begins, self.line = None, False, b""
+        if named is not None:
+            return named
+        if first and lines.startswith(method + b" " + self._target + b" HTTP/"):
+            return True  # as nearly always
+        return request_line.names_http(lines, method, self._target, first=first)
 
     @property
     def _in_head(self) -> bool:
@@ -166,7 +186,9 @@ class RequestReader:
             return HEAD_TOO_LARGE
         if _OTHER_METHOD in reason:
             return METHOD_UNKNOWN
-        if any(said in reason for said in _OTHER_VERSION) or self._line.names_other(self._piece):
+        if any(said in reason for said in _OTHER_VERSION) or request_line.names_other(
+            self.line + self._piece
+        ):
             return VERSION_UNSUPPORTED
         return framing.MALFORMED
 
@@ -208,7 +230,7 @@ class RequestReader:
             else b"Content-Length: %d" % request.length
         )
         self._piece = b"POST / HTTP/1.1\r\nHost: -\r\n" + field + framing.CRLF * 2
-        self._line.begin()
+        self._begins = True
         self._parser.feed_data(self._piece)
         self.requests.pop()
         self._request = request
@@ -248,7 +270,7 @@ class RequestReader:
     def on_headers_complete(self) -> None:
         parser = self._parser
         version, received, method = parser.get_http_version(), self._take_fields(), parser.get_method()
-        if not self._line.named_http(self._piece, method, self._target):
+        if not self._named_http(method):
             version = ""
         request = IncomingRequest(
             method.decode("ascii"),

@@ -67,6 +67,8 @@ class UpstreamConnection(Connection):
         self.reader = ResponseReader(limits)
         self.deadline = NEVER
         self.idle_since = 0.0
+        self.anonymous = False
+        """Whether it carries a request of nobody knows whom. The pool's to say."""
         self._idle_until = NEVER
         """It is not used again later than this."""
         self._kept = False

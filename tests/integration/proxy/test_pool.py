@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from authz_sidecar.config.limits import ProxyLimits
+from lab import DEADLINE
 from lab.wire import Client, Peer, Rig, running
 from lab.wire.peers import wait_for
 
@@ -15,6 +16,7 @@ GET = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /open/%d HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
 PUT = b"PUT /students/%d/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\nContent-Length: 0\r\n\r\n"
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+UNENDED = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
 ONE = ProxyLimits(upstream_connections=1)
 
 
@@ -106,3 +108,21 @@ async def test_an_upstream_that_accepts_nobody_is_504() -> None:
         with socket.create_server(address, backlog=0), socket.create_connection(address):
             assert (await rig.ask(GET % 1)).startswith(b"HTTP/1.1 504 ")
         assert [each.code for each in rig.observer.failures] == ["upstream_timeout"]
+
+
+async def test_anonymous_requests_leave_connections_to_those_who_prove_who_they_are() -> None:
+    """Each of theirs hangs; the place of one that ends goes to the next of them."""
+    async with running(ProxyLimits(connect_seconds=DEADLINE, upstream_connections=4)) as rig:
+        hanging = [await rig.exchanged(GET % number, UNENDED) for number in range(3)]
+        waiting = await rig.client()
+        await waiting.send(GET % 3)
+        await wait_for(lambda: len(rig.observer.decisions) == 4)
+        known = await rig.client()
+        await known.send(PUT % 4)
+        await served(known, await rig.upstream.accept(), PUT % 4)
+        hanging[0][0].reset()
+        peer = await rig.upstream.accept()
+        await served(waiting, peer, GET % 3)
+        again = await rig.client()
+        await again.send(GET % 5)
+        await served(again, peer, GET % 5)

@@ -9,7 +9,7 @@ from lab.wire.states import WATCHABLE
 
 pytestmark = pytest.mark.skipif(not WATCHABLE, reason="compiled calls cannot be watched")
 
-MOST_RETURNS = {"an allowed POST": 37, "a refused POST": 16}
+MOST_RETURNS = {"an allowed POST": 36, "a refused POST": 16}
 
 
 async def test_there_are_few_returns() -> None:
