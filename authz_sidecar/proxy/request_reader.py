@@ -155,7 +155,7 @@ class RequestReader:
             self.ended = True
 
     def _keep_line(self, piece: bytes) -> bool:
-        """A head goes on: keep what came of its line, and judge it when all is here. False: it is too long."""
+        """A head goes on: keep what came of its line, and judge it once all is here. False: too long."""
         if self._names_http is not None:
             return True
         before, self.line = self.line, self.line + piece if self.line else piece.lstrip(b"\r\n")
