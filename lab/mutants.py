@@ -158,6 +158,20 @@ MUTANTS = (
         EXPLORER,
     ),
     Mutant(
+        "triggers-trusted-by-name",
+        LOG + "marks/installation.py",
+        "if working.get((each.name, each.table)) != sources[each]",
+        "if each.name not in {name for name, _ in working}",
+        (LOG_TESTS + "test_other_tables.py",),
+    ),
+    Mutant(
+        "columns-trusted-by-name",
+        LOG + "marks/integrity.py",
+        "({_named()}),",
+        "(''),",
+        (LOG_TESTS + "test_other_tables.py",),
+    ),
+    Mutant(
         "replaced-rows-leave-no-mark",
         LOG + "marks/triggers.py",
         "(*_on_sqlite(rule), *_on_replaced(rule))",
@@ -177,6 +191,15 @@ MUTANTS = (
         "return own if ended is None else max(own, ended.generation + 1)",
         "return own",
         (LOG_TESTS + "test_identity.py",),
+    ),
+    Mutant(
+        "an-epoch-begins-in-a-snapshot",
+        LOG + "revisions/transactions.py",
+        "            cursor.execute(_locking_head(seconds))",
+        "            cursor.execute('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ')\n"
+        "            cursor.execute(f'SELECT 1 FROM {_head()}')\n"
+        "            cursor.execute(_locking_head(seconds))",
+        EXPLORER,
     ),
     Mutant(
         "what-is-on-its-way-is-a-difference",

@@ -58,6 +58,8 @@ def schedules(choice: Choice, seed: int) -> Iterator[Schedule]:
     leading = [
         writer for writer in writers if not choice.only or {writer.name, writer.kind} & set(choice.only)
     ]
+    if not leading:
+        raise ValueError(f"no writer and no kind of this database is called {' or '.join(choice.only)}")
     company = [writer for writer in writers if not choice.only or writer in leading or writer.kind == PLAIN]
     while True:
         for writer in dice.sample(leading, len(leading)):

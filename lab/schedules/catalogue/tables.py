@@ -75,6 +75,14 @@ write(
     "ALTER TABLE auth_permission ALTER codename TYPE varchar(100) USING codename || ''",
     **TABLE,
 )
+write(
+    "other_column",
+    REWRITE,
+    "ALTER TABLE accounts_user DROP COLUMN is_superuser",
+    "ALTER TABLE accounts_user ADD COLUMN is_superuser boolean NOT NULL DEFAULT false",
+    unproved=True,
+    **TABLE,
+)
 write("alter_link", OBSTACLE, f"ALTER TABLE {MEMBER} ALTER user_id TYPE bigint USING user_id + 0", **TABLE)
 
 

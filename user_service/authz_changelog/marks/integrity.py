@@ -6,9 +6,11 @@ tables must be compared with the log. It is made of the catalogue's rows:
 
 * of a trigger and its function, the number of the transaction that wrote them last (`xmin`): whoever switches
   a trigger off and on again writes it;
-* of a table, its identity, the file that it is in, and `xmin` of its columns. A statement that changes values
-  without firing triggers (ALTER … USING) writes both, another file and a column. Another file alone keeps
+* of a table, its identity, the file that it is in, `xmin` of its columns, and which of them have the watched
+  names. A statement that changes values without firing triggers writes both, another file and a column
+  (ALTER … USING), or gives a watched name to another column (DROP and ADD, RENAME). Another file alone keeps
   every row, as VACUUM FULL and CLUSTER do; a column alone too. TRUNCATE leaves a mark.
+* all that of its partitions and of tables that inherit from it: one that comes, goes or is truncated is seen.
 * the server's version: pg_upgrade makes all triggers anew, beside tables that keep their identities.
 
 On SQLite it is the number of the schema, which every change of it raises.
@@ -18,11 +20,12 @@ On SQLite it is the number of the schema, which every change of it raises.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from django.db import connection
 
-from authz_changelog.marks import installation, triggers
+from authz_changelog.marks import descendants, installation, triggers
 from authz_changelog.marks.watched import Watched
 from authz_changelog.models import Fingerprint, Mark
 
@@ -79,34 +82,54 @@ def _changed(kept: list[list[object]], present: list[list[object]]) -> list[str]
     if version != version_now and identities[0] == identities[1]:
         return []
     known = {table[0]: table for table in before}
-    return [str(table[0]) for table in now if not _kept_its_rows(known.get(table[0]), table)]
+    return [str(table[0]) for table in now if not _kept_its_rows(known.get(table[0], ()), table)]
 
 
-def _kept_its_rows(before: list[object] | None, now: list[object]) -> bool:
-    if before is None:
-        return False
-    _, identity, triggers_then, file, columns = before
-    _, identity_now, triggers_now, file_now, columns_now = now
-    if (identity, triggers_then) != (identity_now, triggers_now):
-        return False
-    return file == file_now or columns == columns_now
+def _kept_its_rows(before: Sequence[object], now: Sequence[object]) -> bool:
+    """Also false where an older version of ours has kept less."""
+    *same, file, columns = before or (None, None)
+    *same_now, file_now, columns_now = now
+    return same == same_now and (file == file_now or columns == columns_now)
 
 
 def _present() -> str:
-    """A query for the present fingerprint: `[version, [table, identity, triggers, file, columns], …]`."""
+    """A query for the present fingerprint: `[version, [table, identity, …, file, columns], …]`."""
     if connection.vendor != "postgresql":
         return "SELECT json_array(schema_version) FROM pragma_schema_version"
-    names = (connection.ops.quote_name(table) for table in Watched().tables())
-    tables = ", ".join(f"to_regclass('{name}')" for name in names)
-    columns = "SELECT md5(string_agg(concat_ws(' ', attnum, xmin), ',' ORDER BY attnum)) FROM pg_attribute"
-    ours = (
-        "SELECT string_agg(concat_ws(' ', tgname, pg_trigger.oid, pg_trigger.xmin, tgenabled, pg_proc.xmin),"
-        " ',' ORDER BY tgname) FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid"
-        f" WHERE tgrelid = pg_class.oid AND starts_with(tgname, '{triggers.PREFIX}')"
+    below = (
+        f"SELECT md5(string_agg(concat_ws(' ', oid, relfilenode, ({_triggers('each.oid')}),"
+        f" ({_columns('each.oid')})), ',' ORDER BY oid)) FROM pg_class AS each"
+        f" WHERE oid IN ({descendants.of('pg_class.oid')})"
     )
     return (
         "SELECT (jsonb_build_array(current_setting('server_version_num')::int / 10000) || coalesce(jsonb_agg("
-        f"jsonb_build_array(relname, pg_class.oid::text, ({ours}), relfilenode::text,"
-        f" ({columns} WHERE attrelid = pg_class.oid AND attnum > 0)) ORDER BY relname), '[]'))::text"
-        f" FROM unnest(ARRAY[{tables}]) AS watched JOIN pg_class ON pg_class.oid = watched"
+        f"jsonb_build_array(relname, pg_class.oid::text, ({_triggers('pg_class.oid')}), ({_named()}),"
+        f" CASE WHEN relhassubclass THEN ({below}) END, relfilenode::text, ({_columns('pg_class.oid')}))"
+        " ORDER BY relname), '[]'))::text"
+        f" FROM unnest({descendants.watched()}) AS watched JOIN pg_class ON pg_class.oid = watched"
+    )
+
+
+def _triggers(table: str) -> str:
+    return (
+        "SELECT string_agg(concat_ws(' ', tgname, pg_trigger.oid, pg_trigger.xmin, tgenabled, pg_proc.xmin),"
+        " ',' ORDER BY tgname) FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid"
+        f" WHERE tgrelid = {table} AND starts_with(tgname, '{triggers.PREFIX}')"
+    )
+
+
+def _columns(table: str) -> str:
+    return (
+        "SELECT md5(string_agg(concat_ws(' ', attnum, xmin), ',' ORDER BY attnum)) FROM pg_attribute"
+        f" WHERE attrelid = {table} AND attnum > 0"
+    )
+
+
+def _named() -> str:
+    """Which columns have the watched names."""
+    names = {str(field.column) for rule in triggers.rules() for field in rule.fields}
+    listed = ", ".join(triggers.literal(name) for name in sorted(names))
+    return (
+        "SELECT string_agg(concat_ws(' ', attname, attnum), ',' ORDER BY attnum) FROM pg_attribute"
+        f" WHERE attrelid = pg_class.oid AND attnum > 0 AND attname IN ({listed})"
     )

@@ -9,8 +9,8 @@ everything. They always fire, also for replication and restores (`ENABLE ALWAYS`
 whatever the writer's search path, privileges or temporary tables are. SQLite fires no trigger for a row that
 REPLACE removes: there triggers that fire before look for rows that have the new row's unique keys.
 
-A trigger's name carries a digest of its definition, so the names alone tell whether the right ones
-are installed (`installation.py`).
+A trigger's name carries a digest of its definition; whether it is still what it was is seen by what the
+database keeps of it (`installation.py`).
 """
 
 # ruff: noqa: S608 (this module writes SQL from the names of Django's own models)
@@ -18,14 +18,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.models import Field, Model
 
 from authz_changelog import clock
-from authz_changelog.marks import ends
+from authz_changelog.marks import descendants, ends, unique_keys
 from authz_changelog.marks.kinds import (
     ALL,
     BORN,
@@ -56,7 +56,8 @@ class Trigger:
     def name(self) -> str:
         definition = "\0".join((self.table, self.when, self.body, self.each))
         digest = hashlib.sha256(definition.encode()).hexdigest()[:8]
-        return f"{PREFIX}{digest}_{self.when.lower().replace(' ', '_')}_{self.table}"[:63]
+        table = self.table.replace('"', "")
+        return f"{PREFIX}{digest}_{self.when.lower().replace(' ', '_')}_{table}"[:63]
 
 
 class Rule(NamedTuple):
@@ -112,8 +113,9 @@ def wanted() -> list[Trigger]:
     """Every trigger of the change log, for this database and this project's models."""
     on_ends = [Trigger(*ending) for ending in ends.endings(Watched())]
     if connection.vendor == "postgresql":
-        schema = _schema()
-        return [*on_ends, *(trigger for rule in rules() for trigger in _on_postgresql(rule, schema))]
+        schema, heirs = _schema(), descendants.heirs()
+        found = [*on_ends, *(trigger for rule in rules() for trigger in _on_postgresql(rule, schema))]
+        return [*found, *(replace(each, table=heir) for each in found for heir in heirs[each.table])]
     marking = [trigger for rule in rules() for trigger in (*_on_sqlite(rule), *_on_replaced(rule))]
     return [*on_ends, *marking]
 
@@ -126,13 +128,21 @@ def create(trigger: Trigger) -> list[str]:
         return [f"{head} {trigger.body}"]
     function = (
         f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
-        f" SET search_path = pg_catalog, {_schema()}, pg_temp AS $body$ {trigger.body} $body$"
+        f" SET search_path = {_path(_schema())} AS $body$ {trigger.body} $body$"
     )
     return [
         function,
         f"{head} EXECUTE FUNCTION {name}()",
         f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}",
     ]
+
+
+def sources(those: list[Trigger]) -> dict[Trigger, str]:
+    """What the database keeps of each that was created so: its statement, or its function's path and body."""
+    if connection.vendor != "postgresql":
+        return {trigger: create(trigger)[0] for trigger in those}
+    path = _path(_schema())
+    return {trigger: f"search_path={path} {trigger.body} " for trigger in those}
 
 
 # PostgreSQL
@@ -162,7 +172,11 @@ def _on_postgresql(rule: Rule, schema: str) -> Iterator[Trigger]:
 
 
 def _json(row: str, field: Field[Any, Any], operator: str = "->") -> str:
-    return f"to_jsonb({row}) {operator} {_literal(str(field.column))}"
+    return f"to_jsonb({row}) {operator} {literal(str(field.column))}"
+
+
+def _path(schema: str) -> str:
+    return f"pg_catalog, {schema}, pg_temp"
 
 
 def _schema() -> str:
@@ -193,24 +207,18 @@ def _on_sqlite(rule: Rule) -> Iterator[Trigger]:
 def _on_replaced(rule: Rule) -> Iterator[Trigger]:
     """Mark what has a unique key of the new row: REPLACE removes it, IGNORE does not."""
     table = rule.model._meta.db_table
-    uniques = _unique_keys(table)
+    keys = unique_keys.of(table)
     for event in ("INSERT", "UPDATE"):
         other = " AND gone.rowid IS NOT OLD.rowid" if event == "UPDATE" else ""
         rows = " UNION ".join(
             f"SELECT '{kind}', {_text('gone', rule.key)} FROM {connection.ops.quote_name(table)} AS gone"
-            f" WHERE {' AND '.join(f'gone.{name} = NEW.{name}' for name in unique)}{other}"
-            for unique in uniques
+            f" WHERE {key.same}{other}"
+            for key in keys
             for kind in (*rule.kinds("gone"), *([rule.born] if rule.born else ()))
         )
-        when = _differs(sorted({name for unique in uniques for name in unique})) if other else ""
+        columns = unique_keys.columns(keys)
+        when = _differs(columns) if event == "UPDATE" and columns else ""
         yield Trigger(table, f"BEFORE {event}", f"{when}BEGIN {_insert(rows)}; END")
-
-
-def _unique_keys(table: str) -> list[tuple[str, ...]]:
-    with connection.cursor() as cursor:
-        constraints = connection.introspection.get_constraints(cursor, table).values()
-    keys = {tuple(each["columns"]) for each in constraints if each["unique"] or each["primary_key"]}
-    return sorted(tuple(map(connection.ops.quote_name, key)) for key in keys if key)
 
 
 def _differs(columns: Any) -> str:
@@ -239,5 +247,5 @@ def _insert(kinds_and_keys: str, schema: str = "") -> str:
     )
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
