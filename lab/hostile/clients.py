@@ -40,6 +40,8 @@ class Order:
     rate: float
     seconds: float
     """Those that are closed by the sidecar are opened anew, at the same rate."""
+    pace: float = 1.0
+    """Seconds at least between two times that a connection goes on."""
 
 
 @dataclass(slots=True)
@@ -76,7 +78,7 @@ class Client(asyncio.Protocol):
         elif self.kind.leaves == "reset":
             loop.call_soon(self.reset)
         elif self.kind.goes_on is not None:
-            loop.call_later(self.kind.every, self._go_on)
+            loop.call_later(self._crowd.pause(self.kind), self._go_on)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -92,7 +94,7 @@ class Client(asyncio.Protocol):
             return
         if transport.get_write_buffer_size() < MOST_UNSENT:
             transport.write(self.kind.goes_on(self._number))
-        asyncio.get_running_loop().call_later(self.kind.every, self._go_on)
+        asyncio.get_running_loop().call_later(self._crowd.pause(self.kind), self._go_on)
 
     def reset(self) -> None:
         if self._transport is not None:
@@ -143,6 +145,10 @@ class Crowd:
         except OSError:
             self.tally.failed += 1
             self._wanted.append(kind)
+
+    def pause(self, kind: Kind) -> float:
+        """Seconds until a connection of this kind goes on."""
+        return max(kind.every, self._order.pace)
 
     def made(self, client: Client) -> None:
         self.tally.opened += 1

@@ -25,6 +25,10 @@ MEDIAN_TIMES: Final = 3.0
 TAIL_TIMES: Final = 10.0
 DEFAULT_CONNECTIONS: Final = 20_000
 """The default of AUTHZ_MAX_CONNECTIONS."""
+TOGETHER_PACE: Final = 5.0
+IDLE_PACE: Final = 10.0
+"""Seconds between two requests of a harmless client, where there are many thousands of them: a load that the
+machine can bear, and this program beside it."""
 CALM_SECONDS: Final = 0.5
 """Between two waves."""
 
@@ -55,7 +59,7 @@ class Wave:
     @property
     def harmless(self) -> Order:
         order = self.order
-        return Order((HARMLESS.name,), self.connections, order.rate, order.seconds)
+        return Order((HARMLESS.name,), self.connections, order.rate, order.seconds, order.pace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +161,10 @@ def waves(plan: Plan, most: int) -> Iterator[Wave]:
         yield Wave(kind.name, Order((kind.name,), plan.connections, plan.rate, plan.seconds))
     names = tuple(kind.name for kind in plan.kinds)
     together = min(plan.connections, (_descriptors() - 500) // len(names))
-    yield Wave("all at once", Order(names, together, plan.rate * len(names) / 4, plan.seconds))
+    yield Wave("all at once", Order(names, together, plan.rate * 2, plan.seconds, pace=TOGETHER_PACE))
     idle = most if plan.connections * 10 >= most else plan.connections * 10
-    yield Wave("idle, as many as are let in", Order((IDLE.name,), idle, plan.rate * 5, plan.seconds))
+    order = Order((IDLE.name,), idle, plan.rate * 2, plan.seconds, pace=IDLE_PACE)
+    yield Wave("idle, as many as are let in", order)
 
 
 def _attack(scene: Scene, order: Order) -> tuple[Tally, Noticed, float]:
