@@ -263,6 +263,7 @@ class Sidecar:
             metrics=self._metrics.exposition,
             status=lambda: self._describe(keys),
             explain=explainer.explain,
+            recent=self._recent.listed,
             reload=self._reload_on_demand,
             token=lambda: self._reloader.in_force.settings.admin.token,
             page=lambda: self._shown(keys),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
 
 from authz_sidecar.explain import Asked
+from authz_sidecar.explained import worded
+
+Recent = Callable[[], list[dict[str, Any]]]
+"""The latest refusals, as `observe.recent` lists them."""
 
 KEYS = frozenset({"method", "path", "subject", "token"})
 VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
@@ -16,10 +21,15 @@ VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 Explain = Callable[[Asked], Awaitable[dict[str, Any]]]
 
 
-def handler(explain: Explain) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """GET with a query that names a subject; POST with a JSON object that may hold a token instead."""
+def handler(explain: Explain, recent: Recent) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """GET with a query that names a subject, or the id of a request that was refused a moment ago; POST with
+    a JSON object that may hold a token instead."""
 
     async def answer(request: web.Request) -> web.Response:
+        if "request_id" in request.query:
+            then = _refusal(request.query["request_id"], recent())
+            found = await explain(question(_of(then)))
+            return web.json_response({**found, "then": then, "lines": worded(found)})
         try:
             asked = question(await _given(request))
         except ValueError as error:
@@ -27,6 +37,19 @@ def handler(explain: Explain) -> Callable[[web.Request], Awaitable[web.Response]
         return web.json_response(await explain(asked))
 
     return answer
+
+
+def _refusal(request_id: str, recent: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    for each in recent:
+        if each["request_id"] == request_id:
+            return each
+    message = "request_id: is not among the latest refusals; ask by what the decision log says of it"
+    raise web.HTTPNotFound(text=json.dumps({"error": message}), content_type="application/json")
+
+
+def _of(then: Mapping[str, Any]) -> dict[str, str]:
+    named = {"subject": then["subject"]} if then["subject"] else {}
+    return {"method": then["method"], "path": then["target"], **named}
 
 
 async def _given(request: web.Request) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from authz_sidecar.admin.access import Access, Handler
-from authz_sidecar.admin.explain import Explain, handler
+from authz_sidecar.admin.explain import Explain, Recent, handler
 from authz_sidecar.admin.health import Health
 from authz_sidecar.admin.page import Page
 from authz_sidecar.config.table import AdminSettings
@@ -24,6 +24,7 @@ class AdminSources:
     """The exposition and its content type."""
     status: Callable[[], dict[str, Any]]
     explain: Explain
+    recent: Recent
     reload: Callable[[], Awaitable[tuple[bool, dict[str, Any]]]]
     """Whether what was read is in force now, and a report."""
     token: Callable[[], str | None]
@@ -42,7 +43,7 @@ def application(sources: AdminSources, settings: AdminSettings) -> web.Applicati
     app.router.add_get("/readyz", sources.health.readyz)
     app.router.add_get("/metrics", _metrics(sources.metrics))
     app.router.add_get("/status", _status(sources.status))
-    explain = access.holders(handler(sources.explain))
+    explain = access.holders(handler(sources.explain, sources.recent))
     app.router.add_get("/explain", explain)
     app.router.add_post("/explain", explain)
     app.router.add_post("/reload", access.holders(_reload(sources.reload)))

@@ -27,6 +27,7 @@ from authz_sidecar.core.errors import ConfigurationError, MalformedMessage, Prob
 from authz_sidecar.core.policy import Policy
 from authz_sidecar.core.verdicts import Code, Identity
 from authz_sidecar.explain import Explainer, Groups
+from authz_sidecar.explained import worded
 from authz_sidecar.pipeline import Pipeline
 
 MAX_TOKEN: Final = 64 * 1024
@@ -157,71 +158,6 @@ def _admin_url(variables: Mapping[str, str]) -> str:
     listening: Address = reading.one("AUTHZ_ADMIN_LISTEN", variables)[0]
     anywhere = listening.host in {"0.0.0.0", "::"}  # noqa: S104 (it is asked whether it listens there)
     return f"http://{Address('127.0.0.1' if anywhere else listening.host, listening.port)}"
-
-
-# for people
-
-
-def worded(found: Mapping[str, Any]) -> list[str]:
-    """The explanation in lines."""
-    who = found["subject"] or "somebody unknown"
-    outcome = "let through" if found["allowed"] else f"refused with {found['status']}"
-    lines = [f"{found['method']} {found['target']} by {who}: {outcome}, {found['code']}"]
-    lines.append(f"  because   {found['detail'] or found['meaning']}")
-    if not found["enforced"]:
-        lines.append("  but       this sidecar is in shadow mode: it refuses nothing")
-    rule = found["rule"]
-    lines.append(f"  rule      {_rule(rule)}" if rule else "  rule      none counts")
-    lines += [f"  not       {_rule(each)}: {each['why']}" for each in found["closest"]]
-    lines += _grants(found)
-    lines += _when(found)
-    lines.append(f"  policy    {found['policy']}")
-    if found["mend"] and not found["allowed"]:
-        lines.append(f"  mend      {found['mend']}")
-    return lines
-
-
-def _when(found: Mapping[str, Any]) -> list[str]:
-    if not found["revision"]:
-        return []
-    if found["staleness"] is not None:
-        return [f"  revision  {found['revision']}, proved {found['staleness']:.1f} s ago"]
-    lines = [f"  revision  {found['revision']} of {found['as_of']}"]
-    if changed := found["last_change"]:
-        lines.append(f"  changed   by {changed['revision']} at {changed['at']}: before, {changed['before']}")
-    return lines
-
-
-def _rule(rule: Mapping[str, Any]) -> str:
-    return f"{rule['rule']} needs {rule['requires']} ({rule['place']})"
-
-
-def _grants(found: Mapping[str, Any]) -> list[str]:
-    user = found.get("user")
-    if user is None:
-        return []
-    if not user["active"]:
-        return ["  user      is deactivated"]
-    if user["superuser"]:
-        return ["  grant     a superuser has every permission"]
-    return [f"  grant     {_grant(each, whole=found['all_groups_known'])}" for each in found["permissions"]]
-
-
-def _grant(each: Mapping[str, Any], *, whole: bool) -> str:
-    ways = ["directly"] if each["direct"] else []
-    ways += [f"through group {group}" for group in each["through_groups"]]
-    if ways:
-        return f"{each['permission']} is held {' and '.join(ways)}"
-    others = each["other_groups_with_it"]
-    unknown = "" if whole else " (not all groups are known here)"
-    given = (
-        f"; it would come with group {' or '.join(others)}"
-        if others
-        else "; no group has it"
-        if whole
-        else ""
-    )
-    return f"{each['permission']} is missing{given}{unknown}"
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -29,8 +29,14 @@ def check(name: str) -> Callable[[], Awaitable[str | None]]:
     return run
 
 
+REFUSED = {"request_id": "r7", "method": "PUT", "target": "/students/7/", "subject": None}
+
+
 async def explain(asked: Asked) -> dict[str, Any]:
-    return {"asked": [asked.method, asked.target.decode(), asked.subject, (asked.token or b"").decode()]}
+    asked_for = [asked.method, asked.target.decode(), asked.subject, (asked.token or b"").decode()]
+    told = {"detail": "why", "enforced": True, "rule": None, "closest": [], "revision": None, "mend": ""}
+    verdict = {"method": "PUT", "target": "/", "subject": None, "allowed": True, "code": "anyone"}
+    return {"asked": asked_for, **verdict, **told, "policy": "a1b2"}
 
 
 async def reload() -> tuple[bool, dict[str, Any]]:
@@ -46,6 +52,7 @@ async def admin() -> AsyncIterator[Callable[[AdminSettings], Awaitable[Get]]]:
         metrics=lambda: (b"authz_up 1\n", "text/plain; version=0.0.4"),
         status=lambda: {"phase": "LIVE"},
         explain=explain,
+        recent=lambda: [REFUSED],
         reload=reload,
         token=lambda: None,
         page=lambda: {"shown": True},
@@ -188,6 +195,9 @@ async def test_why_is_told_to_holders_of_the_token_alone_on_loopback_too(
             200,
             '"PUT", "/a/%C3%A9", null, "eyJ"',
         ),
+        ("/explain?request_id=r7", None, 200, '"PUT", "/students/7/", null, ""'),
+        ("/explain?request_id=r7", None, 200, '"  rule      none counts"'),
+        ("/explain?request_id=r8", None, 404, "request_id: is not among the latest refusals"),
         ("/explain?method=PUT", None, 400, "path: is required"),
         ("/explain?method=PUT&path=/&token=eyJ", None, 400, "token: send it with POST"),
         ("/explain", {"method": "PUT", "path": 3}, 400, "path: must be text"),

@@ -50,6 +50,7 @@ async def ask(request: pytest.FixtureRequest, world: World) -> AsyncIterator[Ask
         metrics=lambda: (b"", "text/plain"),
         status=lambda: {},
         explain=_explained,
+        recent=lambda: [],
         reload=_done,
         token=lambda: world.token,
         page=lambda: {"now": world.now},

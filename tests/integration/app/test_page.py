@@ -36,6 +36,12 @@ async def test_a_person_signs_in_and_reads_what_is_wrong(start: Callable[..., Al
         assert "hidden" not in shown
         assert not await tab.evaluate("document.documentElement.scrollWidth > innerWidth")
         assert await tab.evaluate("document.cookie") == ""
+        await tab.evaluate("document.querySelector('#refusals button').click()")
+        answered = "document.querySelector('#now').innerText !== 'asking'"
+        await tab.until(f"document.querySelector('#why').open && {answered}")
+        why = await tab.evaluate("document.querySelector('#why').innerText")
+        assert "POST /secret/ by somebody unknown" in why
+        assert "rule      none counts" in why
         program.process.stop()
         await tab.until(f"{TEXT}.includes('no answer from the sidecar')")
         assert "POST /secret/" in await tab.evaluate(TEXT)
