@@ -19,6 +19,7 @@ from authz_sidecar.proxy.deadlines import Sweep
 from authz_sidecar.proxy.messages import IDEMPOTENT
 from authz_sidecar.proxy.turns import Turns
 from authz_sidecar.proxy.upstream import UpstreamConnection
+from authz_sidecar.proxy.upstream_tls import secure
 
 FRESH_SECONDS: Final = 1.0
 """A request that its sender must not send twice avoids connections that have been idle for so long: they may
@@ -183,12 +184,14 @@ class UpstreamPool:
             self._opening -= 1
 
     async def _connect(self) -> UpstreamConnection:
-        loop, address = asyncio.get_running_loop(), self.address
-
+        loop, address, tls = asyncio.get_running_loop(), self.address, self._tls
         connection = UpstreamConnection(self, self._limits)
         factory = cast(Callable[[], asyncio.Protocol], lambda: connection)
         if address.path is not None:
             await loop.create_unix_connection(factory, address.path)
+        elif tls is None:
+            await loop.create_connection(factory, address.host, address.port)
         else:
-            await loop.create_connection(factory, address.host, address.port, ssl=self._tls)
+            transport, _ = await loop.create_connection(asyncio.Protocol, address.host, address.port)
+            await secure(transport, connection, tls, address.host)
         return connection

@@ -81,6 +81,11 @@ class UpstreamConnection(Connection):
         self._tunnel = False
         self._request_sent = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody waits for what comes."""
+        return self._user is not None
+
     def usable(self, now: float) -> bool:
         """Whether another request may be sent."""
         transport, reader = self._transport, self.reader
@@ -233,16 +238,16 @@ class UpstreamConnection(Connection):
         """Take what lies in the socket: a service may have answered and left while we still sent.
 
         A transport gives up at the first byte that it cannot send, but the kernel has kept what had come
-        before. Its socket is open until this returns. What TLS has not deciphered yet is lost.
+        before. Its socket is open until this returns. With TLS that is done below it: `upstream_tls`.
         """
         connection = transport.get_extra_info("socket")
         if connection is None or transport.get_extra_info("sslcontext") is not None:
             return
-        while self._user is not None and (data := _at_hand(connection.fileno())):
+        while self._user is not None and (data := at_hand(connection.fileno())):
             self.data_received(data)
 
 
-def _at_hand(descriptor: int) -> bytes:
+def at_hand(descriptor: int) -> bytes:
     """Some of what has been received; nothing at the end, or if there is nothing."""
     try:
         return os.read(descriptor, READ_BYTES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ import pytest
 from authz_sidecar.config.addresses import UpstreamAddress
 from lab import DEADLINE
 from lab.wire import Client, Rig, running
+from lab.wire.certificates import self_signed
 
 SIZE = 5_000_000
 UPLOADS = 6
@@ -32,14 +34,18 @@ ANSWERS = {
 
 
 @contextmanager
-def refusing(listener: socket.socket, answer: bytes, first: int) -> Iterator[None]:
+def refusing(
+    listener: socket.socket, answer: bytes, first: int, tls: ssl.SSLContext | None = None
+) -> Iterator[None]:
     """A service that reads `first` bytes of each request at most, answers, and closes: the kernel resets."""
 
     def serve() -> None:
         with suppress(OSError):
             while True:
-                connection, _ = listener.accept()
-                with connection:
+                plain, _ = listener.accept()
+                if tls is not None:  # else the answer waits for an acknowledgement, and is gone with the end
+                    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                with plain if tls is None else tls.wrap_socket(plain, server_side=True) as connection:
                     connection.recv(first)
                     connection.sendall(answer)
 
@@ -53,10 +59,10 @@ def refusing(listener: socket.socket, answer: bytes, first: int) -> Iterator[Non
             thread.join(DEADLINE)
 
 
-def listening(path: Path | None) -> tuple[socket.socket, UpstreamAddress]:
+def listening(path: Path | None, scheme: str = "http") -> tuple[socket.socket, UpstreamAddress]:
     if path is None:
         listener = socket.create_server(("127.0.0.1", 0))
-        return listener, UpstreamAddress.parse(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        return listener, UpstreamAddress.parse(f"{scheme}://localhost:{listener.getsockname()[1]}")
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     listener.listen()
@@ -84,6 +90,23 @@ async def test_the_answer_that_lies_in_the_socket_is_relayed(
     listener, address = listening(tmp_path / "refusing.sock" if over == "unix" else None)
     with refusing(listener, answer, 65536):
         async with running() as rig:
+            rig.shared.pool.address = address
+            answers = [await uploaded(rig, framed) for _ in range(UPLOADS)]
+    assert [each[9:12] for each in answers] == [b"403"] * UPLOADS
+    assert all(BODY in each for each in answers)
+
+
+@pytest.mark.parametrize("framed", FRAMED.values(), ids=FRAMED.keys())
+async def test_so_is_one_that_tls_has_yet_to_decipher(
+    tmp_path: Path, framed: tuple[bytes, bytes, bytes]
+) -> None:
+    path = tmp_path / "upstream.pem"
+    path.write_bytes(b"".join(self_signed()))
+    service = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    service.load_cert_chain(path)
+    listener, address = listening(None, "https")
+    with refusing(listener, ANSWERS["length"], 16384, service):
+        async with running(upstream_tls=(service, ssl.create_default_context(cafile=str(path)))) as rig:
             rig.shared.pool.address = address
             answers = [await uploaded(rig, framed) for _ in range(UPLOADS)]
     assert [each[9:12] for each in answers] == [b"403"] * UPLOADS
