@@ -15,6 +15,7 @@ COMPILED = (
     "authn/keys.py",
     "authn/tokens.py",
     "authz/cached.py",
+    "codes.py",
     "core/decision.py",
     "core/entities.py",
     "core/errors.py",

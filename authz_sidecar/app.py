@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from functools import cached_property
 from typing import Any, cast
 
-import uvloop
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 
 from authz_sidecar import __version__, pipeline
@@ -24,12 +23,15 @@ from authz_sidecar.authz.labels import warn_of_unknown
 from authz_sidecar.authz.per_request import RequestAuthorizer
 from authz_sidecar.config import descriptors, findings
 from authz_sidecar.config.configuration import Configuration
+from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.config.table import ReplicaSettings
 from authz_sidecar.core.policy import Policy
 from authz_sidecar.core.ports import Authorizer, Clock, ReplicaStatus
+from authz_sidecar.decisions.check import Check
+from authz_sidecar.decisions.server import BoundedServer, DecisionsPort
 from authz_sidecar.explain import Explainer
 from authz_sidecar.listening import listen
-from authz_sidecar.observe import calls, families, logs, output
+from authz_sidecar.observe import calls, families
 from authz_sidecar.observe.decision_log import DecisionLog
 from authz_sidecar.observe.facts import FactsCollector
 from authz_sidecar.observe.freshness import FreshnessCollector, KeysCollector
@@ -52,10 +54,6 @@ from authz_sidecar.source import UserServiceClient
 
 logger = logging.getLogger(__name__)
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
-UNUSED = (signal.SIGUSR1, signal.SIGUSR2)
-"""Nobody told us what they are to mean, and by default each would drop the requests under way."""
-
 COMPILED = not pipeline.__file__.endswith(".py")
 """Which of the two ways of installing it this one is."""
 
@@ -67,32 +65,6 @@ class SystemClock:
 
     monotonic = staticmethod(time.monotonic)
     wall = staticmethod(time.time)
-
-
-def run(configuration: Configuration, kind: type[Sidecar] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM. Raises ConfigurationError when it cannot listen."""
-    with output.taken_over() as outputs:
-        logs.configure(configuration.settings.log_level, outputs.diagnostics)
-        uvloop.run(_serve(kind or Sidecar, configuration, outputs))
-    return 0
-
-
-async def _serve(kind: type[Sidecar], configuration: Configuration, outputs: Outputs) -> None:
-    """Run one sidecar of this kind until it is told to stop."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in ENDING:
-        loop.add_signal_handler(number, stop.set)
-    for number in UNUSED:
-        loop.add_signal_handler(
-            number, logger.info, "signal %s means nothing here and is ignored", number.name
-        )
-    async with AsyncExitStack() as stack:
-        sidecar = kind(configuration, SystemClock(), outputs, stack)
-        loop.add_signal_handler(signal.SIGHUP, sidecar.reload_soon)
-        await sidecar.start()
-        await stop.wait()
-        logger.info("stopping: requests under way end first")
 
 
 class Sidecar:
@@ -137,6 +109,9 @@ class Sidecar:
         )
         admin_runner = self._admin_runner(keys, Explainer(lambda: decides, self._holdings))
         await listen(self.stack, admin_runner, "AUTHZ_ADMIN_LISTEN", self.settings.admin.listen)
+        if self.settings.decisions.listen:
+            decisions = self._decisions_runner(decides)
+            await listen(self.stack, decisions, "AUTHZ_DECISIONS_LISTEN", self.settings.decisions.listen)
         runner = await self.proxy_runner(decides)
         await listen(self.stack, runner, "AUTHZ_LISTEN", self.settings.listen)
         if self.settings.reload_interval:
@@ -178,6 +153,7 @@ class Sidecar:
             "policy": self._policy.digest,
             "listen": ",".join(map(str, settings.listen)),
             "admin_listen": ",".join(map(str, settings.admin.listen)),
+            "decisions_listen": ",".join(map(str, settings.decisions.listen)),
             "upstream": str(settings.upstream),
             "user_service": settings.user_service.url,
         }
@@ -299,20 +275,41 @@ class Sidecar:
             "replica": self._status().as_dict() if self._status else None,
         }
 
-    def start_request_hooks(self) -> RequestHooks:
-        """What the byte path reports to."""
+    @cached_property
+    def request_hooks(self) -> RequestHooks:
+        """What both ports that decide report to."""
         sample = self.settings.decision_log_sample
         decision_log = DecisionLog(self.outputs.decisions, self.clock.wall, sample)
         self._metrics.watch(self.outputs)
         return RequestHooks(self._metrics, decision_log, self._recent)
 
+    @cached_property
+    def _limits(self) -> ProxyLimits:
+        return descriptors.fitting(self.settings.limits, ports=1 + bool(self.settings.decisions.listen))
+
+    def _decisions_runner(self, pipeline: Pipeline) -> web.ServerRunner:
+        """Where gateways ask. It is ready without the service, which it never speaks to."""
+        hooks, limits, source = self.request_hooks, self._limits, self.settings.decisions.source
+        needed = {name: check for name, check in self._ready.items() if name != "upstream"}
+        readiness = health.Health(needed, self._decides)
+        port = DecisionsPort(
+            Check(pipeline, hooks, self.clock, source, limits.target_bytes),
+            {"/livez": readiness.livez, "/readyz": readiness.readyz},
+            hooks,
+            self.clock,
+            limits,
+        )
+        server = BoundedServer(port, hooks, limits)
+        self._metrics.export(families.DECISIONS_CONNECTIONS, lambda: server.open_connections)
+        return web.ServerRunner(server, shutdown_timeout=limits.drain_seconds)
+
     async def proxy_runner(self, pipeline: Pipeline) -> web.ServerRunner:
         """The byte path, ready to listen."""
-        limits = descriptors.fitting(self.settings.limits)
+        limits = self._limits
         shared = self._shared = Shared(
             pipeline,
             UpstreamPool(self.settings.upstream, limits, self.clock, self.settings.upstream_tls),
-            self.start_request_hooks(),
+            self.request_hooks,
             self.clock,
             limits,
             self.settings.trusts,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from authz_sidecar.answers import TABLE
+from authz_sidecar.codes import TABLE
 from authz_sidecar.core import target
 from authz_sidecar.core.closest import closest
 from authz_sidecar.core.entities import Entity, EntityKey, GroupState, UserState

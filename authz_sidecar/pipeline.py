@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import inf
 
-from authz_sidecar.answers import TABLE
+from authz_sidecar.codes import TABLE
 from authz_sidecar.core import headers, target
 from authz_sidecar.core.entities import RevisionToken
 from authz_sidecar.core.errors import Refused

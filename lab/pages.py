@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping
 
-from authz_sidecar.answers import TABLE
+from authz_sidecar.codes import TABLE
 from authz_sidecar.config.setting import Setting
 from authz_sidecar.config.table import TABLE as SETTINGS
 from authz_sidecar.core.verdicts import FORWARDED, Code, FaultCode

@@ -30,10 +30,10 @@ class Health:
         self._ready = ready
         self._fresh = fresh
 
-    async def livez(self, _request: web.Request) -> web.Response:
+    async def livez(self, _request: web.BaseRequest) -> web.Response:
         return web.json_response({"status": "ok"})
 
-    async def readyz(self, request: web.Request) -> web.Response:
+    async def readyz(self, request: web.BaseRequest) -> web.Response:
         checks = {**self._ready, **self._fresh} if "fresh" in request.query else self._ready
         results = {name: await check() or "ok" for name, check in checks.items()}
         healthy = all(result == "ok" for result in results.values())

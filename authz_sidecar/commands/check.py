@@ -60,7 +60,13 @@ def check(asked: Asked) -> int:
 
 def _print_port(settings: Settings) -> None:
     listens = ", ".join(map(str, settings.listen))
-    print(f"{listens} is to be sent the requests themselves; it is no hook (auth_request, ForwardAuth)")
+    decisions = settings.decisions
+    source = f"{decisions.source.method} and {decisions.source.target}" if decisions.source else "the path"
+    hooks = f"{', '.join(map(str, decisions.listen))} answers those, by {source}" if decisions.listen else ""
+    hint = hooks or "AUTHZ_DECISIONS_LISTEN opens a port for those"
+    print(
+        f"{listens} is to be sent the requests themselves; it is no hook (auth_request, ForwardAuth): {hint}"
+    )
 
 
 def _print_routes(policy: Policy, tested: Counter[str | None] | None) -> None:

@@ -94,6 +94,11 @@ def listeners(text: str) -> tuple[Address, ...]:
     return found
 
 
+def listeners_or_none(text: str) -> tuple[Address, ...]:
+    """As `listeners`; nothing is nowhere."""
+    return listeners(text) if text else ()
+
+
 def any_url(text: str) -> str:
     return _url(text).geturl()
 

@@ -14,16 +14,18 @@ RESERVE = 64
 """For everything but clients and the service: the admin port, dependencies, listeners, logs."""
 
 
-def fitting(limits: ProxyLimits) -> ProxyLimits:
+def fitting(limits: ProxyLimits, ports: int = 1) -> ProxyLimits:
     """The limits that the process can keep, after its soft limit of descriptors was raised as far as need be.
 
+    `ports`: how many of them take so many connections each; one of them passes requests on.
     A connection without a descriptor is reset by the kernel, and the admin port's would be among them.
     """
-    needed = 2 * limits.connections + RESERVE
+    each = 1 + ports
+    needed = each * limits.connections + RESERVE
     allowed = _raised(needed)
     if needed <= allowed:
         return limits
-    connections = max(1, int(allowed - RESERVE) // 2)
+    connections = max(1, int(allowed - RESERVE) // each)
     logger.warning(
         "AUTHZ_MAX_CONNECTIONS is %d, and only %d fit into the limit of %d file descriptors; "
         "raise the hard limit (ulimit -Hn) to %d",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from authz_sidecar.config.addresses import UpstreamAddress
 from authz_sidecar.config.setting import Setting, Values, fill
 from authz_sidecar.config.table import TABLE, Settings
 from authz_sidecar.core.errors import ConfigurationError, Problem
+
+_LISTENERS = ("AUTHZ_LISTEN", "AUTHZ_ADMIN_LISTEN", "AUTHZ_DECISIONS_LISTEN")
 
 
 def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
@@ -86,9 +89,10 @@ def _given(setting: Setting, flags: Mapping[str, str], environ: Mapping[str, str
 def _contradictions(values: Values) -> list[Problem]:
     """Settings that are fine alone and wrong together."""
     problems = []
-    listen, admin = values["AUTHZ_LISTEN"] or (), values["AUTHZ_ADMIN_LISTEN"] or ()
-    if any(address.port for address in {*listen} & {*admin}):
-        problems.append(Problem("AUTHZ_ADMIN_LISTEN", "must be another port than AUTHZ_LISTEN"))
+    ports = {each: values[each] or () for each in _LISTENERS}
+    for name, other in combinations(_LISTENERS, 2):
+        if any(address.port for address in {*ports[name]} & {*ports[other]}):
+            problems.append(Problem(other, f"must be another port than {name}"))
     interval, bound = values["AUTHZ_FEED_INTERVAL"], values["AUTHZ_MAX_STALENESS"]
     if isinstance(interval, float) and isinstance(bound, float) and interval >= bound:
         problems.append(Problem("AUTHZ_FEED_INTERVAL", "must be shorter than AUTHZ_MAX_STALENESS"))
@@ -101,7 +105,7 @@ def _contradictions(values: Values) -> list[Problem]:
     if values["AUTHZ_UPSTREAM_CA"] and isinstance(upstream, UpstreamAddress) and not upstream.tls:
         problems.append(Problem("AUTHZ_UPSTREAM_CA", "must not be set unless AUTHZ_UPSTREAM is https://"))
     if isinstance(upstream, UpstreamAddress):
-        for variable, listening in (("AUTHZ_LISTEN", listen), ("AUTHZ_ADMIN_LISTEN", admin)):
+        for variable, listening in ports.items():
             if own.reaches(upstream, listening):
                 message = f"must be the protected service, not {variable} of this very sidecar"
                 problems.append(Problem("AUTHZ_UPSTREAM", message))

@@ -10,6 +10,7 @@ from typing import Literal
 
 from authz_sidecar.config import addresses, parsers, tls
 from authz_sidecar.config.addresses import Address, Network, UpstreamAddress
+from authz_sidecar.config.decisions import DecisionsSettings
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.config.setting import group, setting, settings_of
 
@@ -196,6 +197,7 @@ class Settings:
     )
     tls: ServerTls
     admin: AdminSettings
+    decisions: DecisionsSettings
     upstream: UpstreamAddress = setting(
         "AUTHZ_UPSTREAM",
         UpstreamAddress.parse,

@@ -63,7 +63,7 @@ class Question(NamedTuple):
 
 
 class Code(StrEnum):
-    """The stable codes of decisions; `answers.TABLE` says of each what it means and its HTTP status."""
+    """The stable codes of decisions; `codes.TABLE` says of each what it means and its HTTP status."""
 
     __hash__ = str.__hash__  # an enumeration's own is written in Python, and every decision looks codes up
 
@@ -109,7 +109,7 @@ FORWARDED = frozenset({Code.SAFE_METHOD, Code.ANYONE, Code.AUTHENTICATED, Code.G
 
 
 class FaultCode(StrEnum):
-    """The stable codes of requests that the byte path ends by itself; they stand in `answers.TABLE`, too."""
+    """The stable codes of requests that the byte path ends by itself; they stand in `codes.TABLE`, too."""
 
     __hash__ = str.__hash__  # as in `Code`
 
@@ -117,6 +117,8 @@ class FaultCode(StrEnum):
     MALFORMED_REQUEST = "malformed_request"
     TRANSFER_CODING_UNSUPPORTED = "transfer_coding_unsupported"
     VERSION_UNSUPPORTED = "version_unsupported"
+    HOOK_MALFORMED = "hook_malformed"
+    NOT_SERVED_HERE = "not_served_here"
     METHOD_UNKNOWN = "method_unknown"  # the parser does not know it either; a decision says the same
     # it is over a limit
     TARGET_TOO_LONG = "target_too_long"

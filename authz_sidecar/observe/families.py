@@ -104,6 +104,9 @@ CLOCK_OFFSET = Family(
     "How far the User service's clock is ahead of ours, by its latest answer; NaN before the first.",
 )
 CONNECTIONS = Family("authz_connections", "gauge", "Connections of clients.")
+DECISIONS_CONNECTIONS = Family(
+    "authz_decisions_connections", "gauge", "Connections to the decisions port; there while it is on."
+)
 IN_FLIGHT = Family("authz_requests_in_flight", "gauge", "Requests that were let through and have not ended.")
 RELOADS = Family("authz_reloads", "counter", "Times the configuration was read anew.", ("outcome",))
 RELOAD_REJECTED = Family(

@@ -7,7 +7,7 @@ import sys
 
 from aiohttp import web
 
-from authz_sidecar import app
+from authz_sidecar import app, process
 from authz_sidecar.config import configuration
 from authz_sidecar.config.configuration import Sources
 from authz_sidecar.pipeline import Pipeline
@@ -22,12 +22,12 @@ class PlainSidecar(app.Sidecar):
         address = self.settings.upstream
         url = f"http{'s' if address.tls else ''}://{address.authority}"
         upstream = Upstream(url, session, self.settings.trusts)
-        proxy = Proxy(pipeline, upstream, self.start_request_hooks(), self.clock)
+        proxy = Proxy(pipeline, upstream, self.request_hooks, self.clock)
         return web.ServerRunner(proxy.server(), shutdown_timeout=1)
 
 
 def main() -> int:
-    return app.run(configuration.read(Sources({}, os.environ)), PlainSidecar)
+    return process.run(configuration.read(Sources({}, os.environ)), PlainSidecar)
 
 
 if __name__ == "__main__":

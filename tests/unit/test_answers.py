@@ -7,7 +7,8 @@ import json
 import pytest
 
 from authz_sidecar import answers
-from authz_sidecar.answers import TABLE, Fault
+from authz_sidecar.answers import Fault
+from authz_sidecar.codes import TABLE
 from authz_sidecar.core.errors import UpstreamTimeout, UpstreamUnreachable
 from authz_sidecar.core.fields import of_request
 from authz_sidecar.core.verdicts import FORWARDED, Code, Decision, FaultCode, Verdict

@@ -45,11 +45,18 @@ def flags(tmp_path: Path) -> list[str]:
     ]
 
 
+def test_check_tells_where_hooks_ask(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", *flags, "--decisions-listen=127.0.0.1:9902"]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.endswith("127.0.0.1:9902 answers those, by X-Forwarded-Method and X-Forwarded-Uri")
+
+
 def test_check_shows_the_rules(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", *flags]) == 0
     first, *lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert first[0] == "127.0.0.1:8080"
     assert "no hook" in " ".join(first)
+    assert "AUTHZ_DECISIONS_LISTEN opens a port for those" in " ".join(first)
     assert lines[:3] == [
         ["POST", "/students/", "students.add_student"],
         ["PUT", "/students/{id}/", "any(students.change_student,", "a.b)"],

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from authz_sidecar.answers import TABLE
+from authz_sidecar.codes import TABLE
 from authz_sidecar.core import policy
 from authz_sidecar.core.entities import RevisionToken
 from authz_sidecar.core.errors import Refused

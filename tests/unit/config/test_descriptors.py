@@ -45,3 +45,8 @@ def test_what_fits(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFix
     if connections > 1 and limits.connections < 20_000:
         assert 2 * limits.connections + RESERVE <= then
         assert limits.upstream_connections <= limits.connections
+
+
+def test_each_port_that_decides_needs_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    Kernel(monkeypatch, 1024, 1024)
+    assert fitting(ProxyLimits(), ports=2).connections == (1024 - RESERVE) // 3

@@ -266,7 +266,25 @@ def test_both_ports_must_differ() -> None:
     for admin in ("127.0.0.1:8080", "[::1]:9901,127.0.0.1:8080"):
         (problem,) = problems(AUTHZ_ADMIN_LISTEN=admin)
         assert problem.startswith("AUTHZ_ADMIN_LISTEN: must be another port")
+    (problem,) = problems(AUTHZ_DECISIONS_LISTEN="127.0.0.1:9901")
+    assert problem.startswith("AUTHZ_DECISIONS_LISTEN: must be another port than AUTHZ_ADMIN_LISTEN")
     assert load(AUTHZ_LISTEN="127.0.0.1:0", AUTHZ_ADMIN_LISTEN="127.0.0.1:0").listen[0].port == 0
+
+
+def test_what_a_gateway_asks_about_is_told_by_two_headers_or_by_the_path() -> None:
+    assert load().decisions.listen == ()
+    assert load().decisions.source == ("X-Forwarded-Method", "X-Forwarded-Uri")
+    assert load(AUTHZ_DECISIONS_SOURCE="path").decisions.source is None
+    given = "X-Original-Method, X-Original-Uri"
+    assert load(AUTHZ_DECISIONS_SOURCE=given).decisions.source == ("X-Original-Method", "X-Original-Uri")
+
+
+@pytest.mark.parametrize(
+    "text", ["X-Method", "X-Method,x-method", "X_Method,X-Uri", "A,B,C", "Host,X-Uri", ","]
+)
+def test_what_cannot_tell_it(text: str) -> None:
+    (problem,) = problems(AUTHZ_DECISIONS_SOURCE=text)
+    assert problem.startswith("AUTHZ_DECISIONS_SOURCE: must be `path` or two names of headers")
 
 
 @pytest.mark.parametrize(

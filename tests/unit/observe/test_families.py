@@ -42,7 +42,12 @@ def exposition() -> str:
         version="1", compiled=True, mode="enforce", validation="cached", policy=lambda: "d1"
     )
     metrics.registry.register(facts)
-    for family in (families.CONNECTIONS, families.IN_FLIGHT, families.CLOCK_OFFSET):
+    for family in (
+        families.CONNECTIONS,
+        families.DECISIONS_CONNECTIONS,
+        families.IN_FLIGHT,
+        families.CLOCK_OFFSET,
+    ):
         metrics.export(family, lambda: 3)
     metrics.registry.register(FreshnessCollector(lambda: STATUS))
     metrics.registry.register(KeysCollector(lambda: KeysStatus((), None, None)))

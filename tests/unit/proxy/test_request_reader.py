@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz_sidecar.answers import TABLE
+from authz_sidecar.codes import TABLE
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.proxy.messages import Framing, IncomingRequest
 from authz_sidecar.proxy.request_reader import RequestReader

@@ -1,0 +1,1 @@
+"""The decisions port: answers about requests that another gateway holds."""
