@@ -53,6 +53,10 @@ class MemoryStore:
         held.position = after
         return Outcome.APPLIED
 
+    async def claim(self, seconds: float) -> bool:
+        """Nobody shares it."""
+        return True
+
     async def stage(self) -> str:
         generation = uuid4().hex
         self._generations[generation] = _Generation()

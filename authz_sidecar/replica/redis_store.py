@@ -4,6 +4,7 @@ The prefix is one hash tag, so that a Cluster keeps the keys together; v1 is the
 
     {<prefix>}:v1:current     name of the current generation
     {<prefix>}:v1:gen:<name>  a hash: @epoch @revision @at, and each entity as u:<key> or g:<key>
+    {<prefix>}:v1:loading     somebody loads a new generation; it expires
 
 An entity's value is its revision, a space and its canonical state; `null` is a tombstone. Position and
 entities share one key, so whatever Redis loses (FLUSHALL, eviction, a failover) it loses both: an entity
@@ -54,6 +55,7 @@ class RedisStore:
         self._client = connect(url)
         self._current_key = f"{{{prefix}}}:v1:current"
         self._generations = f"{{{prefix}}}:v1:gen:"
+        self._loading_key = f"{{{prefix}}}:v1:loading"
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
         self._read = self._script("read")
         self._apply = self._script("apply")
@@ -91,6 +93,10 @@ class RedisStore:
         ]
         keys = [self._current_key, self._generations + generation]
         return Outcome((await self._call(self._apply, keys, args)).decode())
+
+    async def claim(self, seconds: float) -> bool:
+        async with self._asking():
+            return bool(await self._client.set(self._loading_key, "1", nx=True, px=int(seconds * 1000)))
 
     async def stage(self) -> str:
         generation = uuid4().hex

@@ -55,6 +55,9 @@ class Store(Protocol):
     async def apply(self, generation: str, before: Position, change: Change) -> Outcome:
         """Take a copy from `before` to `change`, all entities and the position in one step, or do nothing."""
 
+    async def claim(self, seconds: float) -> bool:
+        """Take the turn to load a copy, for that long. `False`: another process has taken it."""
+
     async def stage(self) -> str:
         """A new generation that nobody reads yet. It vanishes unless it is written to."""
 

@@ -30,8 +30,9 @@ CHECK_INTERVAL = 5.0
 """Seconds after which the store is looked at though nothing has happened."""
 FIRST_RETRY, LAST_RETRY = 0.1, 2.0
 AFTER_LOAD, AFTER_FAILED_LOAD = 10.0, 60.0
-"""Seconds from the beginning of one load of the store to the next. What was loaded twice and lost counts as
-failed: that store takes everything and keeps nothing.
+"""Seconds from the beginning of one load of the store to the next; the first bound holds for all who share
+it: however many start at once, one of them loads. What was loaded twice and lost counts as failed: that store
+takes everything and keeps nothing.
 """
 
 logger = logging.getLogger(__name__)
@@ -187,6 +188,8 @@ class StoreSync:
         if now < self._load_due:
             return False
         self._copy = None
+        if not await self._store.claim(AFTER_LOAD):
+            return False
         generation = await self._store.stage()  # no snapshot is asked for before the store can take it
         self._observer.resync(cause)
         self._load_due = now + AFTER_FAILED_LOAD

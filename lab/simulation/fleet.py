@@ -34,11 +34,18 @@ class Fleet(World):
         super().__init__(plan)
         self.calls: Counter[tuple[int, str]] = Counter()
         """By the second and what was asked for."""
+        self.read_whole = 0
+        """Snapshots of which more was read than the head."""
         self.arrivals: list[float] = []
 
     def called(self, sidecar: Sidecar, request: Request) -> None:
         super().called(sidecar, request)
         self.calls[int(self.scheduler.now), request.path.rpartition("/")[2]] += 1
+
+    def read(self, sidecar: Sidecar, request: Request) -> None:
+        super().read(sidecar, request)
+        if request.path.endswith("/snapshot"):
+            self.read_whole += 1
 
     def applied(self, sidecar: Sidecar, position: Position) -> None:
         super().applied(sidecar, position)
@@ -64,8 +71,11 @@ class Fleet(World):
         for (second, kind), count in self.calls.items():
             kinds[kind] += count
             by_second[second] += count
-        self.calls.clear()
         asked = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
+        if kinds["snapshot"]:
+            asked += f" ({self.read_whole:,} of the snapshots read whole)"
+        self.calls.clear()
+        self.read_whole = 0
         peak = max(by_second.values(), default=0)
         return f"{name:<24}{seconds:6.1f} s   {peak:>6,} calls in the worst second; in all {asked or 'none'}"
 

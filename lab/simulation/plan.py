@@ -11,6 +11,9 @@ from dataclasses import dataclass, replace
 from random import Random
 from types import MappingProxyType
 
+STAYS_BROKEN = 0.4
+"""The share of worlds in which something does."""
+
 
 def stream(seed: int, purpose: str) -> Random:
     """A source of randomness of its own for each purpose."""
@@ -75,7 +78,7 @@ def draw_setup(seed: int) -> Setup:
     wire = stream(seed, "byte path")  # of its own: worlds without it are what they were
     broker_share = random.choice((0.0, 0.5, 1.0, 1.0))
     users = random.choice((3, 8, 20, 40))
-    max_staleness = random.choice((3.0, 3.0, 5.0, 10.0, 30.0))
+    max_staleness = random.choice((2.0, 3.0, 3.0, 5.0, 10.0, 30.0))
     drift_interval = random.choice((2.0, 5.0, 20.0, 600.0))
     if random.random() < 0.25:  # who follows slowly meets what others miss
         broker_share, max_staleness, drift_interval = 0.0, 30.0, 2.0
@@ -93,7 +96,7 @@ def draw_setup(seed: int) -> Setup:
         changes_limit=random.choice((3, 20, 1000)),
         queue_length=random.choice((5, 50, 10_000)),
         latency=random.choice((0.0005, 0.002, 0.02)),
-        requests=random.choice((3.0, 5.0, 8.0)),
+        requests=random.choice((1.0, 2.0, 6.0)),
         writes=random.choice((0.2, 1.0, 3.0)),
         large_writes=random.choice((0.0, 0.05, 0.3)),
         lazy_sequencing=random.choice((0.0, 0.1, 0.5)),
@@ -107,8 +110,10 @@ def draw(seed: int, kinds: Kinds, of_the_byte_path: Kinds = MappingProxyType({})
     """A plan. `kinds`: every kind of fault, with the seconds it lasts at least and at most."""
     setup, random = draw_setup(seed), stream(seed, "faults")
     chosen = random.sample(sorted(kinds), random.randint(1, len(kinds)))
-    calm = random.choice((0.5, 2.0, 6.0))
-    faults = _faults(random, setup.duration, chosen, kinds, calm)
+    calm = random.choice((0.4, 2.0, 6.0, 12.0))
+    faults = _lasting(stream(seed, "what stays broken"), setup.duration, kinds)
+    chosen = [kind for kind in chosen if kind not in {fault.kind for fault in faults}] or chosen
+    faults += _faults(random, setup.duration, chosen, kinds, calm)
     if setup.connections and of_the_byte_path:
         wire = stream(seed, "faults of the byte path")
         faults += _faults(
@@ -116,6 +121,15 @@ def draw(seed: int, kinds: Kinds, of_the_byte_path: Kinds = MappingProxyType({})
         )
     faults.sort(key=lambda fault: fault.at)
     return Plan(seed, setup, tuple(replace(fault, number=n) for n, fault in enumerate(faults, 1)))
+
+
+def _lasting(random: Random, duration: float, kinds: Kinds) -> list[Fault]:
+    """In some worlds something stays broken: it must stay cheap, and safe, whatever else happens."""
+    if random.random() >= STAYS_BROKEN:
+        return []
+    kind = random.choice(sorted(name for name, (low, _) in kinds.items() if low > 0.0))
+    at = random.uniform(0.0, duration / 4)
+    return [Fault(0, kind, at, duration - at, random.getrandbits(32))]
 
 
 def _faults(
@@ -130,7 +144,6 @@ def _faults(
     while at < duration:
         kind = random.choice(chosen)
         low, high = kinds[kind]
-        # Some stay for long: what is broken must stay cheap.
         seconds = random.uniform(low, high) * (6.0 if random.random() < 0.05 else 1.0)
         faults.append(Fault(len(faults) + 1, kind, at, seconds, random.getrandbits(32)))
         at += random.expovariate(1.0 / calm)

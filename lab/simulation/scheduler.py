@@ -196,7 +196,7 @@ class ProcessLoop(asyncio.BaseEventLoop):
             timer._scheduled = False  # type: ignore[attr-defined]  # as BaseEventLoop does
             if not timer._cancelled:
                 self._queue.append(timer)
-        if timers:
+        if timers and self._wake_at == math.inf:
             self._arm(timers[0].when())
 
     def _shuffle(self, handles: list[events.Handle]) -> None:

@@ -47,11 +47,12 @@ class StoreServer:
         self._random = random
         self._generations: dict[str, _Generation] = {}
         self._current: str | None = None
+        self._claimed_until = 0.0
 
     # What goes wrong
 
     def flush(self) -> None:
-        self._generations, self._current = {}, None
+        self._generations, self._current, self._claimed_until = {}, None, 0.0
 
     def evict(self) -> None:
         """One key is lost: a copy, or the name of the current one."""
@@ -118,6 +119,13 @@ class StoreServer:
         held.entities.update((entity.key, entity) for entity in change.entities)
         held.position = change.position
         return Outcome.APPLIED
+
+    def claim(self, seconds: float) -> bool:
+        self._check_writable()
+        if self._scheduler.now < self._claimed_until:
+            return False
+        self._claimed_until = self._scheduler.now + seconds
+        return True
 
     def stage(self, generation: str) -> str:
         self._check_writable()
@@ -194,6 +202,9 @@ class StoreClient:
 
     async def apply(self, generation: str, before: Position, change: Change) -> Outcome:
         return await self._call(lambda: self._server.apply(generation, before, change))
+
+    async def claim(self, seconds: float) -> bool:
+        return await self._call(lambda: self._server.claim(seconds))
 
     async def stage(self) -> str:
         generation = f"{self._random.getrandbits(128):032x}"

@@ -43,6 +43,8 @@ class UserService:
         """The share of requests that are answered 500."""
         self.garbled = 0.0
         """The share of requests that are answered 200 with something else."""
+        self.slow = 0.0
+        """Seconds that an answer takes at most, after it was read from the database."""
         self.keys_sick = False
         self.cannot_sequence = False
         self.snapshot_pace = 0.0
@@ -75,7 +77,11 @@ class UserService:
         if self.frozen:
             self._waiting.append((request, reply))
         elif not self.down:  # what was under way when it went down is lost with its connection
-            reply(self._answer(request))
+            answer = self._answer(request)
+            if self.slow:
+                self._scheduler.after(self._random.uniform(0.0, self.slow), lambda: reply(answer))
+            else:
+                reply(answer)
 
     def thaw(self) -> None:
         self.frozen = False

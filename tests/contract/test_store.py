@@ -186,6 +186,22 @@ async def test_concurrent_writers_apply_each_revision_once(store: Store) -> None
     assert outcomes.count(Outcome.DUPLICATE) == 19
 
 
+async def test_one_at_a_time_has_the_turn_to_load(store: Store) -> None:
+    if isinstance(store, MemoryStore):
+        pytest.skip("it is not shared")
+    turns = await asyncio.gather(*(store.claim(30.0) for _ in range(20)))
+    assert turns.count(True) == 1
+
+
+async def test_a_turn_to_load_ends(store: Store) -> None:
+    if isinstance(store, Simulated):
+        pytest.skip("its time stands still here")
+    assert await store.claim(0.001)
+    async with asyncio.timeout(30):
+        while not await store.claim(30.0):  # noqa: ASYNC110 (no store says when a turn has ended)
+            await asyncio.sleep(0.001)
+
+
 class TestSwitch:
     async def test_a_staged_generation_is_not_read(self, store: Store) -> None:
         copy = await load(store, 10, group(4))

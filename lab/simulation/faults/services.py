@@ -30,6 +30,11 @@ def _garbled(world: World, random: Random) -> Strike:
     return setting(world.service, "garbled", share, 0.0, SERVICE, detail=f"{share:.0%} of the answers")
 
 
+def _slow(world: World, random: Random) -> Strike:
+    seconds = random.choice((0.3, 1.5, 4.0))
+    return setting(world.service, "slow", seconds, 0.0, SERVICE, detail=f"up to {seconds} s an answer")
+
+
 def _keys_sick(world: World, _random: Random) -> Strike:
     return setting(world.service, "keys_sick", True, False, SERVICE)
 
@@ -59,6 +64,7 @@ def _audit_stopped(world: World, _random: Random) -> Strike:
 KINDS = (
     Kind("kill the User service", _killed, (0.5, 10.0)),
     Kind("freeze the User service", _frozen, (0.5, 10.0)),
+    Kind("slow answers", _slow, (2.0, 30.0)),
     Kind("fail answers", _failing, (0.5, 8.0)),
     Kind("garble answers", _garbled, (0.5, 8.0)),
     Kind("fail the key endpoint", _keys_sick, (1.0, 20.0)),

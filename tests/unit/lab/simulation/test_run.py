@@ -42,4 +42,7 @@ def test_faults_and_decisions_happen() -> None:
 
 def test_a_small_fleet_comes_through_its_events(capsys: pytest.CaptureFixture[str]) -> None:
     assert fleet.main(5) == 0
-    assert "0 of 5 sidecars are not where the log is" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "0 of 5 sidecars are not where the log is" in told
+    # They share a store: one of them loads it.
+    assert "(1 of the snapshots read whole)" in told.splitlines()[0]
