@@ -15,7 +15,7 @@ from typing import Final
 from authz_sidecar.codes import TABLE
 from authz_sidecar.core.errors import UpstreamError, UpstreamTimeout
 from authz_sidecar.core.fields import FieldList, Fields
-from authz_sidecar.core.policy import MUTATING_METHODS, SAFE_METHODS
+from authz_sidecar.core.rules import MUTATING_METHODS, SAFE_METHODS
 from authz_sidecar.core.verdicts import Code, Decision, FaultCode
 
 RETRY_AFTER_SECONDS: Final = 1
@@ -52,7 +52,7 @@ class Answer:
 def refusal(decision: Decision) -> Answer:
     """The answer to a request that is not forwarded."""
     verdict = decision.verdict
-    extra = _challenge(verdict.code, verdict.detail)
+    extra = _challenge(decision)
     if verdict.code is Code.METHOD_REFUSED:
         extra = ((b"Allow", ", ".join(sorted(SAFE_METHODS | MUTATING_METHODS)).encode()),)
     return _problem(verdict.code, verdict.detail, decision.request_id, extra)
@@ -109,11 +109,12 @@ def cross_origin(origins: frozenset[str], request: Fields) -> FieldList:
     ]
 
 
-def _challenge(code: Code, detail: str) -> tuple[tuple[bytes, bytes], ...]:
+def _challenge(decision: Decision) -> tuple[tuple[bytes, bytes], ...]:
     """`WWW-Authenticate` as RFC 6750 §3 wants it: no error code where no token was sent."""
+    code, detail = decision.verdict.code, decision.verdict.detail
     if TABLE[code].status == HTTPStatus.UNAUTHORIZED:
         error = "" if code is Code.TOKEN_MISSING else "invalid_token"
-    elif code is Code.PERMISSION_DENIED:
+    elif code in (Code.PERMISSION_DENIED, Code.INSUFFICIENT_SCOPE):
         error = "insufficient_scope"
     else:
         return ()
@@ -121,4 +122,6 @@ def _challenge(code: Code, detail: str) -> tuple[tuple[bytes, bytes], ...]:
     if error:
         description = detail.replace("\\", "").replace('"', "'")
         challenge += f', error="{error}", error_description="{description}"'
+    if code is Code.INSUFFICIENT_SCOPE and decision.requirement is not None:
+        challenge += f', scope="{" ".join(decision.requirement.scopes)}"'
     return ((b"WWW-Authenticate", challenge.encode("ascii", "replace")),)

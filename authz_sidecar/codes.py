@@ -38,6 +38,7 @@ TABLE: Final[Mapping[str, Meaning]] = MappingProxyType(
         Code.ANYONE: Meaning(0, "the rule lets anyone pass"),
         Code.AUTHENTICATED: Meaning(0, "the rule lets every living user pass"),
         Code.GRANTED: Meaning(0, "the user holds what the rule asks for, directly or through a group"),
+        Code.OWN: Meaning(0, "what the path names is the user's own, and the rule asks for no more"),
         Code.SUPERUSER: Meaning(0, "the user is a superuser"),
         # refused: the request itself
         Code.BAD_TARGET: Meaning(
@@ -94,6 +95,11 @@ TABLE: Final[Mapping[str, Meaning]] = MappingProxyType(
         ),
         Code.PERMISSION_DENIED: Meaning(
             403, "the user lacks the permission that the rule asks for", "Grant it, if it is to be allowed."
+        ),
+        Code.INSUFFICIENT_SCOPE: Meaning(
+            403,
+            "the access token may not be used for what the rule is about",
+            "Sign in anew and ask for the scopes in `WWW-Authenticate`.",
         ),
         # refused: consistency tokens
         Code.REVISION_MALFORMED: Meaning(

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from authz_sidecar.codes import TABLE
-from authz_sidecar.core import target
+from authz_sidecar.core import hosts, target
 from authz_sidecar.core.closest import closest
 from authz_sidecar.core.entities import Entity, EntityKey, GroupState, UserState
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.fields import FieldList, of_request
 from authz_sidecar.core.grants import Held, held
-from authz_sidecar.core.policy import Policy, Rule
-from authz_sidecar.core.verdicts import Code, Decision, RequestHead, Requirement
+from authz_sidecar.core.policy import Policy
+from authz_sidecar.core.rules import Rule
+from authz_sidecar.core.verdicts import Code, Decision, Identity, RequestHead, Requirement
 from authz_sidecar.pipeline import Pipeline
 
 REQUEST_ID = "explain"
@@ -33,6 +34,8 @@ class Asked:
     target: bytes
     subject: str | None = None
     token: bytes | None = None
+    host: str = ""
+    """As `Host` would name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +72,14 @@ class Explainer:
             "method": asked.method,
             "target": asked.target.decode("latin-1"),
             "subject": subject,
-            **_outcome(decision, enforced=pipeline.enforced),
+            **_outcome(decision),
             **_rules(pipeline.policy, asked, decision.rule),
             **await self._grants(subject, decision.requirement),
         }
 
     async def _decide(self, pipeline: Pipeline, asked: Asked) -> Decision:
         """A subject by name needs no token; all other steps are those of any request."""
-        fields: FieldList = [(b"Host", b"explain")]
+        fields: FieldList = [(b"Host", asked.host.encode("latin-1"))]
         if asked.token is not None:
             fields.append((pipeline.token_header, b"Bearer " + asked.token))
         request = RequestHead(asked.method, asked.target, of_request(fields), "explain")
@@ -86,8 +89,10 @@ class Explainer:
         named = asked.subject is not None and decision.verdict.code == Code.TOKEN_MISSING
         if not named or asked.subject is None or requirement is None:
             return decision
-        judged = await pipeline.evaluate(asked.subject, requirement, REQUEST_ID)
-        return judged._replace(rule=decision.rule)
+        owns = _owns(pipeline.policy, asked, decision.rule)
+        judged = await pipeline.evaluate(asked.subject, requirement, REQUEST_ID, owns=owns)
+        enforced = decision.enforced
+        return judged._replace(rule=decision.rule, owns=owns if requirement.own else None, enforced=enforced)
 
     async def _grants(self, subject: str | None, requirement: Requirement | None) -> dict[str, Any]:
         if self.holdings is None or subject is None or requirement is None:
@@ -109,7 +114,7 @@ class Explainer:
         }
 
 
-def _outcome(decision: Decision, *, enforced: bool) -> dict[str, Any]:
+def _outcome(decision: Decision) -> dict[str, Any]:
     verdict = decision.verdict
     row = TABLE[verdict.code]
     return {
@@ -119,7 +124,8 @@ def _outcome(decision: Decision, *, enforced: bool) -> dict[str, Any]:
         "meaning": row.meaning,
         "detail": verdict.detail,
         "mend": row.mend,
-        "enforced": enforced,
+        "enforced": decision.enforced,
+        "owns": decision.owns,
         "policy": decision.policy,
         "revision": str(verdict.position.token) if verdict.position else None,
         "staleness": verdict.staleness,
@@ -127,15 +133,28 @@ def _outcome(decision: Decision, *, enforced: bool) -> dict[str, Any]:
 
 
 def _rules(policy: Policy, asked: Asked, label: str | None) -> dict[str, Any]:
-    rule = next((rule for rule in policy.rules if rule.label == label), None)
+    rule = _labelled(policy, label)
     try:
-        near = closest(policy, asked.method, target.path(asked.target))
+        host = hosts.normal(asked.host.encode("latin-1"))
+        near = closest(policy, asked.method, target.path(asked.target), host)
     except Refused:  # a target that no rule is matched with
         near = []
     return {
         "rule": None if rule is None else _shown(rule),
         "closest": [{**_shown(each.rule), "why": each.why} for each in near],
     }
+
+
+def _labelled(policy: Policy, label: str | None) -> Rule | None:
+    return next((rule for rule in policy.rules if rule.label == label), None)
+
+
+def _owns(policy: Policy, asked: Asked, label: str | None) -> bool:
+    """Whether the path names the subject that is asked about; what their tokens would claim is not known."""
+    rule = _labelled(policy, label)
+    if rule is None or asked.subject is None:
+        return False
+    return rule.owned_by(Identity(asked.subject, "", 0.0, None, None, None), target.path(asked.target))
 
 
 def _shown(rule: Rule) -> dict[str, Any]:

@@ -13,7 +13,7 @@ def worded(found: Mapping[str, Any]) -> list[str]:
     lines = [f"{found['method']} {found['target']} by {who}: {outcome}, {found['code']}"]
     lines.append(f"  because   {found['detail'] or found['meaning']}")
     if not found["enforced"]:
-        lines.append("  but       this sidecar is in shadow mode: it refuses nothing")
+        lines.append("  but       the sidecar, or this rule, is in shadow mode: nothing is refused")
     rule = found["rule"]
     lines.append(f"  rule      {_rule(rule)}" if rule else "  rule      none counts")
     lines += [f"  not       {_rule(each)}: {each['why']}" for each in found["closest"]]

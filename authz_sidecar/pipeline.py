@@ -20,8 +20,9 @@ from authz_sidecar.codes import TABLE
 from authz_sidecar.core import headers, target
 from authz_sidecar.core.entities import RevisionToken
 from authz_sidecar.core.errors import Refused
-from authz_sidecar.core.policy import MUTATING_METHODS, SAFE_METHODS, Policy, Rule
+from authz_sidecar.core.policy import Policy
 from authz_sidecar.core.ports import Authenticator, Authorizer, Clock, Pending
+from authz_sidecar.core.rules import MUTATING_METHODS, SAFE_METHODS, Rule
 from authz_sidecar.core.verdicts import (
     FORWARDED,
     Code,
@@ -57,6 +58,7 @@ class _Case:
     well_formed: bool = False
     rule: Rule | None = None
     identity: Identity | None = None
+    owns: bool | None = None
 
 
 @dataclass(slots=True)
@@ -93,7 +95,7 @@ class Pipeline:
         identity, requirement = decision.identity, decision.requirement
         if identity is None or requirement is None:
             return decision
-        question = Question(identity, requirement, None)
+        question = Question(identity, requirement, None, decision.owns is True)
         found = self._authorize(question)
         if isinstance(found, Verdict):
             return _revised(decision, found)
@@ -109,10 +111,12 @@ class Pipeline:
         requirement: Requirement,
         request_id: str,
         min_revision: RevisionToken | None = None,
+        *,
+        owns: bool = False,
     ) -> Decision:
         """Whether a subject meets a requirement: the answer to a question that comes without a request."""
         identity = Identity(subject, "", inf, None, None, None, issued_after=inf)
-        question = Question(identity, requirement, min_revision)
+        question = Question(identity, requirement, min_revision, owns)
         found = self._authorize(question)
         if not isinstance(found, Verdict):
             found = await _settle(found, partial(self._authorize, question))
@@ -151,7 +155,7 @@ class Pipeline:
 
     def _conclude(self, case: _Case, verdict: Verdict) -> Decision:
         request, rule = case.request, case.rule
-        enforced = self.enforced or not case.well_formed
+        enforced = (self.enforced and not (rule is not None and rule.shadow)) or not case.well_formed
         return Decision(
             case.request_id,
             request.method,
@@ -164,13 +168,15 @@ class Pipeline:
             enforced,
             case.policy.digest,
             websocket=request.upgrade,
+            owns=case.owns,
         )
 
     # the steps
 
     def _judge(self, case: _Case) -> Verdict | Pending:
         """All steps, from the beginning."""
-        case.policy, case.well_formed, case.rule, case.identity = self.policy, False, None, None
+        case.policy, case.well_formed, case.rule = self.policy, False, None
+        case.identity, case.owns = None, None
         try:
             return self._steps(case)
         except Refused as refusal:
@@ -180,22 +186,26 @@ class Pipeline:
         request = case.request
         self._check_form(request)
         case.well_formed = True
-        if not self.policy.governs(request.method):
+        policy = self.policy
+        rules = policy.at(headers.host(request.fields)) if policy.by_host else policy.elsewhere
+        if not rules.governs(request.method):
             return self._unmatched(request)
-        case.rule = rule = self.policy.match(request.method, target.path(request.target))
-        if rule is None:
+        path = target.path(request.target)
+        rule = rules.match(request.method, path)
+        if rule is None or (request.upgrade and not rules.for_changes):
             return self._unmatched(request)
+        case.rule = rule
         if rule.requirement.quantifier == "anyone":
             return Verdict(Code.ANYONE)
         if case.known is not None:
             case.identity = case.known
-            return self._authorize(Question(case.known, rule.requirement, None))
+            return self._authorize(_question(case, rule, case.known, path, None))
         token = headers.bearer_token(request.fields, self.token_header)
         identity = self.authenticator.authenticate(token, self.clock.wall())
         if not isinstance(identity, Identity):
             return identity
         case.identity = identity
-        return self._authorize(Question(identity, rule.requirement, headers.min_revision(request.fields)))
+        return self._authorize(_question(case, rule, identity, path, headers.min_revision(request.fields)))
 
     def _check_form(self, request: RequestHead) -> None:
         """What no request may have, whether or not a rule applies to it."""
@@ -217,10 +227,25 @@ class Pipeline:
             return Verdict(Code.WEBSOCKET_NO_RULE, "no rule allows this WebSocket")
         if request.method in SAFE_METHODS:
             return Verdict(Code.SAFE_METHOD)
+        if self.policy.by_host and headers.host(request.fields) not in self.policy.by_host:
+            return Verdict(Code.NO_RULE, "no rule names this host")
         return Verdict(Code.NO_RULE, "no rule allows this")
 
     def _authorize(self, question: Question) -> Verdict | Pending:
         return self.authorizer.authorize(question, self.clock.monotonic())
+
+
+def _question(
+    case: _Case, rule: Rule, identity: Identity, path: str, min_revision: RevisionToken | None
+) -> Question:
+    """What is left to be decided by what the user holds. Raises Refused where the token alone decides."""
+    wants = rule.requirement
+    if wants.scopes and not identity.scopes.issuperset(wants.scopes):
+        raise Refused(Code.INSUFFICIENT_SCOPE, f"this needs a token with scope {' '.join(wants.scopes)}")
+    if wants.own is None:
+        return Question(identity, wants, min_revision)
+    case.owns = rule.owned_by(identity, path)
+    return Question(identity, wants, min_revision, case.owns)
 
 
 async def _settle(pending: Pending, again: Callable[[], Verdict | Pending]) -> Verdict:

@@ -15,7 +15,7 @@ from authz_sidecar.explained import worded
 Recent = Callable[[], list[dict[str, Any]]]
 """The latest refusals, as `observe.recent` lists them."""
 
-KEYS = frozenset({"method", "path", "subject", "token"})
+KEYS = frozenset({"method", "path", "host", "subject", "token"})
 VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 
 Explain = Callable[[Asked], Awaitable[dict[str, Any]]]
@@ -75,6 +75,8 @@ def question(given: Mapping[str, Any]) -> Asked:
     mistakes += [f"{name}: must be text" for name in given if not isinstance(given[name], str)]
     if given.get("subject") and given.get("token"):
         mistakes.append("subject: must not stand beside token, which names one")
+    if isinstance(given.get("host"), str) and not given["host"].isascii():
+        mistakes.append("host: must be ASCII, as `Host` has it")
     if mistakes:
         raise ValueError("; ".join(sorted(mistakes)))
     token = given.get("token")
@@ -83,4 +85,5 @@ def question(given: Mapping[str, Any]) -> Asked:
         target=quote(given["path"], safe=VISIBLE).encode("ascii"),
         subject=given.get("subject") or None,
         token=token.encode("utf-8", "surrogatepass") if token else None,
+        host=given.get("host", ""),
     )

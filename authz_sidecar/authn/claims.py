@@ -21,8 +21,11 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 Claims = Mapping[str, Any]
 
 
-def identity(claims: Claims, settings: JwtSettings, key_id: str) -> Identity:
-    """The identity that verified claims give. Raises Refused; the validity times are not judged here."""
+def identity(claims: Claims, settings: JwtSettings, key_id: str, payload: bytes) -> Identity:
+    """The identity that verified claims give; `payload` is the claims as they came, in JSON.
+
+    Raises Refused. The validity times are not judged here.
+    """
     if claims.get("iss") != settings.issuer:
         raise _invalid("has another issuer")
     _check_audience(claims.get("aud"), settings.audience)
@@ -34,6 +37,8 @@ def identity(claims: Claims, settings: JwtSettings, key_id: str) -> Identity:
         token_generation=_generation(claims) if settings.revision_claims else None,
         min_revision=_revision(claims) if settings.revision_claims else None,
         issued_after=-inf if settings.revision_claims else _issued_after(claims, settings.leeway),
+        scopes=_scopes(claims),
+        claims=payload,
     )
 
 
@@ -47,6 +52,19 @@ def _subject(claimed: object) -> str:
     if not isinstance(claimed, str) or not 0 < len(claimed) <= MAX_TEXT or _CONTROLS.search(claimed):
         raise _invalid(f"needs a sub of 1 to {MAX_TEXT} characters")
     return claimed
+
+
+def _scopes(claims: Claims) -> frozenset[str]:
+    """From `scope` (RFC 9068 §2.2.3), or from `scp`, as Microsoft and Okta call it, a list or text as well.
+
+    What is of another kind gives none: nobody is refused for it who needs no scope.
+    """
+    said = claims["scope"] if "scope" in claims else claims.get("scp")
+    if isinstance(said, str):
+        return frozenset(said.split(" ")) - {""}
+    if isinstance(said, list) and all(isinstance(each, str) for each in said):
+        return frozenset(said)
+    return frozenset()
 
 
 def _not_before(claims: Claims) -> float | None:

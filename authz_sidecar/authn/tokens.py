@@ -45,6 +45,8 @@ class _Verified(NamedTuple):
     key: Key
     valid_from: float
     valid_until: float
+    weighed: tuple[frozenset[str], bytes]
+    """What of the identity takes memory beyond the token's own, here to be counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +118,10 @@ class TokenAuthenticator:
             raise _KeyMissing(name)
         if not _ALGORITHMS[name[1]].verify(token.signed, key.public, token.signature):
             raise _invalid("has a bad signature")
-        identity = claims.identity(_object(token.payload), self._settings, key.kid)
+        identity = claims.identity(_object(token.payload), self._settings, key.kid, token.payload)
         valid_from = (identity.not_before or 0) - self._settings.leeway
-        return _Verified(identity, name, key, valid_from, identity.expires_at)
+        weighed = (identity.scopes, identity.claims)
+        return _Verified(identity, name, key, valid_from, identity.expires_at, weighed)
 
 
 def _parse(token: bytes) -> _Token:

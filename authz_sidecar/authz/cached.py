@@ -26,12 +26,12 @@ class CachedAuthorizer:
 
     def authorize(self, question: Question, now: float) -> Verdict | Pending:
         """Decide now, or say what to wait for."""
-        proofs = self._proofs
+        proofs, bound = self._proofs, question.requirement.max_staleness
         found = decide(
             question,
             self._near,
             proofs.staleness(now),
-            self._max_staleness,
+            bound if bound < self._max_staleness else self._max_staleness,
             proofs.audit_age(now),
             self._max_audit_age,
         )

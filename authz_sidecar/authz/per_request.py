@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from authz_sidecar.core.decision import by_ownership
 from authz_sidecar.core.entities import Position
 from authz_sidecar.core.errors import MalformedMessage, Unavailable
 from authz_sidecar.core.ports import Pending
@@ -42,8 +43,9 @@ class RequestAuthorizer:
         """Every answer must be of one revision; `None`: it moved in between, ask again."""
         requirement, identity = question.requirement, question.identity
         verdict = Verdict(Code.PERMISSION_DENIED, f"this needs {requirement}")
+        if_living = _if_living(question)
         permissions: tuple[str | None, ...] = requirement.permissions
-        if requirement.quantifier == "authenticated":
+        if requirement.quantifier == "authenticated" or if_living is not None:
             permissions = (None,)
         asked_at: tuple[str, int] | None = None
         for permission in permissions:
@@ -53,20 +55,28 @@ class RequestAuthorizer:
             if asked_at not in (None, (answer.epoch, answer.revision)):
                 return None
             asked_at = answer.epoch, answer.revision
-            verdict = _too_old(question, answer) or _verdict(question, answer)
+            verdict = _too_old(question, answer) or _verdict(question, answer, if_living)
             decided = verdict.code not in (Code.GRANTED, Code.PERMISSION_DENIED)
             if decided or verdict.allowed is (requirement.quantifier != "all"):
                 return verdict
         return verdict
 
 
-def _verdict(question: Question, answer: CheckAnswer) -> Verdict:
+def _if_living(question: Question) -> Code | None:
+    """What every living user is answered, whatever they hold."""
+    requirement = question.requirement
+    return None if requirement.own is None else by_ownership(requirement, owns=question.owns)
+
+
+def _verdict(question: Question, answer: CheckAnswer, if_living: Code | None) -> Verdict:
     position = Position(answer.epoch, answer.revision, None)
     code = CODES.get(answer.reason)
     if code is None or Verdict(code).allowed is not answer.allowed:
         return Verdict(Code.GRANTS_UNKNOWN, "the User service's answer is not understood", position, 0.0)
     if answer.allowed and question.requirement.quantifier == "authenticated":
         code = Code.AUTHENTICATED
+    elif answer.allowed and if_living is not None:
+        code = if_living
     detail = f"this needs {question.requirement}" if code is Code.PERMISSION_DENIED else ""
     return Verdict(code, detail, position, 0.0)
 

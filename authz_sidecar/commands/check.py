@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ from authz_sidecar.config.table import JwtSettings, Settings
 from authz_sidecar.core import reach
 from authz_sidecar.core.errors import ConfigurationError, MalformedMessage, Problem, Unavailable
 from authz_sidecar.core.policy import Policy
+from authz_sidecar.core.rules import MUTATING_METHODS, Rule
 
 FOUND: Final = 1
 _ANY_ISSUER: Final = JwtSettings(issuer="https://issuer.example", audience="service", jwks_url="")
@@ -70,16 +72,25 @@ def _print_port(settings: Settings) -> None:
 
 
 def _print_routes(policy: Policy, tested: Counter[str | None] | None) -> None:
-    rows = [(rule.method, rule.path, str(rule.requirement)) for rule in policy.rules]
+    rows = [(rule.method, ",".join(rule.hosts) + rule.path, _required(rule)) for rule in policy.rules]
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1, 2)]
     for rule, row in zip(policy.rules, rows, strict=True):
         line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
         count = "" if tested is None else f"  tests: {tested[rule.label]}"
         print(f"{line}{count}".rstrip())
+    if policy.by_host:
+        print(f"hosts: {', '.join(policy.by_host)}; what changes something on any other is refused")
     print(f"policy {policy.digest}: everything else that changes something is refused")
     reading = sum(rule.method == "GET" for rule in policy.rules)
     through = f"where one of {reading} rules for GET lets them" if reading else "nowhere: no rule is for GET"
     print(f"WebSockets pass {through}")
+
+
+def _required(rule: Rule) -> str:
+    """What a rule asks for, and what is said of it beside."""
+    bound = rule.requirement.max_staleness
+    notes = [f"at most {bound:g} s old"] * (bound < inf) + ["shadow: refuses nobody"] * rule.shadow
+    return "; ".join([str(rule.requirement), *notes])
 
 
 def _print_tests(policy: Policy, results: Sequence[Result], tested: Counter[str | None]) -> None:
@@ -97,8 +108,7 @@ def _findings(asked: Asked, results: Sequence[Result], tested: Counter[str | Non
     policy = asked.file.policy
     for rule in policy.rules:
         if reach.example(policy, rule) is None:
-            message = f"{rule.label} never counts: more specific rules take every path that it matches"
-            yield Finding(Kind.DEAD_RULE, rule.place, message)
+            yield Finding(Kind.DEAD_RULE, rule.place, f"{rule.label} never counts: {_why_dead(policy, rule)}")
         elif results and rule.label not in tested:
             yield Finding(Kind.UNTESTED_RULE, rule.place, f"no test reaches {rule.label}")
     for each in reach.shadows(policy):
@@ -113,6 +123,12 @@ def _findings(asked: Asked, results: Sequence[Result], tested: Counter[str | Non
         yield from asyncio.run(online.findings(asked.settings, policy.rules))
     if asked.openapi is not None:
         yield from _refused_operations(policy, asked.openapi)
+
+
+def _why_dead(policy: Policy, rule: Rule) -> str:
+    if policy.by_host and not rule.hosts and rule.method in MUTATING_METHODS:
+        return "other rules name hosts, so it needs `hosts`, too"
+    return "more specific rules take every path that it matches"
 
 
 def _refused_operations(policy: Policy, place: str) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from authz_sidecar.app import SystemClock
 from authz_sidecar.authz.supposed import Supposed
 from authz_sidecar.commands import online, past
 from authz_sidecar.commands.command import Command
-from authz_sidecar.config import policy_file, reading
+from authz_sidecar.config import policy_file, policy_model, reading
 from authz_sidecar.config.addresses import Address, items
 from authz_sidecar.core.entities import Entity, EntityKey
 from authz_sidecar.core.errors import ConfigurationError, MalformedMessage, Problem, Refused, Unavailable
@@ -41,6 +41,7 @@ class Options:
 
     method: str
     path: str
+    host: str | None
     subject: str | None
     token_on_stdin: bool
     policy: Path | None
@@ -93,7 +94,7 @@ class _SupposedHoldings:
 def _offline(options: Options) -> dict[str, Any]:
     if options.policy is None or options.token_on_stdin or options.admin:
         raise ValueError("with --policy nobody is asked: leave --token-stdin and --admin out")
-    if wrong := [label for label in options.permissions if not policy_file.is_label(label)]:
+    if wrong := [label for label in options.permissions if not policy_model.is_label(label)]:
         raise ValueError(f"--permissions: {', '.join(wrong)}: must be labels like students.add_student")
     policy = policy_file.load(options.policy)
     if options.archive:
@@ -143,7 +144,8 @@ def _online(options: Options, variables: Mapping[str, str], stdin: BinaryIO) -> 
 
 
 def _given(options: Options, subject: str | None) -> dict[str, str]:
-    named = {} if subject is None else {"subject": subject}
+    said = {"host": options.host, "subject": subject}
+    named = {name: value for name, value in said.items() if value is not None}
     return {"method": options.method, "path": options.path, **named}
 
 
@@ -168,6 +170,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("method", help="of the request, like PATCH")
     parser.add_argument("path", help="of the request, like /students/3/")
+    parser.add_argument("--host", help="as the request names it in Host, where rules name hosts")
     parser.add_argument("--subject", help="the user by whom; without, and without a token: nobody")
     parser.add_argument("--token-stdin", action="store_true", help="by the holder of this access token")
     parser.add_argument("--policy", type=Path, metavar="FILE", help="answer by this policy file, offline")
@@ -185,6 +188,7 @@ def _main(arguments: argparse.Namespace) -> int:
     options = Options(
         method=arguments.method,
         path=arguments.path,
+        host=arguments.host,
         subject=arguments.subject,
         token_on_stdin=arguments.token_stdin,
         policy=arguments.policy,

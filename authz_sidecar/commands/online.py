@@ -14,7 +14,7 @@ from authz_sidecar.authn.keys import fetch
 from authz_sidecar.config.findings import Finding, Kind
 from authz_sidecar.config.table import JwtSettings, Settings
 from authz_sidecar.core.errors import MalformedMessage, Unavailable, described
-from authz_sidecar.core.policy import Rule
+from authz_sidecar.core.rules import Rule
 from authz_sidecar.source import UserServiceClient
 
 FETCH_SECONDS = 30.0

@@ -14,7 +14,8 @@ import yaml
 from authz_sidecar.config.findings import Finding, Kind
 from authz_sidecar.core import pattern, reach
 from authz_sidecar.core.errors import MalformedMessage
-from authz_sidecar.core.policy import MUTATING_METHODS, Policy
+from authz_sidecar.core.policy import Policy
+from authz_sidecar.core.rules import MUTATING_METHODS, Rule
 
 MAX_BYTES: Final = 32 * 1024 * 1024
 _PARAMETER: Final = re.compile(r"\{([^{}/]+)\}")
@@ -49,13 +50,19 @@ def refused(policy: Policy, found: Iterable[Operation], place: str) -> Iterator[
     """A finding for each operation that no rule lets through, whoever asks."""
     texts = reach.fresh(policy)
     for each in found:
-        if policy.match(each.method, _filled(each, texts, "segment")) is not None:
+        if _matching(policy, each.method, _filled(each, texts, "segment")) is not None:
             continue
         message = "falls under no rule: it is refused, whoever asks"
         for kind, word in _WORDS.items():
-            if (rule := policy.match(each.method, _filled(each, texts, kind))) is not None:
+            if (rule := _matching(policy, each.method, _filled(each, texts, kind))) is not None:
                 message = f"falls under {rule.label} only where its parameters are {word}"
         yield Finding(Kind.REFUSED_OPERATION, place, f"{each.method} {each.path} {message}")
+
+
+def _matching(policy: Policy, method: str, path: str) -> Rule | None:
+    """A rule that lets it through on some host: the document does not say how the service is addressed."""
+    found = (policy.match(method, path, host) for host in (*policy.by_host, ""))
+    return next((rule for rule in found if rule is not None), None)
 
 
 _WORDS: Final[Mapping[pattern.Kind, str]] = {"uuid": "UUIDs", "int": "digits"}

@@ -17,7 +17,8 @@ from authz_sidecar.app import SystemClock
 from authz_sidecar.authn.key_set import Key, KeyName
 from authz_sidecar.authn.tokens import TokenAuthenticator
 from authz_sidecar.authz.supposed import Supposed
-from authz_sidecar.config.policy_file import Expectation, ExpectationModel
+from authz_sidecar.config.policy_file import Expectation
+from authz_sidecar.config.policy_model import ExpectationModel
 from authz_sidecar.config.table import JwtSettings
 from authz_sidecar.core.fields import of_request
 from authz_sidecar.core.policy import Policy
@@ -101,7 +102,7 @@ def run(policy: Policy, settings: JwtSettings, tests: Iterable[Expectation]) -> 
 
 
 def _request(test: ExpectationModel, settings: JwtSettings, issuer: Issuer) -> RequestHead:
-    pairs = [(b"Host", b"test")]
+    pairs = [(b"Host", (test.host or "test").encode())]
     if test.permissions is not None or test.superuser or test.claims is not None:
         pairs.append((settings.header.encode(), b"Bearer " + issuer.token(test.claims or {})))
     target = quote(test.path, safe=_VISIBLE).encode("ascii")

@@ -6,7 +6,7 @@ import argparse
 import json
 
 from authz_sidecar.commands.command import Command
-from authz_sidecar.config import policy_file
+from authz_sidecar.config import policy_model
 
 
 def _add_arguments(_parser: argparse.ArgumentParser) -> None:
@@ -14,7 +14,7 @@ def _add_arguments(_parser: argparse.ArgumentParser) -> None:
 
 
 def _main(_arguments: argparse.Namespace) -> int:
-    print(json.dumps(policy_file.schema(), indent=2))
+    print(json.dumps(policy_model.schema(), indent=2))
     return 0
 
 

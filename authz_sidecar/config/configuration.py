@@ -6,6 +6,7 @@ import hashlib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from authz_sidecar.config import policy_file, reading
@@ -67,9 +68,26 @@ def read(sources: Sources) -> Configuration:
         file = policy(sources)
     except ConfigurationError as error:
         problems += error.problems
-    if loaded is None or file is None:
+    if loaded is not None and file is not None:
+        problems += _loose_bounds(loaded, file)
+    if loaded is None or file is None or problems:
         raise ConfigurationError(problems)
     return Configuration(loaded, file, sources, _certificate(loaded), contents)
+
+
+def _loose_bounds(settings: Settings, file: PolicyFile) -> list[Problem]:
+    """A rule may ask for fresher permissions than the sidecar does, and for what can be had."""
+    most, least = settings.replica.max_staleness, settings.replica.feed_interval
+    bounds = {rule.place: rule.requirement.max_staleness for rule in file.policy.rules}
+    return [
+        Problem(
+            place,
+            f"max_staleness: must be more than AUTHZ_FEED_INTERVAL ({least:g}) and not more than "
+            f"AUTHZ_MAX_STALENESS ({most:g}), not {bound:g}",
+        )
+        for place, bound in bounds.items()
+        if bound < inf and not least < bound <= most
+    ]
 
 
 def policy(sources: Sources) -> PolicyFile | None:

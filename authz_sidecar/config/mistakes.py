@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+_LABEL = "must be a permission label like students.add_student"
 _KINDS: Mapping[str, str] = MappingProxyType(
     {
         "model_type": "must be a mapping (key: value)",
@@ -16,10 +17,19 @@ _KINDS: Mapping[str, str] = MappingProxyType(
         "string_too_short": "must not be empty",
         "bool_type": "must be true or false",
         "int_type": "must be a whole number",
-        "string_pattern_mismatch": "must be a permission label like students.add_student",
+        "float_type": "must be a number",
+        "string_pattern_mismatch": _LABEL,
     }
 )
 """By the kinds of errors that pydantic has."""
+_SECONDS = "must be a number of seconds from 0.1 to 86400"
+_KEYS: Mapping[tuple[str, str], str] = MappingProxyType(
+    {
+        ("greater_than_equal", "max_staleness"): _SECONDS,
+        ("less_than_equal", "max_staleness"): _SECONDS,
+    }
+)
+"""By kind and key."""
 
 
 def message(error: Mapping[str, Any]) -> str:
@@ -35,6 +45,7 @@ def message(error: Mapping[str, Any]) -> str:
         return f"must be {error['ctx']['expected']}"
     if kind == "string_too_long":
         return f"must have at most {error['ctx']['max_length']} characters"
-    if kind in _KINDS:
-        return _KINDS[kind]
+    known = _KEYS.get((kind, str(place[-1]) if place else "")) or _KINDS.get(kind)
+    if known is not None:
+        return "must be a scope without spaces and quotes" if known is _LABEL and "scope" in place else known
     return str(error["msg"]).removeprefix("Value error, ")

@@ -103,7 +103,7 @@ def _judge(question: Question, view: View) -> Code | Missing:
     user = entity.state
     if not isinstance(user, UserState):
         return Code.SUBJECT_UNKNOWN
-    return _dead(user, question.identity) or _grant(user, question.requirement, view)
+    return _dead(user, question.identity) or _grant(user, question, view)
 
 
 def _dead(user: UserState, identity: Identity) -> Code | None:
@@ -118,9 +118,14 @@ def _dead(user: UserState, identity: Identity) -> Code | None:
     return Code.TOKEN_REVOKED if revoked else None
 
 
-def _grant(user: UserState, requirement: Requirement, view: View) -> Code | Missing:
+def _grant(user: UserState, question: Question, view: View) -> Code | Missing:
+    requirement = question.requirement
     if requirement.quantifier == "authenticated":
         return Code.AUTHENTICATED
+    if requirement.own is not None:
+        decided = by_ownership(requirement, owns=question.owns)
+        if decided is not None:
+            return decided
     if user.superuser:
         return Code.SUPERUSER
     if _satisfied(requirement, user.permissions):
@@ -136,6 +141,15 @@ def _grant(user: UserState, requirement: Requirement, view: View) -> Code | Miss
     if _satisfied(requirement, held):
         return Code.GRANTED
     return Missing(tuple(missing)) if missing else Code.PERMISSION_DENIED
+
+
+def by_ownership(requirement: Requirement, *, owns: bool) -> Code | None:
+    """What follows for any living user from what is theirs; `None`: the permissions decide."""
+    if requirement.quantifier == "all":
+        return None if owns else Code.PERMISSION_DENIED
+    if owns:
+        return Code.OWN
+    return None if requirement.permissions else Code.PERMISSION_DENIED
 
 
 def _group_keys(groups: Iterable[str]) -> list[EntityKey]:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from authz_sidecar.core import fields
+from authz_sidecar.core import fields, hosts
 from authz_sidecar.core.entities import RevisionToken
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.fields import FieldList, Fields
@@ -92,6 +92,12 @@ def bearer_token(request: Fields, token_header: bytes) -> bytes:
     if not token or _SPACE in token or _COMMA in token:
         raise Refused(Code.TOKEN_INVALID, "the access token is malformed")
     return token
+
+
+def host(request: Fields) -> str:
+    """The host that a request is for, as rules name hosts; empty where it names none."""
+    values = request.known.get(b"host")
+    return hosts.normal(values[0]) if values else ""
 
 
 def min_revision(request: Fields) -> RevisionToken | None:

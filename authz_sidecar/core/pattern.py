@@ -63,6 +63,12 @@ def _kind(text: str) -> Kind:
     return _KINDS[match[2]] if match else "literal"
 
 
+def parameters(path: str) -> dict[str, int]:
+    """The placeholders that stand for one segment, each with its place in `path.split("/")`."""
+    found = enumerate(map(OURS.fullmatch, path.split("/")))
+    return {match[1]: index for index, match in found if match is not None and match[2] != "path"}
+
+
 def path_mistakes(path: str) -> list[str]:
     """Everything that is wrong with a path pattern."""
     found = _mistakes(path)

@@ -1,29 +1,22 @@
-"""Which rule a request falls under: path patterns compiled into one tree of segments per method.
+"""Which rule a request falls under: all rules, compiled into one set for every host that they name.
 
-Rules are compared segment by segment from the left: a literal beats `{x:int}` and `{x:uuid}`, those beat
-`{x}`, and that beats `{x:path}`. The tree is searched in that order, so the first rule found is the most
-specific one.
+While no rule names hosts there is one set. Once any does, a host that is named has a set of its own, in which
+no rule without hosts counts; and for hosts that none names no change is let through at all.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Final
+from typing import Any
 
-from authz_sidecar.core import pattern
+from authz_sidecar.core import hosts, pattern
 from authz_sidecar.core.errors import ConfigurationError, Problem
 from authz_sidecar.core.pattern import Segment
-from authz_sidecar.core.remembered import Remembered
-from authz_sidecar.core.verdicts import Requirement
-
-SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-MUTATING_METHODS: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-REMEMBERED_BYTES: Final = 512 * 1024
-"""For the rules of methods and paths: clients ask for the same few again and again."""
+from authz_sidecar.core.rules import MUTATING_METHODS, SAFE_METHODS, Node, Rule, Rules, insert
+from authz_sidecar.core.verdicts import UNBOUNDED, Requirement
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +27,8 @@ class RuleSource:
     methods: tuple[str, ...]
     path: str
     requirement: Requirement
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What one method on one path pattern requires."""
-
-    method: str
-    path: str
-    requirement: Requirement
-    label: str
-    """Names the rule to people: "POST /students/"."""
-    place: str = field(default="", compare=False)
-    """Where it is written."""
-
-
-@dataclass(slots=True)
-class _Node:
-    """The patterns that go on from here, by their next segment."""
-
-    literals: dict[str, _Node] = field(default_factory=dict)
-    integer: _Node | None = None
-    uuid: _Node | None = None
-    segment: _Node | None = None
-    end: Rule | None = None
-    rest: Rule | None = None
+    hosts: tuple[str, ...] = ()
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,85 +38,65 @@ class Policy:
     rules: tuple[Rule, ...]
     digest: str
     allow_method_override: bool
-    _trees: Mapping[str, _Node] = field(repr=False)
-    _remembered: Remembered[tuple[str, str], Rule | None] = field(repr=False, compare=False)
+    by_host: Mapping[str, Rules] = field(repr=False)
+    """Those of each host that has rules of its own."""
+    elsewhere: Rules = field(repr=False)
+    """Those of all other hosts."""
 
-    def governs(self, method: str) -> bool:
-        """Whether a request of this method can fall under a rule or be refused for lack of one."""
-        return method not in SAFE_METHODS or method in self._trees
+    def at(self, host: str) -> Rules:
+        """The rules for a host as `hosts.normal` gives it."""
+        return self.by_host.get(host, self.elsewhere)
 
-    def match(self, method: str, path: str) -> Rule | None:
-        """The most specific rule for a path as `target.path` gives it; case-sensitive."""
-        return self._remembered[method, path]
+    def match(self, method: str, path: str, host: str = "") -> Rule | None:
+        """The rule that counts for this request."""
+        return self.at(host).match(method, path)
 
 
 def compile(sources: Iterable[RuleSource], *, allow_method_override: bool = False) -> Policy:
-    """Raises ConfigurationError with every problem of the methods and paths, and every ambiguity."""
+    """Raises ConfigurationError with every problem of hosts, methods and paths, and every ambiguity."""
     problems: list[Problem] = []
-    trees: dict[str, _Node] = {}
+    grown: dict[str, dict[str, Node]] = {"": {}}
     rules: list[Rule] = []
     for source in sources:
+        _check_hosts(source, problems)
         methods, segments = _methods(source, problems), _segments(source, problems)
         for method in methods if segments else ():
-            rule = Rule(method, source.path, source.requirement, f"{method} {source.path}", source.place)
-            taken = _insert(trees.setdefault(method, _Node()), segments, rule)
-            if taken is not None:
-                other = f"{taken.label} ({taken.place})"
-                problems.append(Problem(source.place, f"{rule.label} can match the same requests as {other}"))
+            rule = _rule(source, method)
+            for host in source.hosts or ("",):
+                tree = grown.setdefault(host, {}).setdefault(method, Node())
+                if (taken := insert(tree, segments, rule)) is not None:
+                    other = f"{taken.label} ({taken.place})"
+                    message = f"{rule.label} can match the same requests as {other}"
+                    problems.append(Problem(source.place, message))
             rules.append(rule)
     if problems:
-        raise ConfigurationError(problems)
-    if "GET" in trees:
-        trees["HEAD"] = trees["GET"]
-    remembered = Remembered(partial(_match, trees), REMEMBERED_BYTES)
+        raise ConfigurationError(list(dict.fromkeys(problems)))
+    elsewhere = Rules(grown.pop(""), for_changes=not grown)
+    by_host = {host: Rules(trees) for host, trees in grown.items()}
     digest = _digest(rules, allow_method_override)
-    return Policy(tuple(rules), digest, allow_method_override, trees, remembered)
+    return Policy(tuple(rules), digest, allow_method_override, by_host, elsewhere)
 
 
-def _match(trees: Mapping[str, _Node], asked: tuple[str, str]) -> Rule | None:
-    method, path = asked
-    tree = trees.get(method)
-    return None if tree is None else _find(tree, path.split("/"), 1)
+def _rule(source: RuleSource, method: str) -> Rule:
+    label = f"{method} {','.join(source.hosts)}{source.path}"
+    own = source.requirement.own
+    return Rule(
+        method,
+        source.path,
+        source.requirement,
+        label,
+        source.place,
+        source.hosts,
+        source.shadow,
+        0 if own is None else pattern.parameters(source.path)[own.parameter],
+    )
 
 
-def _find(node: _Node, segments: Sequence[str], index: int) -> Rule | None:
-    """The first rule in order of specificity. Visits no node twice."""
-    if index == len(segments):
-        return node.end
-    segment = segments[index]
-    child = node.literals.get(segment)
-    rule = _find(child, segments, index + 1) if child else None
-    if rule is None and node.integer and pattern.is_number(segment):
-        rule = _find(node.integer, segments, index + 1)
-    if rule is None and node.uuid and pattern.is_uuid(segment):
-        rule = _find(node.uuid, segments, index + 1)
-    if rule is None and node.segment and segment:
-        rule = _find(node.segment, segments, index + 1)
-    return rule or node.rest
-
-
-def _insert(node: _Node, segments: Sequence[Segment], rule: Rule) -> Rule | None:
-    """Add a rule to a tree; returns the rule that already has exactly its place, if any."""
-    for segment in segments:
-        if segment.kind == "path":
-            taken, node.rest = node.rest, node.rest or rule
-            return taken
-        node = _branch(node, segment)
-    taken, node.end = node.end, node.end or rule
-    return taken
-
-
-def _branch(node: _Node, segment: Segment) -> _Node:
-    if segment.kind == "literal":
-        return node.literals.setdefault(segment.text, _Node())
-    if segment.kind == "int":
-        node.integer = node.integer or _Node()
-        return node.integer
-    if segment.kind == "uuid":
-        node.uuid = node.uuid or _Node()
-        return node.uuid
-    node.segment = node.segment or _Node()
-    return node.segment
+def _check_hosts(source: RuleSource, problems: list[Problem]) -> None:
+    mistakes = [hosts.mistake(host) for host in source.hosts]
+    problems += [Problem(source.place, f"hosts: {mistake}") for mistake in mistakes if mistake]
+    if len(set(source.hosts)) < len(source.hosts):
+        problems.append(Problem(source.place, "hosts: one is there twice"))
 
 
 def _methods(source: RuleSource, problems: list[Problem]) -> list[str]:
@@ -163,15 +113,33 @@ def _methods(source: RuleSource, problems: list[Problem]) -> list[str]:
 
 
 def _segments(source: RuleSource, problems: list[Problem]) -> list[Segment]:
-    """The parsed path; empty, with the problems added, when it is wrong."""
+    """The parsed path; empty, with the problems added, when it or what the rule says of it is wrong."""
     mistakes = pattern.path_mistakes(source.path)
+    own = source.requirement.own
+    if not mistakes and own is not None and own.parameter not in pattern.parameters(source.path):
+        named = ", ".join(sorted(pattern.parameters(source.path))) or "none"
+        mistakes = [f"own: {own.parameter}: no segment of this path has that name; there is {named}"]
     problems += [Problem(source.place, f"{source.path}: {mistake}") for mistake in mistakes]
     return [] if mistakes else pattern.parse(source.path)
 
 
 def _digest(rules: Iterable[Rule], allow_method_override: bool) -> str:
-    normal = sorted(
-        [rule.method, rule.path, rule.requirement.quantifier, *sorted(rule.requirement.permissions)]
-        for rule in rules
-    )
+    normal = sorted((_said(rule) for rule in rules), key=json.dumps)
     return hashlib.sha256(json.dumps([allow_method_override, normal]).encode()).hexdigest()
+
+
+def _said(rule: Rule) -> list[Any]:
+    """All that a rule says; what few rules say only where it is said."""
+    wants = rule.requirement
+    own = None if wants.own is None else [wants.own.parameter, wants.own.claim]
+    bound = None if wants.max_staleness == UNBOUNDED else wants.max_staleness
+    more = {
+        "hosts": sorted(rule.hosts),
+        "own": own,
+        "scopes": sorted(wants.scopes),
+        "max_staleness": bound,
+        "shadow": rule.shadow,
+    }
+    said = {name: value for name, value in more.items() if value}
+    row = [rule.method, rule.path, wants.quantifier, *sorted(wants.permissions)]
+    return [*row, said] if said else row

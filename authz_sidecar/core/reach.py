@@ -12,12 +12,21 @@ from typing import Final
 
 from authz_sidecar.core import pattern
 from authz_sidecar.core.pattern import Kind, Segment
-from authz_sidecar.core.policy import Policy, Rule
+from authz_sidecar.core.policy import Policy
+from authz_sidecar.core.rules import Rule
 
 
 def example(policy: Policy, rule: Rule) -> str | None:
     """A path on which this rule is the one that counts; `None` when there is none."""
-    return next((path for path in _candidates(policy, rule) if policy.match(rule.method, path) is rule), None)
+    own_sets = [policy.at(host) for host in rule.hosts or ("",)]
+    return next(
+        (
+            path
+            for path in _candidates(policy, rule)
+            if any(rules.match(rule.method, path) is rule for rules in own_sets)
+        ),
+        None,
+    )
 
 
 def _candidates(policy: Policy, rule: Rule) -> Iterator[str]:
@@ -50,14 +59,22 @@ def shadows(policy: Policy) -> Iterator[Shadow]:
     parsed = [(rule, pattern.parse(rule.path)) for rule in policy.rules]
     pairs = ((first, second) for index, first in enumerate(parsed) for second in parsed[index + 1 :])
     for (one, ours), (other, theirs) in pairs:
-        if one.method != other.method or one.requirement == other.requirement:
+        host = _common_host(one, other)
+        if one.method != other.method or one.requirement == other.requirement or host is None:
             continue
         path = _common(ours, theirs, texts)
         if path is None or _covers(ours, theirs) or _covers(theirs, ours):
             continue
-        counts = policy.match(one.method, path)
+        counts = policy.match(one.method, path, host)
         if counts is one or counts is other:
             yield Shadow(other if counts is one else one, counts, path)
+
+
+def _common_host(one: Rule, other: Rule) -> str | None:
+    """A host that both are for; empty where both name none."""
+    if not one.hosts and not other.hosts:
+        return ""
+    return min(set(one.hosts) & set(other.hosts), default=None)
 
 
 def _common(ours: Sequence[Segment], theirs: Sequence[Segment], fresh: Mapping[Kind, str]) -> str | None:

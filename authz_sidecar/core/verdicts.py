@@ -34,24 +34,52 @@ class Identity:
     min_revision: RevisionToken | None
     issued_after: float = float("-inf")
     """Without a generation: it was issued later than this, `iat` less the leeway. Nobody knows: `-inf`."""
+    scopes: frozenset[str] = frozenset()
+    """What the token may be used for, as far as it says."""
+    claims: bytes = b""
+    """All that it says, as JSON: read by the few rules that ask for more than the above."""
 
+
+UNBOUNDED = float("inf")
 
 Quantifier = Literal["anyone", "authenticated", "any", "all"]
 
 
 @dataclass(frozen=True, slots=True)
+class Own:
+    """A parameter of the path must name the asker: their subject, or what a claim of their token says."""
+
+    parameter: str
+    claim: str | None = None
+
+    def __str__(self) -> str:
+        return f"own {self.parameter}" if self.claim is None else f"own {self.parameter} ({self.claim})"
+
+
+@dataclass(frozen=True, slots=True)
 class Requirement:
-    """What a rule demands: nobody in particular, any living user, or any/all of some permissions."""
+    """What a rule demands: nobody in particular, any living user, or any/all of some permissions.
+
+    `own` is enough by itself beside any of the permissions, and needed beside all of them. Each of the scopes
+    is needed in any case. No permission that a user holds, and no superuser's rights, stand in for these.
+    """
 
     quantifier: Quantifier
     permissions: tuple[str, ...] = ()
+    own: Own | None = None
+    scopes: tuple[str, ...] = ()
+    max_staleness: float = UNBOUNDED
+    """Seconds; counts where it is smaller than the sidecar's own bound."""
 
     def __str__(self) -> str:
-        if not self.permissions:
+        scopes = f" with scope {' '.join(self.scopes)}" if self.scopes else ""
+        return self._who() + scopes
+
+    def _who(self) -> str:
+        wanted = self.permissions if self.own is None else (*self.permissions, str(self.own))
+        if not wanted:
             return self.quantifier
-        if len(self.permissions) == 1:
-            return self.permissions[0]
-        return f"{self.quantifier}({', '.join(self.permissions)})"
+        return wanted[0] if len(wanted) == 1 else f"{self.quantifier}({', '.join(wanted)})"
 
 
 class Question(NamedTuple):
@@ -60,6 +88,8 @@ class Question(NamedTuple):
     identity: Identity
     requirement: Requirement
     min_revision: RevisionToken | None
+    owns: bool = False
+    """Whether what `Requirement.own` is about is the asker's."""
 
 
 class Code(StrEnum):
@@ -71,6 +101,7 @@ class Code(StrEnum):
     SAFE_METHOD = "safe_method"
     ANYONE = "anyone"
     AUTHENTICATED = "authenticated"
+    OWN = "own"
     GRANTED = "granted"
     SUPERUSER = "superuser"
     # refused: the request itself
@@ -92,6 +123,7 @@ class Code(StrEnum):
     NO_RULE = "no_rule"
     WEBSOCKET_NO_RULE = "websocket_no_rule"
     PERMISSION_DENIED = "permission_denied"
+    INSUFFICIENT_SCOPE = "insufficient_scope"
     # refused: consistency tokens
     REVISION_BEYOND_HEAD = "revision_beyond_head"
     REVISION_MALFORMED = "revision_malformed"
@@ -105,7 +137,9 @@ class Code(StrEnum):
     KEYS_UNKNOWN = "keys_unknown"
 
 
-FORWARDED = frozenset({Code.SAFE_METHOD, Code.ANYONE, Code.AUTHENTICATED, Code.GRANTED, Code.SUPERUSER})
+FORWARDED = frozenset(
+    {Code.SAFE_METHOD, Code.ANYONE, Code.AUTHENTICATED, Code.OWN, Code.GRANTED, Code.SUPERUSER}
+)
 
 
 class FaultCode(StrEnum):
@@ -165,13 +199,15 @@ class Decision(NamedTuple):
     requirement: Requirement | None = None
     identity: Identity | None = None
     enforced: bool = True
-    """False in shadow mode: the request is forwarded whatever the verdict."""
+    """False in shadow mode, or by a rule in it: the request is forwarded whatever the verdict."""
     policy: str = ""
     """Digest of the policy that decided."""
     revoking: bool = False
     """It ends a request that an earlier decision had let through."""
     websocket: bool = False
     """It asked to go on as WebSocket."""
+    owns: bool | None = None
+    """What `Question.owns` was; `None` where that was not asked."""
 
     @property
     def forward(self) -> bool:

@@ -8,6 +8,7 @@ it is are the names of our enumerations, numbers, and parts that were quoted bef
 from __future__ import annotations
 
 from json.encoder import encode_basestring_ascii as quoted
+from math import inf
 from typing import Final
 
 from authz_sidecar.core.entities import Position
@@ -38,7 +39,8 @@ class Composer:
             f'"request_id": {quoted(decision.request_id)}, {_identity_part(decision.identity)}, '
             f'"method": {quoted(decision.method)}, "target": {quoted(shown(decision.target))}, '
             f'"websocket": {_boolean(decision.websocket)}, '
-            f"{self._rule_part(decision)}, {_outcome_part(decision, verdict)}, "
+            f'{self._rule_part(decision)}, "owns": {_OWNS[decision.owns]}, '
+            f"{_outcome_part(decision, verdict)}, "
             f'{self._position_of(verdict.position)}, "staleness": {_optional(verdict.staleness)}}}\n'
         )
 
@@ -101,7 +103,21 @@ def _rule_part(decision: Decision) -> str:
     permissions = ", ".join(map(quoted, requirement.permissions)) if requirement is not None else ""
     return (
         f'"rule": {"null" if rule is None else quoted(rule)}, "quantifier": {quantifier}, '
-        f'"permissions": [{permissions}], "policy": {quoted(decision.policy)}'
+        f'"permissions": [{permissions}], {_conditions_part(requirement)}, '
+        f'"policy": {quoted(decision.policy)}'
+    )
+
+
+def _conditions_part(requirement: Requirement | None) -> str:
+    if requirement is None:
+        return '"own": null, "own_claim": null, "scopes": [], "max_staleness": null'
+    own, bound = requirement.own, requirement.max_staleness
+    claim = None if own is None else own.claim
+    return (
+        f'"own": {"null" if own is None else quoted(own.parameter)}, '
+        f'"own_claim": {"null" if claim is None else quoted(claim)}, '
+        f'"scopes": [{", ".join(map(quoted, requirement.scopes))}], '
+        f'"max_staleness": {_optional(None if bound == inf else bound)}'
     )
 
 
@@ -113,6 +129,7 @@ def _outcome_part(decision: Decision, verdict: Verdict) -> str:
     )
 
 
+_OWNS: Final[dict[bool | None, str]] = {None: "null", True: "true", False: "false"}
 _ALLOWED: Final = '"allowed"'
 _REFUSED: Final = '"refused"'
 

@@ -263,8 +263,18 @@ def _revoked(decision: Record, user: State | None, _entities: Mapping[EntityId, 
     return bool(generation != user["token_generation"])
 
 
+def _own_is_enough(decision: Record, user: State | None, _entities: Mapping[EntityId, State]) -> bool:
+    return user is not None and bool(decision.get("owns")) and decision["quantifier"] != "all"
+
+
+def _asks_permissions(decision: Record) -> bool:
+    """Whether permissions can still decide, after what is the user's own."""
+    owned = decision.get("owns") is not False or decision["quantifier"] != "all"
+    return owned and bool(decision["permissions"])
+
+
 def _granted(decision: Record, user: State | None, entities: Mapping[EntityId, State]) -> bool:
-    if user is None:
+    if user is None or not _asks_permissions(decision):
         return False
     held = set(user["permissions"])
     for group in user["groups"]:
@@ -278,7 +288,8 @@ _RIGHT_WHEN: dict[str, Callable[[Record, State | None, Mapping[EntityId, State]]
     "subject_inactive": lambda _d, user, _e: user is not None and not user["active"],
     "token_revoked": _revoked,
     "authenticated": lambda decision, _u, _e: bool(decision["quantifier"] == "authenticated"),
-    "superuser": lambda _d, user, _e: user is not None and bool(user["superuser"]),
+    "own": _own_is_enough,
+    "superuser": lambda d, user, _e: _asks_permissions(d) and user is not None and bool(user["superuser"]),
     "granted": _granted,
     "permission_denied": lambda _d, _u, _e: True,
 }

@@ -30,6 +30,8 @@ rules:
   - {methods: [DELETE], path: "/students/{id}/", permission: students.delete_student}
   - {methods: [GET], path: /students/3/, permission: students.view_student}
   - {methods: [GET], path: /socket/, permission: students.view_student}
+  - {methods: [PUT], path: "/own/{id}/", own: id}
+  - {methods: [POST], path: /scoped/, allow: authenticated, scope: write}
   - {methods: [POST, PUT, PATCH, DELETE], path: "/open/{rest:path}", allow: anyone}
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -132,6 +133,38 @@ async def test_a_rule_holds_however_its_path_is_written(
     front: Front, line: bytes, user: bytes, status: int
 ) -> None:
     assert statuses(await front.ask(ask(line, user))) == [status]
+    await front.nothing_arrived()
+
+
+NOT_OWN = {
+    "a number before it": b"PUT /own/0%b/",
+    "a space after it": b"PUT /own/%b%%20/",
+    "other digits": b"PUT /own/%%EF%%BC%%91%b/",
+    "somebody else": b"PUT /own/%b1/",
+    "two of them": b"PUT /own/%b,%b/",
+}
+
+
+@pytest.mark.parametrize("line", NOT_OWN.values(), ids=NOT_OWN.keys())
+async def test_nothing_but_one_s_own_is_one_s_own(front: Front, issuer: Any, line: bytes) -> None:
+    for name in ("bob", "admin"):
+        own = issuer.claims(name)["sub"].encode()
+        asked = line % ((own,) * line.replace(b"%%", b"").count(b"%b"))
+        assert statuses(await front.ask(ask(asked, name.encode()))) == [403]
+    await front.nothing_arrived()
+
+
+async def test_one_s_own_is_one_s_own_however_it_is_escaped(front: Front, issuer: Any) -> None:
+    own = issuer.claims("bob")["sub"].encode()
+    lines = [b"PUT /own/%b/" % own, b"PUT /own/%%%02X%b/" % (own[0], own[1:])]
+    for line in lines:
+        await front.ask(ask(line, b"bob"))
+        (arrived,) = await front.arrived()
+        assert f"{arrived.method} {arrived.target}".encode() == line
+
+
+async def test_a_token_without_the_scope_reaches_nothing(front: Front) -> None:
+    assert statuses(await front.ask(ask(b"POST /scoped/", b"admin"))) == [403]
     await front.nothing_arrived()
 
 

@@ -11,7 +11,7 @@ from authz_sidecar.answers import Fault
 from authz_sidecar.codes import TABLE
 from authz_sidecar.core.errors import UpstreamTimeout, UpstreamUnreachable
 from authz_sidecar.core.fields import of_request
-from authz_sidecar.core.verdicts import FORWARDED, Code, Decision, FaultCode, Verdict
+from authz_sidecar.core.verdicts import FORWARDED, Code, Decision, FaultCode, Requirement, Verdict
 
 
 def refused(code: Code, detail: str = "why") -> Decision:
@@ -66,6 +66,13 @@ UNKNOWN = {Code.NOT_READY, Code.STALE, Code.UNAUDITED, Code.BEHIND, Code.GRANTS_
 
 def test_only_not_knowing_is_503() -> None:
     assert {code for code in REFUSED if TABLE[code].status == 503} == UNKNOWN
+
+
+def test_a_missing_scope_is_named_as_rfc_6750_has_it() -> None:
+    wanted = Requirement("any", ("a.b",), scopes=("a", "b"))
+    decision = refused(Code.INSUFFICIENT_SCOPE)._replace(requirement=wanted)
+    challenge = dict(answers.refusal(decision).headers)[b"WWW-Authenticate"]
+    assert challenge.endswith(b'error="insufficient_scope", error_description="why", scope="a b"')
 
 
 @pytest.mark.parametrize("code", sorted(UNKNOWN))

@@ -8,7 +8,7 @@ import pytest
 
 from authz_sidecar.authz.per_request import RequestAuthorizer
 from authz_sidecar.core.entities import RevisionToken, UserState
-from authz_sidecar.core.verdicts import Code, Identity, Question, Requirement, Verdict
+from authz_sidecar.core.verdicts import Code, Identity, Own, Question, Requirement, Verdict
 from authz_sidecar.source import UserServiceClient
 
 ADD, CHANGE = "students.add_student", "students.change_student"
@@ -36,6 +36,9 @@ async def ask(
         (Requirement("all", (CHANGE, CHANGE)), Code.GRANTED, [CHANGE, CHANGE]),
         (Requirement("authenticated"), Code.AUTHENTICATED, [None]),
         (Requirement("any"), Code.PERMISSION_DENIED, []),
+        (Requirement("any", (), Own("id")), Code.PERMISSION_DENIED, [None]),
+        (Requirement("any", (CHANGE,), Own("id")), Code.GRANTED, [CHANGE]),
+        (Requirement("all", (CHANGE,), Own("id")), Code.PERMISSION_DENIED, [None]),
     ],
     ids=str,
 )
@@ -49,6 +52,32 @@ async def test_one_call_for_each_permission_until_it_is_decided(
     assert (await ask(user_service, requirement)).code is code
     assert [question["permission"] for question in service.checked] == asked
     assert all((q["sub"], q["token_generation"]) == ("alice", 7) for q in service.checked)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "code", "asked"),
+    [
+        (Requirement("any", (), Own("id")), Code.OWN, [None]),
+        (Requirement("any", (ADD,), Own("id")), Code.OWN, [None]),
+        (Requirement("all", (ADD,), Own("id")), Code.PERMISSION_DENIED, [ADD]),
+        (Requirement("all", (CHANGE,), Own("id")), Code.GRANTED, [CHANGE]),
+    ],
+    ids=str,
+)
+async def test_what_is_one_s_own_needs_no_permission_unless_all_are_needed(
+    user_service: UserServiceClient,
+    service: Any,
+    requirement: Requirement,
+    code: Code,
+    asked: list[str | None],
+) -> None:
+    identity = Identity("alice", "key", 9e9, None, 7, None)
+    pending = RequestAuthorizer(user_service).authorize(Question(identity, requirement, None, True), 0.0)
+    assert not isinstance(pending, Verdict)
+    verdict = await pending()
+    assert verdict is not None
+    assert verdict.code is code
+    assert [question["permission"] for question in service.checked] == asked
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from authz_sidecar.config.limits import ProxyLimits
-from authz_sidecar.core.policy import SAFE_METHODS
+from authz_sidecar.core.rules import SAFE_METHODS
 from lab import DEADLINE
 from lab.wire import Peer, Rig, running
 from lab.wire.parsers import Request, by_h11, read_alike

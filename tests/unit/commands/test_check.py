@@ -181,6 +181,63 @@ def test_the_shipped_policy_means_what_its_tests_say() -> None:
 
 
 def test_the_documented_tests_hold_for_the_documented_policy(tmp_path: Path) -> None:
-    rules, tests = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "policy.md").read_text(), re.M | re.S)
+    page = (ROOT / "docs" / "policy.md").read_text()
+    rules, own, tests = re.findall(r"^```yaml\n(.*?)^```", page, re.M | re.S)
     path = f"--policy={tmp_path / 'policy.yaml'}"
-    assert check(tmp_path, rules + tests, "--policy-only", path, "--accept=untested_rule") == 0
+    for text in (rules + tests, f"version: 1\n{own}"):
+        assert check(tmp_path, text, "--policy-only", path, "--accept=untested_rule") == 0
+
+
+CONDITIONS = """version: 1
+rules:
+  - {methods: [PATCH], hosts: [api.example], path: "/students/{id}/", own: id, permission: a.b}
+  - {methods: [POST], hosts: [api.example], path: /tried/, permission: a.b, scope: write, mode: shadow}
+  - {methods: [PUT], hosts: [api.example], path: "/n/{n}/", own: {parameter: n, claim: nr}, max_staleness: 5}
+tests:
+  - {method: PATCH, path: /students/7/, host: "API.example:443", claims: {sub: "7"}, expect: own}
+  - {method: PATCH, path: /students/07/, host: api.example, claims: {sub: "7"}, expect: permission_denied}
+  - {method: PATCH, path: /students/7/, claims: {sub: "7"}, expect: no_rule}
+  - {method: POST, path: /tried/, host: api.example, permissions: [a.b], expect: insufficient_scope}
+  - {method: POST, path: /tried/, host: api.example, permissions: [a.b], claims: {scope: write},
+     expect: granted}
+  - {method: POST, path: /tried/, host: api.example, permissions: [a.b], claims: {scp: [write]},
+     expect: granted}
+  - {method: PUT, path: /n/7/, host: api.example, claims: {nr: 7}, expect: own}
+  - {method: PUT, path: /n/7/, host: api.example, claims: {nr: [7]}, expect: permission_denied}
+"""
+
+
+def test_what_rules_ask_for_beside_permissions_is_shown_and_tested(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(tmp_path, CONDITIONS) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [" ".join(line.split()) for line in shown[:5]] == [
+        "PATCH api.example/students/{id}/ any(a.b, own id) tests: 2",
+        "POST api.example/tried/ a.b with scope write; shadow: refuses nobody tests: 3",
+        "PUT api.example/n/{n}/ own n (nr); at most 5 s old tests: 2",
+        "hosts: api.example; what changes something on any other is refused",
+        shown[4],
+    ]
+    assert "tests: 8 of 8 passed; they reach 3 of 3 rules" in shown
+
+
+def test_a_rule_that_no_host_has_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rule = "  - {methods: [POST], path: /common/, allow: anyone}\n"
+    assert check(tmp_path, CONDITIONS.replace("tests:\n", rule + "tests:\n")) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(
+        "POST /common/ never counts: other rules name hosts, so it needs `hosts`, too [dead_rule]"
+    )
+
+
+@pytest.mark.parametrize("bound", [0.5, 31])
+def test_a_bound_of_a_rule_that_is_no_smaller_one(
+    tmp_path: Path, settings: list[str], capsys: pytest.CaptureFixture[str], bound: float
+) -> None:
+    policy = CONDITIONS.replace("max_staleness: 5", f"max_staleness: {bound}")
+    assert check(tmp_path, policy, *settings) == 2
+    assert capsys.readouterr().err.endswith(
+        "policy.yaml:5: rules[2].path: max_staleness: must be more than AUTHZ_FEED_INTERVAL (0.5) and not "
+        f"more than AUTHZ_MAX_STALENESS (30), not {bound}\n"
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from authz_sidecar.config import policy_file
+from authz_sidecar.config import policy_file, policy_model
 from authz_sidecar.core.errors import ConfigurationError
 from authz_sidecar.core.verdicts import Requirement
 
@@ -51,6 +51,60 @@ def test_each_form_of_rule(tmp_path: Path, method: str, path: str, requirement: 
 
 
 RULES = "version: 1\nrules:\n"
+PATH = "'/a/{id}/{rest:path}'"
+CONDITIONS = [
+    (
+        "own: pk",
+        "rules[0]: own: 'pk' is no segment of /a/{id}/{rest:path}: write id",
+    ),
+    ("own: rest", "rules[0]: own: 'rest' is no segment of /a/{id}/{rest:path}: write id"),
+    ("own: '{id}'", "rules[0]: own: '{id}' is no segment of /a/{id}/{rest:path}: write id"),
+    ("own: '<int:id>'", "rules[0]: own: '<int:id>' is no segment of /a/{id}/{rest:path}: write id"),
+    ("own: ':id'", "rules[0]: own: ':id' is no segment of /a/{id}/{rest:path}: write id"),
+    ("own: ''", "rules[0].own: must not be empty"),
+    ("own: id, allow: authenticated", "rules[0]: `allow` cannot stand beside `own`"),
+    (
+        "own: id, permission: {all: [a.b]}",
+        "rules[0]: `own` beside `all` would be enough without them: write `own` under `all`, or `any` for "
+        "`all`",
+    ),
+    (
+        "permission: {any: [a.b, {own: id}]}",
+        "rules[0].permission.any: write `own` beside `permission`: it is enough by itself",
+    ),
+    ("permission: {all: [a.b, {own: id}, {own: id}]}", "rules[0].permission.all: `own` is there twice"),
+    (
+        "permission: {all: [{own: id}]}",
+        "rules[0].permission.all: needs a permission, too; `own` alone stands beside `methods` and `path`",
+    ),
+    ("scope: a, allow: anyone", "rules[0]: `allow: anyone` looks at no token: leave scope out"),
+    ("scope: 'a b', own: id", "rules[0].scope: must be a scope without spaces and quotes"),
+    ("scope: [], own: id", "rules[0].scope: must not be empty"),
+    ("mode: shadw, own: id", "rules[0].mode: must be 'enforce' or 'shadow'"),
+    ("max_staleness: 0, own: id", "rules[0].max_staleness: must be a number of seconds from 0.1 to 86400"),
+    ("max_staleness: true, own: id", "rules[0].max_staleness: must be a number"),
+    ("max_staleness: 5s, own: id", "rules[0].max_staleness: must be a number"),
+    ("max_staleness: .nan, own: id", "rules[0].max_staleness: must be a number of seconds from 0.1 to 86400"),
+    ("hosts: [], own: id", "rules[0].hosts: must not be empty"),
+    (
+        "hosts: [A.example], own: id",
+        "rules[0].hosts: 'A.example' is no host in lower case, without scheme, port and trailing dot: "
+        "write a.example",
+    ),
+    (
+        "hosts: ['https://a.example:8443/x'], own: id",
+        "rules[0].hosts: 'https://a.example:8443/x' is no host in lower case, without scheme, port and "
+        "trailing dot: write a.example",
+    ),
+    (
+        "hosts: ['bücher.example'], own: id",
+        "rules[0].hosts: 'bücher.example' is no host in lower case, without scheme, port and trailing dot: "
+        "write xn--bcher-kva.example",
+    ),
+    ("hosts: ['*.example'], own: id", "rules[0].hosts: *.example: there are no wildcards: name each host"),
+    ("hosts: [a, a], own: id", "rules[0].hosts: one is there twice"),
+    ("hosts: a, own: id", "rules[0].hosts: must be a list: [one, two]"),
+]
 
 
 @pytest.mark.parametrize(
@@ -68,11 +122,11 @@ RULES = "version: 1\nrules:\n"
         ("version: 1\nrules: []\nrules: []", ["policy.yaml:3: rules: is there twice"]),
         (
             RULES + "- {methods: [POST], path: /a}",
-            ["policy.yaml:3: rules[0]: needs either `permission` or `allow`"],
+            ["policy.yaml:3: rules[0]: needs one of `permission`, `own` and `allow`"],
         ),
         (
             RULES + "- {methods: [POST], path: /a, permission: a.b, allow: anyone}",
-            ["policy.yaml:3: rules[0]: needs either `permission` or `allow`"],
+            ["policy.yaml:3: rules[0]: `allow` cannot stand beside `permission`"],
         ),
         (
             RULES + "- methods: [POST]\n  path: /a\n  permission: nodot",
@@ -95,6 +149,10 @@ RULES = "version: 1\nrules:\n"
                 "policy.yaml:4: rules[0].path: an empty segment (//) never matches; {x:float}: a placeholder "
                 "is a whole segment: {name}, {name:int}, {name:uuid} or {name:path}"
             ],
+        ),
+        *(
+            (f"{RULES}- {{methods: [POST], path: {PATH}, {said}}}", [f"policy.yaml:3: {found}"])
+            for said, found in CONDITIONS
         ),
         ("a: &x 1\nb: *x", ["policy.yaml: must not use YAML aliases (*name)"]),
         (b"\xff\xfe\x00", None),
@@ -251,6 +309,6 @@ def test_the_shipped_policy_loads() -> None:
 
 
 def test_the_schema_is_json_and_closed() -> None:
-    schema = json.loads(json.dumps(policy_file.schema()))
+    schema = json.loads(json.dumps(policy_model.schema()))
     assert schema["additionalProperties"] is False
     assert set(schema["properties"]) == {"version", "rules", "allow_method_override", "tests"}

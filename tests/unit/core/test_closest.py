@@ -69,6 +69,24 @@ def test_a_rule_that_a_more_specific_one_takes_the_path_from_comes_first() -> No
     ]
 
 
+def test_a_rule_of_another_host_says_whose_it_is() -> None:
+    rules = policy.compile(
+        [
+            RuleSource("1", ("POST",), "/a", ANYONE, hosts=("one", "two")),
+            RuleSource("2", ("POST",), "/a", ANYONE),
+        ]
+    )
+
+    def why(host: str) -> dict[str, str]:
+        return {each.rule.label: each.why for each in closest(rules, "POST", "/a", host)}
+
+    assert why("one") == {"POST /a": "it names no host, and one has rules of its own"}
+    assert why("three") == {
+        "POST one,two/a": "it is for one, two",
+        "POST /a": "it names no host, and other rules do",
+    }
+
+
 def test_a_long_policy_makes_no_long_answer() -> None:
     rules = policy.compile(RuleSource("", ("POST",), f"/a/{n}", ANYONE) for n in range(500))
     assert len(closest(rules, "POST", "/a/x")) == MOST

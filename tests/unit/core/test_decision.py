@@ -22,7 +22,7 @@ from authz_sidecar.core.entities import (
     RevisionToken,
     UserState,
 )
-from authz_sidecar.core.verdicts import Code, Identity, Question, Requirement, Verdict
+from authz_sidecar.core.verdicts import Code, Identity, Own, Question, Requirement, Verdict
 
 DOCUMENT = yaml.safe_load((Path(__file__).parent / "decisions.yaml").read_text())
 POSITION = Position("3f2a9c1b-0000-4000-8000-000000000000", 10, "2026-11-22T09:00:00Z")
@@ -71,10 +71,11 @@ def question(case: dict[str, Any]) -> Question:
     if isinstance(wanted, str):
         requirement = Requirement(wanted)  # type: ignore[arg-type]  # from the table
     else:
+        own = Own("id") if "owns" in case else None
         ((quantifier, permissions),) = wanted.items()
-        requirement = Requirement(quantifier, tuple(permissions))
+        requirement = Requirement(quantifier, tuple(permissions), own)
     identity = Identity(case["sub"], "key", 2e9, None, case.get("generation", 0), token("authz_rev"))
-    return Question(identity, requirement, token("min_revision"))
+    return Question(identity, requirement, token("min_revision"), case.get("owns", False))
 
 
 def shown(answer: Verdict | Missing | Behind) -> Any:
@@ -117,6 +118,7 @@ def test_the_table_reaches_every_answer() -> None:
     }
     codes = {
         Code.AUTHENTICATED,
+        Code.OWN,
         Code.GRANTED,
         Code.SUPERUSER,
         Code.TOKEN_REVOKED,

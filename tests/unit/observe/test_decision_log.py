@@ -18,6 +18,7 @@ from authz_sidecar.core.verdicts import (
     Failure,
     FaultCode,
     Identity,
+    Own,
     Requirement,
     Verdict,
 )
@@ -70,7 +71,12 @@ def test_a_line_names_everything_the_decision_was_made_from() -> None:
         "rule": "POST /students/",
         "quantifier": "any",
         "permissions": ["students.add_student"],
+        "own": None,
+        "own_claim": None,
+        "scopes": [],
+        "max_staleness": None,
         "policy": "abc",
+        "owns": None,
         "outcome": "refused",
         "enforced": True,
         "revoking": False,
@@ -124,7 +130,14 @@ VERDICTS = st.builds(
     st.none() | st.builds(Position, TEXT, st.integers(0), st.none() | TEXT),
     st.none() | SECONDS,
 )
-REQUIREMENTS = st.builds(Requirement, st.sampled_from(["anyone", "any", "all"]), st.tuples(TEXT, TEXT))
+REQUIREMENTS = st.builds(
+    Requirement,
+    st.sampled_from(["anyone", "any", "all"]),
+    st.tuples(TEXT, TEXT),
+    own=st.none() | st.builds(Own, TEXT, st.none() | TEXT),
+    scopes=st.tuples(TEXT),
+    max_staleness=st.sampled_from([0.5, 30.0]),
+)
 DECISIONS = st.builds(
     Decision,
     request_id=TEXT,
@@ -138,6 +151,7 @@ DECISIONS = st.builds(
     enforced=st.booleans(),
     policy=TEXT,
     revoking=st.booleans(),
+    owns=st.none() | st.booleans(),
 )
 
 
@@ -157,7 +171,12 @@ def reference(decision: Decision) -> dict[str, Any]:
         "rule": decision.rule,
         "quantifier": requirement.quantifier if requirement else None,
         "permissions": requirement.permissions if requirement else (),
+        "own": requirement.own.parameter if requirement and requirement.own else None,
+        "own_claim": requirement.own.claim if requirement and requirement.own else None,
+        "scopes": requirement.scopes if requirement else (),
+        "max_staleness": requirement.max_staleness if requirement else None,
         "policy": decision.policy,
+        "owns": decision.owns,
         "outcome": "allowed" if verdict.allowed else "refused",
         "enforced": decision.enforced,
         "revoking": decision.revoking,

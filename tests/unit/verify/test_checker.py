@@ -228,6 +228,16 @@ GROUP = ("group", "3")
          "permission_denied"),
         ({USER: {**ALICE, "permissions": ["s.add"]}}, {"permissions": ["s.add", "x"]}, "granted"),
         ({USER: ALICE}, {"permissions": []}, "permission_denied"),
+        ({USER: ALICE}, {"permissions": [], "owns": True}, "own"),
+        ({USER: {**ALICE, "active": False}}, {"permissions": [], "owns": True}, "subject_inactive"),
+        ({USER: {**ALICE, "superuser": True}}, {"permissions": [], "owns": False}, "permission_denied"),
+        ({USER: {**ALICE, "superuser": True}}, {"quantifier": "all", "owns": False}, "permission_denied"),
+        ({USER: {**ALICE, "superuser": True}}, {"quantifier": "all", "owns": True}, "superuser"),
+        ({USER: {**ALICE, "superuser": True}}, {"owns": False}, "superuser"),
+        ({USER: {**ALICE, "superuser": True}}, {"owns": True}, "own"),
+        ({USER: {**ALICE, "permissions": ["s.add"]}}, {"quantifier": "all", "owns": False},
+         "permission_denied"),
+        ({USER: {**ALICE, "permissions": ["s.add"]}}, {"quantifier": "all", "owns": True}, "granted"),
     ],
 )  # fmt: skip
 def test_the_right_answer(entities: Any, changes: dict[str, Any], code: str) -> None:
