@@ -169,6 +169,7 @@ class Pipeline:
             case.policy.digest,
             websocket=request.upgrade,
             owns=case.owns,
+            host=headers.host(request.fields) if case.policy.by_host else None,
         )
 
     # the steps

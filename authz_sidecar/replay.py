@@ -39,11 +39,13 @@ MAX_LABELS: Final = 5
 MAX_JUDGED: Final = 100_000
 """Different requests whose verdict is remembered."""
 
-_OF_GRANTS: Final = frozenset({Code.AUTHENTICATED, Code.GRANTED, Code.SUPERUSER, Code.PERMISSION_DENIED})
+_OF_GRANTS: Final = frozenset(
+    {Code.AUTHENTICATED, Code.OWN, Code.GRANTED, Code.SUPERUSER, Code.PERMISSION_DENIED}
+)
 """What was decided from what the user holds. Any other refusal of somebody known stays what it was."""
 _OF_TOKENS: Final = frozenset({Code.TOKEN_MISSING, Code.TOKEN_INVALID, Code.TOKEN_EXPIRED, Code.KEYS_UNKNOWN})
 _OF_HEADERS: Final = frozenset({Code.BAD_HEADER, Code.LOOKS_LIKE_A_HOOK, Code.METHOD_OVERRIDE})
-_FIELDS: Final = of_request([(b"Host", b"replayed"), (b"Authorization", b"Bearer replayed")])
+_TOKEN: Final = (b"Authorization", b"Bearer replayed")
 _NOWHERE: Final = Position("00000000-0000-0000-0000-000000000000", 0, None)
 
 
@@ -53,6 +55,8 @@ class Unknown(StrEnum):
     WHO = "who asked is not in the log, because nothing asked for a token then"
     HELD = "what the user held does not follow from the log; an archive would tell"
     ARCHIVE = "the archive does not hold the revision that it was decided at"
+    CLAIMS = "what the token said beyond its subject is not in the log"
+    HOST = "which host was asked is not in the log, because no rule named hosts then"
     HEADERS = "which method a header put in place of the request's own is not in the log"
     TARGET = "a part of the path was left out of the log, because it looked like a token"
 
@@ -90,7 +94,8 @@ class Replay:
         """`without_group`: the key of a group that gives nothing."""
         self._policy = policy
         self._history = history
-        self._judged: dict[tuple[Code, str, str, Requirement | None, bool, bool], Judged] = {}
+        self._personal = any(rule.requirement.own is not None for rule in policy.rules)
+        self._judged: dict[tuple[object, ...], Judged] = {}
         self._recorded = _Recorded(history, without_group)
         self._pipeline = Pipeline(policy, self._recorded, self._recorded, _NoClock())
 
@@ -98,9 +103,11 @@ class Replay:
         """What would be decided on that request now, at the revision that it was decided at."""
         if self._history is not None:
             return self._judge(logged)
-        asked = (logged.code, logged.method, logged.target, logged.requirement)
-        known = (*asked, logged.subject is None, logged.websocket)
-        if known not in self._judged:  # without a history it does not matter who it was, or when
+        asked = (logged.code, logged.method, logged.host, logged.target, logged.requirement, logged.owns)
+        # Without a history it does not matter when it was, nor who, unless a rule asks what is their own.
+        who = logged.subject if self._personal else logged.subject is None
+        known = (*asked, who, logged.websocket)
+        if known not in self._judged:
             if len(self._judged) >= MAX_JUDGED:
                 self._judged.clear()
             self._judged[known] = self._judge(logged)
@@ -114,14 +121,34 @@ class Replay:
         raw = logged.target.encode("latin-1", "replace")
         if logged.code is Code.BAD_TARGET and _well_formed(raw):  # so it was the query, which is not logged
             return Judged(logged.code, False, None)
+        if self._policy.by_host and logged.host is None:
+            return Judged(None, False, None, Unknown.HOST)
         self._recorded.logged = logged
         try:
-            found = self._pipeline.decide(RequestHead(logged.method, raw, _FIELDS, "", logged.websocket), "")
+            self._needs_no_more_of_the_token(logged, raw)
+            fields = of_request([(b"Host", (logged.host or "replayed").encode("latin-1")), _TOKEN])
+            found = self._pipeline.decide(RequestHead(logged.method, raw, fields, "", logged.websocket), "")
         except _NotKnown as error:
             return Judged(None, False, None, error.reason)
         if not isinstance(found, Decision):
             raise TypeError("nothing has to be waited for here")
         return Judged(found.verdict.code, found.verdict.allowed, found.rule)
+
+    def _needs_no_more_of_the_token(self, logged: Logged, raw: bytes) -> None:
+        """Raises _NotKnown where the rule asks for scopes that the old one did not find, or for a claim."""
+        if logged.subject is None or not _well_formed(raw):
+            return
+        rule = self._policy.match(logged.method, target.path(raw), logged.host or "")
+        if rule is None:
+            return
+        wants, then = rule.requirement, logged.requirement
+        lacked = logged.code is Code.INSUFFICIENT_SCOPE
+        if lacked and then is not None and set(then.scopes) <= set(wants.scopes):
+            return
+        proved = frozenset[str]() if lacked or then is None else frozenset(then.scopes)
+        by_claim = wants.own is not None and wants.own.claim is not None
+        if lacked or by_claim or not proved.issuperset(wants.scopes):
+            raise _NotKnown(Unknown.CLAIMS)
 
     def _of_headers(self, logged: Logged) -> Judged:
         if logged.code is Code.METHOD_OVERRIDE and self._policy.allow_method_override:
@@ -147,8 +174,8 @@ class _Recorded:
     def __init__(self, history: History | None, without_group: str | None) -> None:
         self._history = history
         self._without = without_group
-        self._follows: dict[tuple[Code, Requirement | None, Requirement], Code | None] = {}
-        self._identities: dict[str, Identity] = {}
+        self._follows: dict[tuple[Code, _Asked, _Asked], Code | None] = {}
+        self._identities: dict[tuple[str, tuple[str, ...]], Identity] = {}
 
     def authenticate(self, token: bytes, now: float) -> Identity:
         logged = self.logged
@@ -157,11 +184,13 @@ class _Recorded:
             if logged.code in _OF_TOKENS:
                 raise Refused(logged.code, "")
             raise _NotKnown(Unknown.WHO)
-        identity = self._identities.get(subject)
+        lacked = logged.code is Code.INSUFFICIENT_SCOPE or logged.requirement is None
+        scopes = () if lacked or logged.requirement is None else logged.requirement.scopes
+        identity = self._identities.get((subject, scopes))
         if identity is None:
             # Its token was good: had it been void, the logged code would say so.
-            identity = Identity(subject, "", inf, None, None, None, issued_after=inf)
-            self._identities[subject] = identity
+            identity = Identity(subject, "", inf, None, None, None, inf, frozenset(scopes))
+            self._identities[subject, scopes] = identity
         return identity
 
     def authorize(self, question: Question, now: float) -> Verdict:
@@ -172,13 +201,21 @@ class _Recorded:
         view = history.at(position) if history is not None and position is not None else None
         if view is not None:
             return Verdict(_decided(question, view, self._without))
-        asked = (logged.code, logged.requirement, question.requirement)
+        then = _Asked(logged.requirement, logged.owns is True)
+        asked = (logged.code, then, _Asked(question.requirement, question.owns))
         if asked not in self._follows:
             self._follows[asked] = _follows(*asked, self._without)
         code = self._follows[asked]
         if code is None:
             raise _NotKnown(Unknown.HELD if history is None else Unknown.ARCHIVE)
         return Verdict(code)
+
+
+class _Asked(NamedTuple):
+    """A question as far as it is not about who asks."""
+
+    requirement: Requirement | None
+    owns: bool
 
 
 # what was held
@@ -227,16 +264,18 @@ def _decided(question: Question, view: View, without_group: str | None = None) -
     return found.code
 
 
-def _follows(code: Code, then: Requirement | None, now: Requirement, without: str | None) -> Code | None:
-    """The verdict on the requirement `now` of whom `then` gave this code; `None`: that does not follow."""
-    if then is None:
+def _follows(code: Code, before: _Asked, after: _Asked, without: str | None) -> Code | None:
+    """The verdict on what is asked `after` of whom `before` gave this code; `None`: that does not follow."""
+    then, now = before.requirement, after.requirement
+    if then is None or now is None:
         return None
-    if then == now and without is None:
+    if before == after and without is None:
         return code
     labels = sorted({*then.permissions, *now.permissions})
     if len(labels) > MAX_LABELS:
         return None
-    asked, again = Question(_SOMEBODY, then, None), Question(_SOMEBODY, now, None)
+    asked = Question(_SOMEBODY, then, None, before.owns)
+    again = Question(_SOMEBODY, now, None, after.owns)
     found = {
         _decided(again, world, without and _GROUP)
         for world in _worlds(labels, grouped=without is not None)

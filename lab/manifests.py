@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from authz_sidecar.config import policy_file
+from authz_sidecar.config import policy_model
 from lab import ROOT
 from lab.stack.binaries import require
 
@@ -37,7 +37,7 @@ def main() -> None:
 
 def with_policy_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """The chart's schema with that of the policy file, which is the sidecar's own."""
-    policy = {"$id": "policy", **policy_file.schema()}
+    policy = {"$id": "policy", **policy_model.schema()}
     return {**schema, "$defs": {**schema["$defs"], "policy": policy}}
 
 

@@ -19,7 +19,8 @@ from authz_sidecar.commands.command import Command
 from authz_sidecar.commands.log_files import Unreadable, decisions
 from authz_sidecar.config import policy_file
 from authz_sidecar.core.errors import ConfigurationError, Problem
-from authz_sidecar.core.policy import Policy, Rule
+from authz_sidecar.core.policy import Policy
+from authz_sidecar.core.rules import Rule
 from authz_sidecar.core.verdicts import Code
 from authz_sidecar.observe.instants import Instants
 from authz_sidecar.observe.logged import Logged

@@ -208,6 +208,8 @@ class Decision(NamedTuple):
     """It asked to go on as WebSocket."""
     owns: bool | None = None
     """What `Question.owns` was; `None` where that was not asked."""
+    host: str | None = None
+    """The host that it was decided for; `None` where no rule names hosts."""
 
     @property
     def forward(self) -> bool:

@@ -38,7 +38,7 @@ class Composer:
             f'{{"type": "decision", "at": "{self._instants.text(at)}", '
             f'"request_id": {quoted(decision.request_id)}, {_identity_part(decision.identity)}, '
             f'"method": {quoted(decision.method)}, "target": {quoted(shown(decision.target))}, '
-            f'"websocket": {_boolean(decision.websocket)}, '
+            f'"websocket": {_boolean(decision.websocket)}, "host": {_text(decision.host)}, '
             f'{self._rule_part(decision)}, "owns": {_OWNS[decision.owns]}, '
             f"{_outcome_part(decision, verdict)}, "
             f'{self._position_of(verdict.position)}, "staleness": {_optional(verdict.staleness)}}}\n'
@@ -102,7 +102,7 @@ def _rule_part(decision: Decision) -> str:
     quantifier = "null" if requirement is None else f'"{requirement.quantifier}"'
     permissions = ", ".join(map(quoted, requirement.permissions)) if requirement is not None else ""
     return (
-        f'"rule": {"null" if rule is None else quoted(rule)}, "quantifier": {quantifier}, '
+        f'"rule": {_text(rule)}, "quantifier": {quantifier}, '
         f'"permissions": [{permissions}], {_conditions_part(requirement)}, '
         f'"policy": {quoted(decision.policy)}'
     )
@@ -114,8 +114,8 @@ def _conditions_part(requirement: Requirement | None) -> str:
     own, bound = requirement.own, requirement.max_staleness
     claim = None if own is None else own.claim
     return (
-        f'"own": {"null" if own is None else quoted(own.parameter)}, '
-        f'"own_claim": {"null" if claim is None else quoted(claim)}, '
+        f'"own": {_text(None if own is None else own.parameter)}, '
+        f'"own_claim": {_text(claim)}, '
         f'"scopes": [{", ".join(map(quoted, requirement.scopes))}], '
         f'"max_staleness": {_optional(None if bound == inf else bound)}'
     )
@@ -143,6 +143,10 @@ def _position_part(position: Position | None) -> str:
 
 def _boolean(value: bool) -> str:
     return "true" if value else "false"
+
+
+def _text(value: str | None) -> str:
+    return "null" if value is None else quoted(value)
 
 
 def _optional(seconds: float | None) -> str:

@@ -16,6 +16,7 @@ DECISION_FIELDS: Mapping[str, str] = MappingProxyType(
         "method": "the request's method",
         "target": "its target without the query, which may hold secrets; what looks like a token is left out",
         "websocket": "true when it asked to go on as WebSocket",
+        "host": "the host that it named, in lower case and without port; null where no rule names hosts",
         "rule": "the policy's rule that matched, like `POST /students/`; null when none did",
         "quantifier": "what the rule asks for: `anyone`, `authenticated`, or `any` or `all` of `permissions` "
         "and `own`",

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from authz_sidecar.core.entities import Position
 from authz_sidecar.core.errors import MalformedMessage
-from authz_sidecar.core.verdicts import Code, Requirement
+from authz_sidecar.core.verdicts import Code, Own, Requirement
 
 CODES: Final = {code.value: code for code in Code}
 _QUANTIFIERS: Final = frozenset({"anyone", "authenticated", "any", "all"})
@@ -33,6 +33,10 @@ class Logged(NamedTuple):
     position: Position | None
     websocket: bool
     """Whether it asked to go on as WebSocket."""
+    owns: bool | None = None
+    """Whether what the rule's `own` is about was the asker's."""
+    host: str | None = None
+    """`None` where no rule named hosts."""
 
     @property
     def would_refuse(self) -> bool:
@@ -44,7 +48,7 @@ class Reader:
     """Reads lines; what most of them share it makes once."""
 
     def __init__(self) -> None:
-        self._requirements: dict[tuple[str, tuple[str, ...]], Requirement] = {}
+        self._requirements: dict[tuple[object, ...], Requirement] = {}
         self._position: Position | None = None
 
     def read(self, line: Mapping[str, Any]) -> Logged:
@@ -64,6 +68,8 @@ class Reader:
                 policy=_text(line, "policy"),
                 position=self._position_of(line),
                 websocket=line.get("websocket") is True or line["code"] == Code.WEBSOCKET_NO_RULE,
+                owns=_flag(line, "owns") if line.get("owns") is not None else None,
+                host=_text(line, "host") if line.get("host") is not None else None,
             )
         except KeyError as error:
             name = error.args[0]
@@ -76,12 +82,16 @@ class Reader:
         quantifier = line["quantifier"]
         if quantifier is None:
             return None
-        asked = (quantifier, tuple(line["permissions"]))
+        labels, scopes = tuple(line["permissions"]), tuple(line.get("scopes", ()))
+        own, claim = line.get("own"), line.get("own_claim")
+        asked = (quantifier, labels, scopes, own, claim)
         known = self._requirements.get(asked)
         if known is None:
-            if quantifier not in _QUANTIFIERS or not all(isinstance(each, str) for each in asked[1]):
+            texts = (*labels, *scopes, *(each for each in (own, claim) if each is not None))
+            if quantifier not in _QUANTIFIERS or not all(isinstance(each, str) for each in texts):
                 raise MalformedMessage("quantifier, permissions: are of no rule")
-            known = self._requirements[asked] = Requirement(*asked)
+            owner = None if own is None else Own(own, claim)
+            known = self._requirements[asked] = Requirement(quantifier, labels, owner, scopes)
         return known
 
     def _position_of(self, line: Mapping[str, Any]) -> Position | None:

@@ -77,6 +77,7 @@ def test_a_line_names_everything_the_decision_was_made_from() -> None:
         "max_staleness": None,
         "policy": "abc",
         "owns": None,
+        "host": None,
         "outcome": "refused",
         "enforced": True,
         "revoking": False,
@@ -152,6 +153,7 @@ DECISIONS = st.builds(
     policy=TEXT,
     revoking=st.booleans(),
     owns=st.none() | st.booleans(),
+    host=st.none() | TEXT,
 )
 
 
@@ -177,6 +179,7 @@ def reference(decision: Decision) -> dict[str, Any]:
         "max_staleness": requirement.max_staleness if requirement else None,
         "policy": decision.policy,
         "owns": decision.owns,
+        "host": decision.host,
         "outcome": "allowed" if verdict.allowed else "refused",
         "enforced": decision.enforced,
         "revoking": decision.revoking,
