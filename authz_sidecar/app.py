@@ -30,6 +30,7 @@ from authz_sidecar.core.ports import Authorizer, Clock, ReplicaStatus
 from authz_sidecar.decisions.check import Check
 from authz_sidecar.decisions.server import BoundedServer, DecisionsPort
 from authz_sidecar.explain import Explainer
+from authz_sidecar.identity import IdentityHeaders
 from authz_sidecar.listening import listen
 from authz_sidecar.observe import calls, families
 from authz_sidecar.observe.decision_log import DecisionLog
@@ -106,6 +107,7 @@ class Sidecar:
             clock=self.clock,
             token_header=self.settings.jwt.header.encode(),
             enforced=self.settings.mode == "enforce",
+            identifies=self._identity is not None,
         )
         admin_runner = self._admin_runner(keys, Explainer(lambda: decides, self._holdings))
         await listen(self.stack, admin_runner, "AUTHZ_ADMIN_LISTEN", self.settings.admin.listen)
@@ -287,13 +289,20 @@ class Sidecar:
     def _limits(self) -> ProxyLimits:
         return descriptors.fitting(self.settings.limits, ports=1 + bool(self.settings.decisions.listen))
 
+    @cached_property
+    def _identity(self) -> IdentityHeaders | None:
+        settings = self.settings
+        if not settings.identity.parts:
+            return None
+        return IdentityHeaders(settings.identity, settings.jwt.audience, self.clock.wall)
+
     def _decisions_runner(self, pipeline: Pipeline) -> web.ServerRunner:
         """Where gateways ask. It is ready without the service, which it never speaks to."""
         hooks, limits, source = self.request_hooks, self._limits, self.settings.decisions.source
         needed = {name: check for name, check in self._ready.items() if name != "upstream"}
         readiness = health.Health(needed, self._decides)
         port = DecisionsPort(
-            Check(pipeline, hooks, self.clock, source, limits.target_bytes),
+            Check(pipeline, hooks, self.clock, source, limits.target_bytes, self._identity),
             {"/livez": readiness.livez, "/readyz": readiness.readyz},
             hooks,
             self.clock,
@@ -314,6 +323,7 @@ class Sidecar:
             limits,
             self.settings.trusts,
             self.settings.cors_origins,
+            self._identity,
         )
         tls, proxy_protocol = self._reloader.in_force.tls, self.settings.proxy_protocol
         server = self._server = ProxyServer(shared, tls=tls, proxy_protocol=proxy_protocol)

@@ -41,6 +41,9 @@ MAX_ROUNDS = 8
 """Each round waits for something the one before lacked: keys, a revision, a user, its groups."""
 RESTLESS = Verdict(Code.GRANTS_UNKNOWN, "the permissions changed faster than they could be read")
 
+ALIVE = Requirement("authenticated")
+_OPEN = frozenset({Code.SAFE_METHOD, Code.ANYONE})
+
 Undecided = Callable[[], Awaitable[Decision]]
 """A decision that has to wait: call it once, and await what it returns."""
 
@@ -76,6 +79,8 @@ class Pipeline:
     clock: Clock
     token_header: bytes = b"authorization"
     enforced: bool = True
+    identifies: bool = False
+    """Whether who asks is found out, too, where nobody needs to be known: the service is told."""
 
     def decide(self, request: RequestHead, request_id: str) -> Decision | Undecided:
         """The decision on a request, at once where nothing has to be waited for."""
@@ -93,7 +98,7 @@ class Pipeline:
         if decision.policy != self.policy.digest:
             return self._match_anew(decision, request)
         identity, requirement = decision.identity, decision.requirement
-        if identity is None or requirement is None:
+        if identity is None or requirement is None or not decision.rests_on_token:
             return decision
         question = Question(identity, requirement, None, decision.owns is True)
         found = self._authorize(question)
@@ -179,9 +184,12 @@ class Pipeline:
         case.policy, case.well_formed, case.rule = self.policy, False, None
         case.identity, case.owns = None, None
         try:
-            return self._steps(case)
+            found = self._steps(case)
         except Refused as refusal:
             return Verdict(refusal.code, refusal.detail)
+        if self.identifies and isinstance(found, Verdict) and found.code in _OPEN:
+            return self._identify(case, found)
+        return found
 
     def _steps(self, case: _Case) -> Verdict | Pending:
         request = case.request
@@ -232,6 +240,35 @@ class Pipeline:
             return Verdict(Code.NO_RULE, "no rule names this host")
         return Verdict(Code.NO_RULE, "no rule allows this")
 
+    def _identify(self, case: _Case, verdict: Verdict) -> Verdict | Pending:
+        """Who asks, where nobody has to be known: a token that is not known to be good names nobody."""
+        try:
+            found = self._alive(case)
+        except Refused:
+            return verdict
+        if isinstance(found, Verdict):
+            return _identified(case, verdict, found)
+        return partial(self._identify_later, case, verdict, found)
+
+    async def _identify_later(self, case: _Case, verdict: Verdict, pending: Pending) -> Verdict:
+        try:
+            found = await _settle(pending, partial(self._alive, case))
+        except Refused:
+            case.identity = None
+            return verdict
+        return _identified(case, verdict, found)
+
+    def _alive(self, case: _Case) -> Verdict | Pending:
+        """Whether the token is that of a user who may act. Raises Refused."""
+        case.identity = case.known
+        if case.identity is None:
+            token = headers.bearer_token(case.request.fields, self.token_header)
+            identity = self.authenticator.authenticate(token, self.clock.wall())
+            if not isinstance(identity, Identity):
+                return identity
+            case.identity = identity
+        return self._authorize(Question(case.identity, ALIVE, None))
+
     def _authorize(self, question: Question) -> Verdict | Pending:
         return self.authorizer.authorize(question, self.clock.monotonic())
 
@@ -247,6 +284,14 @@ def _question(
         return Question(identity, wants, min_revision)
     case.owns = rule.owned_by(identity, path)
     return Question(identity, wants, min_revision, case.owns)
+
+
+def _identified(case: _Case, verdict: Verdict, found: Verdict) -> Verdict:
+    """The verdict on a request that passes anyway; `found` is the one on who asks."""
+    if found.allowed:
+        return verdict._replace(position=found.position, staleness=found.staleness)
+    case.identity = None
+    return verdict
 
 
 async def _settle(pending: Pending, again: Callable[[], Verdict | Pending]) -> Verdict:

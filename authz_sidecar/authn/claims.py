@@ -31,6 +31,7 @@ def identity(claims: Claims, settings: JwtSettings, key_id: str, payload: bytes)
     _check_audience(claims.get("aud"), settings.audience)
     return Identity(
         subject=_subject(claims.get("sub")),
+        name=_name(claims.get(settings.name_claim)),
         key_id=key_id,
         expires_at=_instant(claims, "exp") + settings.leeway,
         not_before=_not_before(claims),
@@ -65,6 +66,12 @@ def _scopes(claims: Claims) -> frozenset[str]:
     if isinstance(said, list) and all(isinstance(each, str) for each in said):
         return frozenset(said)
     return frozenset()
+
+
+def _name(claimed: object) -> str:
+    """Nothing hangs on it, so one that is none is as good as none."""
+    fit = isinstance(claimed, str) and len(claimed) <= MAX_TEXT and not _CONTROLS.search(claimed)
+    return str(claimed) if fit else ""
 
 
 def _not_before(claims: Claims) -> float | None:

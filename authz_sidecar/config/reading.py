@@ -9,6 +9,7 @@ from typing import Any
 
 from authz_sidecar.config import own, tls
 from authz_sidecar.config.addresses import UpstreamAddress
+from authz_sidecar.config.identity import NAMES
 from authz_sidecar.config.setting import Setting, Values, fill
 from authz_sidecar.config.table import TABLE, Settings
 from authz_sidecar.core.errors import ConfigurationError, Problem
@@ -101,6 +102,7 @@ def _contradictions(values: Values) -> list[Problem]:
     target, head = values["AUTHZ_MAX_TARGET_BYTES"], values["AUTHZ_MAX_HEAD_BYTES"]
     if isinstance(target, int) and isinstance(head, int) and target >= head:
         problems.append(Problem("AUTHZ_MAX_TARGET_BYTES", "must be less than AUTHZ_MAX_HEAD_BYTES"))
+    problems += _identity_contradictions(values)
     upstream = values["AUTHZ_UPSTREAM"]
     if values["AUTHZ_UPSTREAM_CA"] and isinstance(upstream, UpstreamAddress) and not upstream.tls:
         problems.append(Problem("AUTHZ_UPSTREAM_CA", "must not be set unless AUTHZ_UPSTREAM is https://"))
@@ -109,6 +111,18 @@ def _contradictions(values: Values) -> list[Problem]:
             if own.reaches(upstream, listening):
                 message = f"must be the protected service, not {variable} of this very sidecar"
                 problems.append(Problem("AUTHZ_UPSTREAM", message))
+    return problems
+
+
+def _identity_contradictions(values: Values) -> list[Problem]:
+    place, problems = "AUTHZ_IDENTITY", []
+    named = values["AUTHZ_IDENTITY"] or ()
+    if "token" in named and values["AUTHZ_IDENTITY_KEY"] is None:
+        problems.append(Problem("AUTHZ_IDENTITY_KEY", "is required for `token` in AUTHZ_IDENTITY"))
+    if values["AUTHZ_IDENTITY_KEY"] and "token" not in named:
+        problems.append(Problem(place, "must have `token` for AUTHZ_IDENTITY_KEY to be of use"))
+    if values["AUTHZ_TOKEN_HEADER"] in {NAMES[part].lower() for part in named}:
+        problems.append(Problem("AUTHZ_TOKEN_HEADER", "must be another header than those of AUTHZ_IDENTITY"))
     return problems
 
 

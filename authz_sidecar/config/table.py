@@ -11,6 +11,7 @@ from typing import Literal
 from authz_sidecar.config import addresses, parsers, tls
 from authz_sidecar.config.addresses import Address, Network, UpstreamAddress
 from authz_sidecar.config.decisions import DecisionsSettings
+from authz_sidecar.config.identity import IdentitySettings
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.config.setting import group, setting, settings_of
 
@@ -102,6 +103,12 @@ class JwtSettings:
         parsers.boolean,
         "require and obey `authz_gen` and `authz_rev`; `false` for tokens of another identity provider",
         default="true",
+    )
+    name_claim: str = setting(
+        "AUTHZ_JWT_NAME_CLAIM",
+        parsers.printable,
+        "claim with what people call the user: told to the service (AUTHZ_IDENTITY), decided by nowhere",
+        default="preferred_username",
     )
     header: str = setting(
         "AUTHZ_TOKEN_HEADER",
@@ -224,6 +231,7 @@ class Settings:
         default="cached",
     )
     jwt: JwtSettings
+    identity: IdentitySettings
     replica: ReplicaSettings
     trusted_proxies: tuple[Network, ...] = setting(
         "AUTHZ_TRUSTED_PROXIES",

@@ -38,9 +38,12 @@ class Identity:
     """What the token may be used for, as far as it says."""
     claims: bytes = b""
     """All that it says, as JSON: read by the few rules that ask for more than the above."""
+    name: str = ""
+    """What people call the user, as far as the token says it."""
 
 
 UNBOUNDED = float("inf")
+
 
 Quantifier = Literal["anyone", "authenticated", "any", "all"]
 
@@ -214,6 +217,12 @@ class Decision(NamedTuple):
     @property
     def forward(self) -> bool:
         return not self.status
+
+    @property
+    def rests_on_token(self) -> bool:
+        """Whether it would not stand without who asks; else that was found out for the service alone."""
+        requirement = self.requirement
+        return self.identity is not None and requirement is not None and requirement.quantifier != "anyone"
 
 
 class Failure(NamedTuple):

@@ -97,6 +97,16 @@ def _check_others(kept: FieldList, method: str, source: ForwardedHeaders) -> Non
             )
 
 
+def check_spellings(received: Sequence[tuple[bytes, bytes]], names: frozenset[bytes]) -> None:
+    """Refuse what the service could read as one of these (lower case), and the gateway does not overwrite."""
+    for name, _ in received:
+        if fields.fold(name) in names and name.lower() not in names:
+            shown = name.decode("latin-1")
+            raise Unanswerable(
+                f"{shown} is another spelling of an identity header: let the gateway remove it"
+            )
+
+
 def _is_handshake(method: str, received: FieldList) -> bool:
     upgrade = any(name.lower() == b"upgrade" and value.lower() == b"websocket" for name, value in received)
     return method == "GET" and (upgrade or any(name.lower() in _HANDSHAKE for name, _ in received))

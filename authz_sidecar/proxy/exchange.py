@@ -117,6 +117,8 @@ class Exchange(UpstreamUser):
         request, pool = self.request, shared.pool
         connection = None if self._retried else pool.checkout(request.method, anonymous=self._anonymous)
         sent_on = self._client.forwarded(request.fields, self.request_id)
+        if shared.identity is not None:
+            sent_on += shared.identity.for_service(decision)
         unsent = framing.request_beginning(request, sent_on, pool.authority)
         whole = request.complete
         if connection is None:

@@ -11,6 +11,7 @@ from typing import Protocol
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core.ports import Clock, RequestObserver
 from authz_sidecar.core.verdicts import Decision, Failure, FaultCode, RequestHead
+from authz_sidecar.identity import IdentityHeaders
 from authz_sidecar.pipeline import Pipeline
 from authz_sidecar.proxy.budget import Budget
 from authz_sidecar.proxy.client import Client
@@ -43,6 +44,7 @@ class Shared:
         limits: ProxyLimits,
         trusts: Callable[[str], bool],
         cors_origins: frozenset[str] = frozenset(),
+        identity: IdentityHeaders | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.pool = pool
@@ -52,6 +54,8 @@ class Shared:
         self.trusts = trusts
         """Whether a peer's forwarding headers are believed."""
         self.cors_origins = cors_origins
+        self.identity = identity
+        """What the service is told of who asks."""
         self.budget = Budget(limits.buffer_bytes)
         self.clients: set[Client] = set()
         self.handshakes: set[asyncio.Task[None]] = set()
@@ -94,7 +98,12 @@ class Shared:
     def end_with_token(self, request: Revocable) -> asyncio.TimerHandle | None:
         """Have what may go on for ever end when the token does that let it begin."""
         decision = request.decision
-        if decision is None or decision.identity is None or not self.limits.end_with_token:
+        if (
+            decision is None
+            or decision.identity is None
+            or not decision.rests_on_token
+            or not self.limits.end_with_token
+        ):
             return None
         left = decision.identity.expires_at - self.clock.wall()
         return asyncio.get_running_loop().call_later(max(left, 0.0), self._expire, request)

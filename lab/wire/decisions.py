@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from authz_sidecar.core import policy
+from authz_sidecar.core.entities import Position
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.ports import Pending
 from authz_sidecar.core.verdicts import (
@@ -30,6 +31,9 @@ RULES = (
     (("GET",), "/socket/", Requirement("any", ("students.view_student",))),
     (("POST",), "/open/{rest:path}", Requirement("anyone")),
 )
+
+POSITION = Position("3f2a9c1b-0000-4000-8000-000000000000", 7, None)
+"""What is known of who asks is right at this one."""
 
 
 class Clock:
@@ -65,6 +69,8 @@ class Permissions:
     def authorize(self, question: Question, _now: float) -> Verdict | Pending:
         if not self.gate.is_set():
             return self._wait
+        if question.requirement.quantifier == "authenticated":
+            return Verdict(Code.AUTHENTICATED, position=POSITION)
         wanted = set(question.requirement.permissions)
         if wanted & self.grants[question.identity.subject]:
             return Verdict(Code.GRANTED)
@@ -97,6 +103,8 @@ class Observer:
         self.answers.append(answered.status)
 
 
-def pipeline(permissions: Permissions, *, enforced: bool = True) -> Pipeline:
+def pipeline(permissions: Permissions, *, enforced: bool = True, identifies: bool = False) -> Pipeline:
     rules = [policy.RuleSource("test", methods, path, wanted) for methods, path, wanted in RULES]
-    return Pipeline(policy.compile(rules), permissions, permissions, Clock(), enforced=enforced)
+    return Pipeline(
+        policy.compile(rules), permissions, permissions, Clock(), enforced=enforced, identifies=identifies
+    )

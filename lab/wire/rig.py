@@ -12,6 +12,7 @@ from aiohttp import web
 
 from authz_sidecar.config.addresses import UpstreamAddress
 from authz_sidecar.config.limits import ProxyLimits
+from authz_sidecar.identity import IdentityHeaders
 from authz_sidecar.proxy.pool import UpstreamPool
 from authz_sidecar.proxy.server import ProxyServer
 from authz_sidecar.proxy.shared import Shared
@@ -82,6 +83,7 @@ async def running(
     upstream_tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
     tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
     proxy_protocol: bool = False,
+    identity: IdentityHeaders | None = None,
 ) -> AsyncIterator[Rig]:
     """A running rig. TLS contexts come as (server's, client's)."""
     limits = limits or PATIENT
@@ -93,7 +95,8 @@ async def running(
     )
     permissions, observer, clock = Permissions(), Observer(), Clock()
     pool = UpstreamPool(UpstreamAddress.parse(url), limits, clock, upstream_tls[1] if upstream_tls else None)
-    shared = Shared(pipeline(permissions, enforced=enforced), pool, observer, clock, limits, trusts)
+    decides = pipeline(permissions, enforced=enforced, identifies=identity is not None)
+    shared = Shared(decides, pool, observer, clock, limits, trusts, identity=identity)
     server = ProxyServer(shared, tls=tls[0] if tls else None, proxy_protocol=proxy_protocol)
     runner = web.ServerRunner(cast(web.Server, server), shutdown_timeout=1)  # as app.py does
     await runner.setup()

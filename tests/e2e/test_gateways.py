@@ -20,6 +20,7 @@ from lab.stack.services import Sidecar, UserService
 PATH = "/students/1/"
 CHANGE = "students.change_student"
 UPLOAD = b"u" * 2_000_000
+TOLD = ("X-Authz-Subject", "X-Authz-Name", "X-Authz-Revision")
 HANDSHAKE = (
     "Upgrade: websocket",
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
@@ -102,13 +103,16 @@ class Service:
     def __init__(self) -> None:
         self.seen: list[tuple[str, str, int]] = []
         """Method, path, and how long the body was."""
-        seen = self.seen
+        self.told: list[list[str]] = []
+        """What the latest requests said of who asks."""
+        seen, told = self.seen, self.told
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def answer(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
+                told.append([value for name in TOLD for value in self.headers.get_all(name, [])])
                 seen.append((self.command, self.path, len(self.rfile.read(length))))
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
@@ -161,6 +165,7 @@ def asked(users: UserService, service: Service) -> Iterator[dict[str, Asked]]:
         for source in {each.source for each in GATEWAYS}:
             address = f"127.0.0.1:{free_port()}"
             env = {"AUTHZ_DECISIONS_LISTEN": address, "AUTHZ_DECISIONS_SOURCE": source}
+            env["AUTHZ_IDENTITY"] = "subject,name,revision"
             sidecar = exits.enter_context(Sidecar(users, f"http://{service.address}", env))
             found[source] = Asked(sidecar, address)
         yield found
@@ -220,7 +225,22 @@ def test_the_table(
             )
             if status not in row.right or service.seen != wanted:
                 wrong.append((name, status, answer[:300], service.seen))
+        told = [who_asks(gateway, service, who, tokens) for who in ("bob", "", "nonsense")]
     assert wrong == []
+    bob, nobody, bad = told
+    assert bob[:2] == [str(people.id_of("bob")), "bob"]
+    assert len(bob) == 3
+    assert set(nobody) | set(bad) <= {""}
+
+
+def who_asks(gateway: Gateway, service: Service, who: str, tokens: dict[str, str]) -> list[str]:
+    """What the service is told of who asks, when the client says that it is admin."""
+    forged = tuple(f"{name}: admin" for name in TOLD)
+    service.told.clear()
+    status, _ = ask(gateway.port, ROWS["a read"]._replace(who=who, lines=forged).sent(tokens))
+    assert status == 200
+    (told,) = service.told
+    return told
 
 
 @pytest.mark.parametrize("kind", GATEWAYS, ids=lambda kind: cast(type[Gateway], kind).name)

@@ -43,6 +43,7 @@ def _claims(user: User, audience: str, generation: int) -> dict[str, Any]:
         "iss": settings.AUTH_ISSUER,
         "aud": audience,
         "sub": str(user.pk),
+        "preferred_username": user.get_username(),
         "iat": now,
         "exp": now + settings.AUTH_ACCESS_TOKEN_SECONDS,
         "jti": str(uuid.uuid4()),

@@ -11,9 +11,11 @@ import pytest
 from aiohttp import web
 
 from authz_sidecar.config.decisions import ForwardedHeaders
+from authz_sidecar.config.identity import IdentitySettings
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.decisions.check import Check
 from authz_sidecar.decisions.server import BoundedServer, DecisionsPort
+from authz_sidecar.identity import IdentityHeaders
 from lab.wire.decisions import Clock, Observer, Permissions, pipeline
 from lab.wire.peers import Client
 
@@ -47,16 +49,20 @@ class Door(NamedTuple):
 
 @asynccontextmanager
 async def opened(
-    source: ForwardedHeaders | None = PAIR, *, enforced: bool = True, limits: ProxyLimits | None = None
+    source: ForwardedHeaders | None = PAIR,
+    *,
+    enforced: bool = True,
+    limits: ProxyLimits | None = None,
+    identity: IdentityHeaders | None = None,
 ) -> AsyncIterator[Door]:
     limits = limits or ProxyLimits()
     permissions, observer, clock = Permissions(), Observer(), Clock()
-    decides = pipeline(permissions, enforced=enforced)
+    decides = pipeline(permissions, enforced=enforced, identifies=identity is not None)
 
     async def livez(_request: web.BaseRequest) -> web.Response:
         return web.Response(text="alive")
 
-    check = Check(decides, observer, clock, source, limits.target_bytes)
+    check = Check(decides, observer, clock, source, limits.target_bytes, identity)
     server = BoundedServer(DecisionsPort(check, {"/livez": livez}, observer, clock, limits), observer, limits)
     runner = web.ServerRunner(server, shutdown_timeout=1)
     await runner.setup()
@@ -176,3 +182,35 @@ async def test_shadow_mode_refuses_nothing_but_what_is_malformed() -> None:
         missing = b"GET /check HTTP/1.1\r\nHost: x\r\n\r\n"
         assert await door.code(missing) == (400, "hook_malformed")
     assert door.observer.decisions[0].verdict.code == "permission_denied"
+
+
+IDENTITIES = {
+    "a change": ((*CHANGE, ALICE), ("alice", "3f2a9c1b.7")),
+    "a read": ((b"GET", b"/students/1/", ALICE), ("alice", "3f2a9c1b.7")),
+    "a read of nobody": ((b"GET", b"/students/1/", b""), ("", "")),
+    "a read with a bad token": ((b"GET", b"/students/1/", b"Authorization: Bearer eve\r\n"), ("", "")),
+    "a forged one": ((b"GET", b"/students/1/", b"X-Authz-Subject: root\r\n"), ("", "")),
+}
+
+
+@pytest.mark.parametrize(("asked", "told"), IDENTITIES.values(), ids=IDENTITIES.keys())
+async def test_every_answer_that_lets_through_tells_who_asks(
+    asked: tuple[bytes, bytes, bytes], told: tuple[str, str]
+) -> None:
+    identity = IdentityHeaders(IdentitySettings(parts=("subject", "revision")), "service", lambda: 0.0)
+    async with opened(identity=identity) as door:
+        status, headers, _ = await door.ask(ASKED % asked)
+    assert status == 200
+    assert headers["x-authz-subject"] == told[0]
+    assert headers["x-authz-revision"] in {told[1], ""}
+
+
+@pytest.mark.parametrize("name", [b"X_Authz_Subject", b"x.authz.subject", b"X-Authz_Subject"])
+async def test_what_the_service_could_take_for_an_identity_is_refused(name: bytes) -> None:
+    """The gateway overwrites one spelling and would pass on this one."""
+    identity = IdentityHeaders(IdentitySettings(parts=("subject",)), "service", lambda: 0.0)
+    async with opened(identity=identity) as door:
+        forged = ASKED % (b"GET", b"/students/1/", name + b": root\r\n")
+        assert await door.code(forged) == (400, "hook_malformed")
+        other = ASKED % (b"GET", b"/students/1/", name.replace(b"ubject", b"ubjects") + b": root\r\n")
+        assert (await door.ask(other))[0] == 200

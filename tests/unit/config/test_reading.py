@@ -374,3 +374,32 @@ def test_secrets_are_not_in_the_representation() -> None:
 )
 def test_secrets_are_not_in_error_messages(variable: str, value: str) -> None:
     assert SECRET not in "".join(problems(**{variable: value}))
+
+
+def test_what_the_service_is_told_of_who_asks() -> None:
+    assert load().identity.parts == ()
+    assert load(AUTHZ_IDENTITY="name,subject").identity.parts == ("subject", "name")
+    signed = load(AUTHZ_IDENTITY="token", AUTHZ_IDENTITY_KEY="k" * 32)
+    assert "k" * 32 not in repr(signed)
+
+
+IDENTITY_MISTAKES = {
+    "an unknown part": ({"AUTHZ_IDENTITY": "email"}, "AUTHZ_IDENTITY: must be some of subject,name,"),
+    "a token without a key": ({"AUTHZ_IDENTITY": "token"}, "AUTHZ_IDENTITY_KEY: is required for `token`"),
+    "a key for nothing": ({"AUTHZ_IDENTITY_KEY": "k" * 32}, "AUTHZ_IDENTITY: must have `token`"),
+    "a short key": (
+        {"AUTHZ_IDENTITY": "token", "AUTHZ_IDENTITY_KEY": "k" * 31},
+        "AUTHZ_IDENTITY_KEY: must be 32 visible ASCII characters or more",
+    ),
+    "the access token's header": (
+        {"AUTHZ_IDENTITY": "subject", "AUTHZ_TOKEN_HEADER": "X-Authz-Subject"},
+        "AUTHZ_TOKEN_HEADER: must be another header than those of AUTHZ_IDENTITY",
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "text"), IDENTITY_MISTAKES.values(), ids=IDENTITY_MISTAKES.keys())
+def test_identity_mistakes(given: dict[str, str], text: str) -> None:
+    found = problems(**given)
+    assert any(problem.startswith(text) for problem in found), found
+    assert not any("k" * 31 in problem for problem in found)

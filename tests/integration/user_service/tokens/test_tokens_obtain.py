@@ -31,6 +31,7 @@ def test_the_pair_and_its_claims(anybody: APIClient, alice: User, password: str)
         issuer="http://localhost:8000",
     )
     assert (claims["sub"], claims["authz_gen"]) == (str(alice.pk), 0)
+    assert claims["preferred_username"] == "alice"
     assert claims["exp"] - claims["iat"] == 300
     assert 0 <= time.time() - claims["iat"] < 60
     assert claims["jti"]
