@@ -159,12 +159,12 @@ def _one(history: History, views: list[View], subject: str) -> Iterator[str]:
     def part_of(view: View, commit: Commit) -> bool:
         return _part_of(view.state, commit.state, subject)
 
+    complete = {claim.revision: claim.contains for claim in history.claims if not claim.own}
     claims = [
-        claim for claim in history.claims if not claim.own or _concerns(history, claim.contains, subject)
+        claim for claim in history.claims if not claim.own or _his_alone(history, claim, subject, complete)
     ]
     for view, problem in _out_of_order(history, views, part_of, claims):
         yield f"revision {view.number} {problem}: user {subject} holds {_show(view.state.holds(subject))}"
-    complete = {claim.revision: claim.contains for claim in history.claims if not claim.own}
     settled = 0
     for view in views:
         settled = max(settled, complete.get(view.number, 0))
@@ -175,6 +175,13 @@ def _one(history: History, views: list[View], subject: str) -> Iterator[str]:
         if not any(concerned) and not _full(view.state, possible[0].state, subject):
             lacks = possible[0].state.holds(subject) - view.state.holds(subject)
             yield f"at revision {view.number} user {subject}, whom nothing concerns, lacks {_show(lacks)}"
+
+
+def _his_alone(history: History, claim: Claim, subject: str, complete: dict[int, int]) -> bool:
+    """Whether the subject is as the author left him: of what concerns him, nothing older was pending."""
+    settled = max((number for at, number in complete.items() if at <= claim.revision), default=0)
+    older = (_concerns(history, each, subject) for each in range(settled + 1, claim.contains))
+    return _concerns(history, claim.contains, subject) and not any(older)
 
 
 def _changed(history: History, commit: int) -> bool:

@@ -4,7 +4,7 @@ A mark would not do: it says that a user may have changed, and who ends and retu
 sequencer has not. So the end itself is recorded, with the generation that ended: `End`.
 
 The generation of the living row is its own, or one above the last that ended where that is more. An inactive
-user has no tokens: what happens to it ends nothing newer than its deactivation did.
+user has no tokens of its own generation, unless its deactivation was not recorded.
 """
 
 # ruff: noqa: S608 (this module writes SQL from the names of Django's own models)
@@ -38,7 +38,7 @@ def endings(watched: Watched) -> Iterator[Ending]:
         f"({active('OLD')} AND NOT {active('NEW')})"
         f" OR {generation('OLD')} {differs} {generation('NEW')} OR {key('OLD')} {differs} {key('NEW')}"
     )
-    ended = f"{_valid(key('OLD'), generation('OLD'))} - CASE WHEN {active('OLD')} THEN 0 ELSE 1 END"
+    ended = _valid(key("OLD"), generation("OLD"), f"CASE WHEN {active('OLD')} THEN 1 ELSE 0 END")
     raised = f"{_greatest()}({ended}, {generation('NEW')} - 1)"
     table, row = watched.user._meta.db_table, f"WHERE {key('OLD')} IS NOT NULL"
     delete = _record(f"SELECT {key('OLD')}, {ended}, {clock.sql()} {row}")
@@ -70,10 +70,10 @@ def _known(which: str) -> str:
     )
 
 
-def _valid(key: str, own: str) -> str:
-    """The generation of the tokens that are valid."""
+def _valid(key: str, own: str, above: str = "1") -> str:
+    """The generation of the tokens that are valid: its own, or that much above the last that ended."""
     end = _table(End)
-    last = f"SELECT max(generation) + 1 FROM {end} WHERE {end}.key = {key}"
+    last = f"SELECT max(generation) + {above} FROM {end} WHERE {end}.key = {key}"
     return f"{_greatest()}({own}, coalesce(({last}), 0))"
 
 

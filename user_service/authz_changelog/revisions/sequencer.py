@@ -55,8 +55,8 @@ def sequence_since(mark: int, within: float) -> Head:
     """As `sequence`, but the head need only contain what was marked after that mark and committed by now."""
     deadline = time.monotonic() + within
     refuse_inside_transaction()
+    proof.refuse_unproved(within)  # it marks what no trigger saw
     waited_for = Mark.objects.filter(id__gt=mark, id__lte=last_mark())
-    proof.refuse_unproved(within)
     while waited_for.exists():
         run(within=deadline - time.monotonic(), hurried=True)
         _refuse_after(deadline, within)

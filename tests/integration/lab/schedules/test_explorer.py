@@ -44,6 +44,8 @@ MENDED = {
     "a token from before an end": "postgresql a=back_and_forth:rc |",
     "a token of an earlier user": "postgresql a=user_reborn:rc |",
     "a token of who had the key before": "postgresql a=exchange_keys:rc |",
+    "a token of who was deactivated unseen": "postgresql a=disabled_user:rc b=user_reborn:rc |",
+    "an author is told too early of what no trigger saw": "postgresql a=other_column:rc+ |",
     "an audit beside a group's return": (
         "postgresql a=group_ends:rc b=group_returns:rc r=run s=audit | a* r* b* s*"
     ),
