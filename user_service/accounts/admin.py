@@ -17,6 +17,7 @@ from accounts import services
 from accounts.models import User
 from accounts.selectors import permissions_to_choose_from
 from authz_changelog.catalogue import declaring
+from authz_changelog.history.pages import HistoryOfGrants
 from authz_changelog.labels import BadLabel, Label
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(AdministratorsOnly, UpdatesOnly, ReadablePermissions, DjangoUserAdmin):
+class UserAdmin(AdministratorsOnly, HistoryOfGrants, UpdatesOnly, ReadablePermissions, DjangoUserAdmin):
     actions = ("sign_out_everywhere",)
 
     @admin.action(description="Sign out everywhere")
@@ -93,7 +94,7 @@ class UserAdmin(AdministratorsOnly, UpdatesOnly, ReadablePermissions, DjangoUser
 
 # Django's own class may be called without a request; its base class may not, and nobody does.
 @admin.register(Group)
-class GroupAdmin(AdministratorsOnly, UpdatesOnly, ReadablePermissions, DjangoGroupAdmin):  # type: ignore[misc]
+class GroupAdmin(AdministratorsOnly, HistoryOfGrants, UpdatesOnly, ReadablePermissions, DjangoGroupAdmin):  # type: ignore[misc]
     pass
 
 

@@ -1,11 +1,15 @@
 """The change log in Django admin: to look at, never to change."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from authz_changelog.models import Entity, Head, Revision, ServiceToken, Slice
+from authz_changelog.history import lines
+from authz_changelog.models import Change, Entity, Head, Revision, ServiceToken, Slice
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -24,12 +28,59 @@ class HeadAdmin(ReadOnlyAdmin):
     list_display = ("revision", "epoch")
 
 
+class Read(ChangeList):
+    """A page whose rows are worded all at once: `worded` of each is what its admin says."""
+
+    model_admin: "WordedAdmin"
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        rows: list[Any] = list(self.result_list)
+        for row, worded in zip(rows, self.model_admin.words(rows), strict=True):
+            row.worded = worded
+        self.result_list = rows
+
+
+class WordedAdmin(ReadOnlyAdmin):
+    show_full_result_count = False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return Read
+
+    def words(self, rows: list[Any]) -> list[str]:
+        raise NotImplementedError
+
+
 @admin.register(Revision)
-class RevisionAdmin(ReadOnlyAdmin):
-    list_display = ("revision", "marked_at", "at", "entities")
+class RevisionAdmin(WordedAdmin):
+    list_display = ("revision", "by", "marked_at", "at", "entities")
     ordering = ("-revision",)
     date_hierarchy = "at"
-    show_full_result_count = False
+
+    def words(self, rows: list[Revision]) -> list[str]:
+        authors = lines.authors([row.pk for row in rows])
+        return ["; ".join(authors[row.pk]) for row in rows]
+
+    @admin.display
+    def by(self, row: Any) -> str:
+        return str(row.worded)
+
+
+@admin.register(Change)
+class ChangeAdmin(WordedAdmin):
+    """What writers did."""
+
+    list_display = ("change", "request")
+    list_filter = ("came", "what", "way", "kind")
+    search_fields = ("=key", "=actor", "=actor_key", "=request", "=revision")
+    ordering = ("-id",)
+
+    def words(self, rows: list[Change]) -> list[str]:
+        return lines.lines(rows)
+
+    @admin.display
+    def change(self, row: Any) -> str:
+        return str(row.worded)
 
 
 @admin.register(Entity)

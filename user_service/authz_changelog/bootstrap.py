@@ -7,7 +7,7 @@ import logging
 from django.db import connection
 
 from authz_changelog.catalogue import declaring
-from authz_changelog.marks import installation
+from authz_changelog.marks import actors, installation
 from authz_changelog.models import Head
 from authz_changelog.revisions import audit, sequencer
 from authz_changelog.revisions.epochs import ensure_epoch
@@ -52,5 +52,6 @@ def finish() -> None:
 
 def after_migrations(using: str, **_: object) -> None:
     if using == connection.alias and installation.tables_exist():
+        actors.attach(connection)
         declaring.declare_settings()
         install()

@@ -70,6 +70,10 @@ class Settings:
     forget_key: str = field(
         default="", metadata=_about("secret with which `forget_user` hashes the keys it forgets", _text)
     )
+    history_days: int = field(
+        default=365,
+        metadata=_about("how long it is kept who changed what; the relay deletes older changes", _number),
+    )
     permissions: Mapping[str, str] | Collection[str] = field(
         default=(),
         metadata=_about(

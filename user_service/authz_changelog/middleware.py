@@ -1,14 +1,19 @@
-"""Tells the author of a change from which revision on it holds."""
+"""Requests and the change log: who makes a change, and from which revision on it holds."""
 
 from __future__ import annotations
 
+import re
+import uuid
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 
-from authz_changelog.revisions import sequencer
+from authz_changelog.marks import actors
+from authz_changelog.marks.actors import Actor
+from authz_changelog.revisions import generations, sequencer
 from authz_changelog.revisions.revision_token import revision_token
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -47,3 +52,53 @@ class _Writes:
         if self.since is None and not sql.lstrip(" \n(").upper().startswith(NOT_WRITING):
             self.since = sequencer.last_mark()
         return execute(sql, params, many, context)
+
+
+REQUEST_ID = "X-Request-Id"
+USABLE_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
+
+
+class ActorMiddleware:
+    """What a request writes is the doing of its user; the answer names the request.
+
+    Also of a user who is authenticated only later, by a view of Django REST framework: it is asked for when
+    something is written.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.method in SAFE_METHODS:
+            return self.get_response(request)
+        asker = _Asker(request)
+        with actors.asked_by(asker.author):
+            response = self.get_response(request)
+        response.headers.setdefault(REQUEST_ID, asker.id)
+        return response
+
+
+class _Asker:
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+
+    @cached_property
+    def id(self) -> str:
+        """The client's own, where it is one."""
+        given = self._request.headers.get(REQUEST_ID, "")
+        return given if USABLE_ID.fullmatch(given) else uuid.uuid4().hex
+
+    def author(self) -> Actor:
+        user = getattr(self._request, "user", None)
+        if user is None or not user.is_authenticated:
+            return Actor("nobody", way=self._way, request=self.id)
+        return Actor(user.get_username(), generations.text(user.pk), self._way, self.id)
+
+    @property
+    def _way(self) -> str:
+        match = self._request.resolver_match
+        if match is None:
+            return actors.WEB
+        if "admin" in match.app_names:
+            return actors.ADMIN
+        return actors.API if hasattr(match.func, "cls") else actors.WEB

@@ -100,6 +100,64 @@ class End(models.Model):
         return self.key
 
 
+class Change(models.Model):
+    """What a writer did: one row that came or went, or `rows` of one statement; written by a trigger.
+
+    It stays when no revision came of it, and when it was undone before the next one. Instants, keys and what
+    the author is called are never changed afterwards, but for what is forgotten.
+    """
+
+    kind = models.CharField(max_length=20, help_text="Of the entity that it happened to.")
+    key = models.CharField(max_length=255, help_text="Its primary key as the database spells it; none: many.")
+    came = models.BooleanField(help_text="Added, not removed.")
+    what = models.CharField(max_length=20, help_text="What it was given or lost, or `itself`.")
+    item = models.CharField(max_length=255, db_default="", help_text="The primary key of what.")
+    name = models.CharField(
+        max_length=255, db_default="", help_text="What an entity that came or went is called."
+    )
+    rows = models.BigIntegerField(db_default=1, help_text="0: all of the table.")
+    at = models.DateTimeField()
+    tx = models.BigIntegerField(db_default=0, help_text="As in `Mark`.")
+    actor = models.CharField(max_length=255, db_default="", help_text="As its session said.")
+    actor_key = models.CharField(
+        max_length=255, db_default="", help_text="The user's primary key, if it is one."
+    )
+    way = models.CharField(max_length=255, db_default="", help_text="API, admin, …; none: SQL.")
+    request = models.CharField(max_length=255, db_default="")
+    of_many = models.BooleanField(help_text="Rows of one statement, or what many hold: in several revisions.")
+    pending = models.BooleanField(db_default=True, help_text="Not yet in the log, or not all of it.")
+    revision = models.BigIntegerField(
+        null=True, help_text="The (first) revision that came of it, if one did."
+    )
+    last_revision = models.BigIntegerField(null=True, help_text="Of many rows: the last revision.")
+
+    class Meta:
+        indexes = (
+            models.Index(fields=["kind", "key"], name="authz_changelog_change_key"),
+            models.Index(
+                fields=["actor_key"], name="authz_changelog_change_actor", condition=~models.Q(actor_key="")
+            ),
+            models.Index(
+                fields=["revision"],
+                name="authz_changelog_change_rev",
+                condition=models.Q(revision__isnull=False),
+            ),
+            models.Index(
+                fields=["kind", "key"],
+                name="authz_changelog_change_pending",
+                condition=models.Q(pending=True),
+            ),
+            models.Index(
+                fields=["id"],
+                name="authz_changelog_change_many",
+                condition=models.Q(pending=True, of_many=True),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{'+' if self.came else '-'} {self.what} {self.item} {self.kind} {self.key}"
+
+
 class Head(models.Model):
     """The newest revision, in a single row. Its table is the lock of the sequencer."""
 

@@ -44,6 +44,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "authz_changelog.middleware.RevisionHeaderMiddleware",
+    "authz_changelog.middleware.ActorMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -185,6 +186,7 @@ AUTHZ_CHANGELOG = {
     "AMQP_URL": os.environ.get("AUTHZ_AMQP_URL", ""),
     "AUDIT_SECONDS": env.number("AUTHZ_AUDIT_SECONDS", 600, least=1),
     "FORGET_KEY": os.environ.get("AUTHZ_FORGET_KEY", ""),
+    "HISTORY_DAYS": env.number("AUTHZ_HISTORY_DAYS", 365, least=1),
     "PERMISSIONS": env.words(
         "AUTHZ_PERMISSIONS",
         "students.add_student,students.change_student,students.delete_student,students.view_student",

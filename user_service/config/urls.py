@@ -5,6 +5,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from authz_changelog.history.views import ChangesView
 from config import health
 from tokens.views import jwks
 
@@ -20,6 +21,7 @@ browsable_login = [
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("accounts.urls")),
+    path("api/changes/", ChangesView.as_view(), name="changes"),
     path("api/", include("tokens.urls")),
     path("api/auth/", include((browsable_login, "rest_framework"))),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),

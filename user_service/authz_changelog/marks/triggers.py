@@ -1,4 +1,4 @@
-"""Triggers that mark an entity in the same transaction that changes it.
+"""Triggers that mark an entity in the same transaction that changes it, and tell of it (`recording`).
 
 Signals would not do: `update()`, `bulk_create()` and raw SQL send none, `post_save` outside a transaction
 comes after the commit, and deleting a group or permission sends nothing for those who held it.
@@ -25,7 +25,7 @@ from django.db import connection
 from django.db.models import Field, Model
 
 from authz_changelog import clock
-from authz_changelog.marks import descendants, ends, unique_keys
+from authz_changelog.marks import descendants, ends, recording, unique_keys
 from authz_changelog.marks.kinds import (
     ALL,
     BORN,
@@ -45,16 +45,20 @@ ROWS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
 
 @dataclass(frozen=True)
 class Trigger:
-    """`body` runs `when` (`AFTER UPDATE`, …) something happens to `table`; `each` row, or once."""
+    """`body` runs `when` (`AFTER UPDATE`, …) something happens to `table`; `each` row, or once.
+
+    Its statement's rows may be a table in it: `NEW TABLE AS …`.
+    """
 
     table: str
     when: str
     body: str
     each: str = "ROW"
+    referencing: str = ""
 
     @property
     def name(self) -> str:
-        definition = "\0".join((self.table, self.when, self.body, self.each))
+        definition = "\0".join((self.table, self.when, self.body, self.each, self.referencing))
         digest = hashlib.sha256(definition.encode()).hexdigest()[:8]
         table = self.table.replace('"', "")
         return f"{PREFIX}{digest}_{self.when.lower().replace(' ', '_')}_{table}"[:63]
@@ -123,7 +127,8 @@ def wanted() -> list[Trigger]:
 def create(trigger: Trigger) -> list[str]:
     """The statements that create it."""
     name, table = connection.ops.quote_name(trigger.name), connection.ops.quote_name(trigger.table)
-    head = f"CREATE TRIGGER {name} {trigger.when} ON {table} FOR EACH {trigger.each}"
+    referencing = f" REFERENCING {trigger.referencing}" if trigger.referencing else ""
+    head = f"CREATE TRIGGER {name} {trigger.when} ON {table}{referencing} FOR EACH {trigger.each}"
     if connection.vendor != "postgresql":
         return [f"{head} {trigger.body}"]
     function = (
@@ -164,10 +169,18 @@ def _on_postgresql(rule: Rule, schema: str) -> Iterator[Trigger]:
             f"SELECT CASE WHEN key IS NULL THEN '{ALL}' ELSE kind END,"
             f" coalesce(key, '') FROM ({keys}) AS touched"
         )
-        yield Trigger(table, f"AFTER {event}", f"BEGIN {unless}{_insert(marked, schema)}; RETURN NULL; END")
+        marks = f"{unless}{_insert(marked, schema)};"
+        if event == "UPDATE":
+            marks += f" {recording.of_row(rule.model, event, schema)};"
+        yield Trigger(table, f"AFTER {event}", f"BEGIN {marks} RETURN NULL; END")
+    for event, image in (("INSERT", "NEW"), ("DELETE", "OLD")):
+        told = recording.of_statement(rule.model, event, schema)
+        referencing = f"{image} TABLE AS {recording.STATED}"
+        yield Trigger(table, f"AFTER {event}", told, each="STATEMENT", referencing=referencing)
     # TRUNCATE fires no row triggers, and leaves no rows to look at.
     everything = f"SELECT '{ALL}', '{concerned(table)}'"
-    body = f"BEGIN {_insert(everything, schema)}; RETURN NULL; END"
+    told = recording.of_all(rule.model, schema)
+    body = f"BEGIN {_insert(everything, schema)}; {told}; RETURN NULL; END"
     yield Trigger(table, "AFTER TRUNCATE", body, each="STATEMENT")
 
 
@@ -201,7 +214,8 @@ def _on_sqlite(rule: Rule) -> Iterator[Trigger]:
             f"SELECT '{kind}', {_text(row, rule.key)}" for row in rows for kind in rule.kinds(row)
         )
         when = _differs(map(_column, rule.fields)) if event == "UPDATE" else ""
-        yield Trigger(table, f"AFTER {event}", f"{when}BEGIN {_insert(keys)}; END")
+        told = recording.of_row(rule.model, event)
+        yield Trigger(table, f"AFTER {event}", f"{when}BEGIN {_insert(keys)}; {told}; END")
 
 
 def _on_replaced(rule: Rule) -> Iterator[Trigger]:

@@ -1,4 +1,4 @@
-"""What the log needs beside being published: old revisions are deleted, and the audit goes on."""
+"""What the log needs beside being published: what is old is deleted, and the audit goes on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from authz_changelog import conf
 from authz_changelog.revisions import audit
-from authz_changelog.revisions.epochs import prune
+from authz_changelog.revisions.epochs import prune, prune_history
 
 PRUNE_SECONDS = 3600.0
 SHOW_SECONDS = 5.0
@@ -28,6 +28,7 @@ class Upkeep:
             self._show_due = now + SHOW_SECONDS
         if now >= self._prune_due:
             prune(timedelta(days=conf.current().retention_days))
+            prune_history(timedelta(days=conf.current().history_days))
             audit.begin()
             self._prune_due = now + PRUNE_SECONDS
         return min(audit.step(), max(0.0, self._show_due - time.monotonic()))

@@ -1,4 +1,4 @@
-"""The beginning and the retention of a history of revisions."""
+"""The beginning and the retention of a history of revisions, and of what is told of changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import timedelta
 from django.db import transaction
 
 from authz_changelog import clock
-from authz_changelog.models import Cursor, Head, Revision
+from authz_changelog.models import Change, Cursor, Head, Revision
 from authz_changelog.revisions.transactions import beside_no_run
 
 
@@ -40,6 +40,13 @@ def prune(retention: timedelta) -> int:
     """Delete revisions older than `retention`, never the newest; how many they were."""
     head = Head.objects.get()
     deleted, _ = Revision.objects.filter(at__lt=clock.now() - retention, pk__lt=head.revision).delete()
+    return deleted
+
+
+def prune_history(retention: timedelta) -> int:
+    """Delete what is told of changes older than `retention` and in the log; how many they were."""
+    old = Change.objects.filter(at__lt=clock.now() - retention, pending=False)
+    deleted, _ = old.delete()
     return deleted
 
 

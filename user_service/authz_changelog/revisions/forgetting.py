@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from django.apps import apps
+from django.contrib.contenttypes.models import ContentType
 from django.db.models import Min
 
 from authz_changelog.marks.kinds import USER
 from authz_changelog.marks.watched import Watched
-from authz_changelog.models import End, Entity, Mark, Revision
+from authz_changelog.models import Change, End, Entity, Mark, Revision
 from authz_changelog.revisions import generations
 from authz_changelog.revisions.transactions import beside_no_run
 
@@ -30,6 +32,17 @@ def forget(key: str) -> None:
         _refuse_while_named(key, pk)
         Entity.objects.filter(kind=USER, key=key).delete()
         End.objects.filter(key=generations.text(pk)).update(key=hashed)
+        _forget_in_history(generations.text(pk), hashed)
+
+
+def _forget_in_history(key: str, hashed: str) -> None:
+    """What was done stays, and that one and the same did it; nobody is named."""
+    Change.objects.filter(kind=USER, key=key).update(key=hashed, name="")
+    Change.objects.filter(actor_key=key).update(actor="forgotten", actor_key=hashed)
+    if apps.is_installed("django.contrib.admin"):
+        user = ContentType.objects.get_for_model(Watched().user)
+        entries = apps.get_model("admin", "LogEntry")._base_manager.filter(content_type=user, object_id=key)
+        entries.update(object_id=hashed, object_repr="forgotten")
 
 
 def recall(pks: Collection[Any]) -> None:

@@ -12,9 +12,10 @@ page is taken, with the position it has come to: whoever waits for a mark waits 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Min, Q, QuerySet
 
 from authz_changelog.marks.kinds import ENDED, ENTITIES, GROUP, USER
 from authz_changelog.models import Mark
@@ -82,6 +83,11 @@ class Batch:
         some = [Q(kind=kind, key__in=each) for kind, each in keys.items() if each]
         some += [wide.q() for wide in self._turned]
         return Mark.objects.filter(Q(*some, _connector=Q.OR)) if some else Mark.objects.none()
+
+    def earliest(self) -> datetime:
+        """When the first of these changes was written."""
+        earliest: datetime = self.marks().aggregate(earliest=Min("marked_at"))["earliest"]
+        return earliest
 
     def spend(self) -> None:
         """Delete the marks of what was taken, but for what is to be continued or was postponed."""

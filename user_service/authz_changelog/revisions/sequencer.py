@@ -19,14 +19,14 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db import connection
-from django.db.models import Min
 
 from authz_changelog import clock
 from authz_changelog.marks.wakeups import announce
 from authz_changelog.models import Entity, Head, Mark, Revision
-from authz_changelog.revisions import differences, found_ends, overtaking, pending, proof
+from authz_changelog.revisions import differences, found_ends, overtaking, pending, proof, settling
 from authz_changelog.revisions.errors import GaveWay, NotProved, SequencingFailed
 from authz_changelog.revisions.pending import LIMIT, SMALL
+from authz_changelog.revisions.states import Key
 from authz_changelog.revisions.transactions import refuse_inside_transaction, sequencing
 
 LARGEST = LIMIT + SMALL
@@ -122,17 +122,18 @@ def _run(within: float, *, hurried: bool) -> bool:
             changes = differences.find(batch.keys, batch.ended)
             if not batch.whole:
                 changes = overtaking.prevent(changes, batch)
-            if changes:
-                _log(changes, batch.marks().aggregate(earliest=Min("marked_at"))["earliest"])
+            logged = _log(changes, batch.earliest()) if changes else {}
             batch.spend()
+            settling.settle(batch.keys, logged, whole=batch.whole)
             return batch.whole
     except GaveWay:
         return False
 
 
-def _log(changes: list[differences.Difference], marked_at: datetime) -> None:
-    """Write the differences as the next revision, or as several when there are too many for one."""
+def _log(changes: list[differences.Difference], marked_at: datetime) -> dict[Key, int]:
+    """Write the differences as the next revision, or as several when there are too many for one: which."""
     head = Head.objects.get()
+    logged: dict[Key, int] = {}
     previous_at, at = head.newest.at, clock.now()
     for part in _parts(found_ends.record(changes)):
         head.revision += 1
@@ -150,8 +151,10 @@ def _log(changes: list[differences.Difference], marked_at: datetime) -> None:
             unique_fields=["kind", "key"],
             update_fields=["revision", "state"],
         )
+        logged |= dict.fromkeys((change.key for change in part), head.revision)
     head.save(update_fields=["revision"])
     announce()
+    return logged
 
 
 def _parts(changes: list[differences.Difference]) -> list[list[differences.Difference]]:

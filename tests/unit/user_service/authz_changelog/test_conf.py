@@ -13,13 +13,13 @@ from lab import ROOT
 
 def test_everything_has_a_default(settings: Settings) -> None:
     del settings.AUTHZ_CHANGELOG
-    assert conf.current() == conf.Settings("", 600, "", (), 7)
+    assert conf.current() == conf.Settings()
     assert settings_are_known() == []
 
 
 def test_what_is_given_holds(settings: Settings) -> None:
     settings.AUTHZ_CHANGELOG = {"RETENTION_DAYS": 30, "PERMISSIONS": {"a.b": "B"}}
-    assert conf.current() == conf.Settings("", 600, "", {"a.b": "B"}, 30)
+    assert conf.current() == conf.Settings(permissions={"a.b": "B"}, retention_days=30)
 
 
 @pytest.mark.parametrize(

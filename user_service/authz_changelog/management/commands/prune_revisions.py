@@ -1,4 +1,4 @@
-"""Deletes revisions older than the setting RETENTION_DAYS; the relay does it by itself."""
+"""Deletes revisions older than RETENTION_DAYS and changes older than HISTORY_DAYS, as the relay does."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from authz_changelog import conf
-from authz_changelog.revisions.epochs import prune
+from authz_changelog.revisions.epochs import prune, prune_history
 
 
 class Command(BaseCommand):
@@ -14,4 +14,5 @@ class Command(BaseCommand):
 
     def handle(self, **_: Any) -> None:
         deleted = prune(timedelta(days=conf.current().retention_days))
+        prune_history(timedelta(days=conf.current().history_days))
         self.stdout.write(f"{deleted} revisions deleted.")

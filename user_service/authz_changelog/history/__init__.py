@@ -1,0 +1,1 @@
+"""What writers did, for people to read."""

@@ -1,0 +1,71 @@
+"""Which revision came of what a writer did, or that none did: said by the run that takes its mark."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Value, When
+
+from authz_changelog.marks.kinds import GROUP, USER
+from authz_changelog.marks.watched import Watched
+from authz_changelog.models import Change, Mark
+from authz_changelog.revisions import incarnations
+from authz_changelog.revisions.states import Key
+
+
+def settle(taken: Collection[Key], logged: Mapping[Key, int], *, whole: bool) -> None:
+    """After the marks were spent: what is still marked, or of many and in part, waits for more runs.
+
+    `taken`: entities by their primary keys. `logged`: the revisions that entities, as logged, came into.
+    `whole`: nothing is marked any more.
+    """
+    pending = Change.objects.filter(pending=True)
+    single = pending.filter(of_many=False)
+    if taken and (whole or single.exists()):
+        settled = single.filter(_of_any(taken))
+        if not whole:
+            marked = Mark.objects.filter(kind=OuterRef("kind"), key=OuterRef("key"))
+            settled = settled.filter(~Exists(marked))
+        settled.update(pending=False, revision=_revision(taken, logged))
+    of_many = pending.filter(of_many=True)
+    if of_many.exists():
+        _settle_some(of_many, logged)
+
+
+def _settle_some(of_many: QuerySet[Change], logged: Mapping[Key, int]) -> None:
+    if logged:
+        of_many.filter(revision=None).update(revision=min(logged.values()))
+        of_many.update(last_revision=max(logged.values()))
+    of_many.filter(~Exists(Mark.objects.filter(tx=OuterRef("tx")))).update(pending=False)
+
+
+def _revision(taken: Collection[Key], logged: Mapping[Key, int]) -> Case | int | None:
+    """Leaving a group that is no more is in the revision of the group's end, where the user has none."""
+    numbers = set(logged.values())
+    if not numbers:
+        return None
+    if len(taken) == len(numbers) == 1:
+        return numbers.pop()
+    spelled = {Key(USER, _logged_user(key)): key for kind, key in taken if kind == USER}
+    whens, ends = [], []
+    for revision in sorted(numbers):
+        keys = [key for key, number in logged.items() if number == revision]
+        users = [spelled[key] for key in keys if key in spelled]
+        groups = [incarnations.table_key(key.key) for key in keys if key.kind == GROUP]
+        whens.append(When(_of(USER, users) | _of(GROUP, groups), then=Value(revision)))
+        ends.append(When(what=GROUP, item__in=groups, then=Value(revision)))
+    return Case(*whens, *ends, default=None)
+
+
+def _of_any(taken: Collection[Key]) -> Q:
+    users = [key for kind, key in taken if kind == USER]
+    groups = [key for kind, key in taken if kind == GROUP]
+    return _of(USER, users) if not groups else _of(USER, users) | _of(GROUP, groups)
+
+
+def _of(kind: str, keys: Collection[str]) -> Q:
+    return Q(kind=kind, key__in=keys)
+
+
+def _logged_user(key: str) -> str:
+    return Watched().key(USER, key)
