@@ -26,13 +26,14 @@ from authz_sidecar.config.configuration import Configuration
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.config.table import ReplicaSettings
 from authz_sidecar.core.policy import Policy
-from authz_sidecar.core.ports import Authorizer, Clock, ReplicaStatus
+from authz_sidecar.core.ports import Authenticator, Authorizer, Clock, ReplicaStatus
+from authz_sidecar.core.tracing import Tracer
 from authz_sidecar.decisions.check import Check
 from authz_sidecar.decisions.server import BoundedServer, DecisionsPort
 from authz_sidecar.explain import Explainer
 from authz_sidecar.identity import IdentityHeaders
 from authz_sidecar.listening import listen
-from authz_sidecar.observe import calls, families
+from authz_sidecar.observe import calls, families, tracing
 from authz_sidecar.observe.decision_log import DecisionLog
 from authz_sidecar.observe.facts import FactsCollector
 from authz_sidecar.observe.freshness import FreshnessCollector, KeysCollector
@@ -82,6 +83,7 @@ class Sidecar:
         self._metrics = Metrics(enforced=self.settings.mode == "enforce")
         self._recent = RecentRefusals(clock.wall)
         self._shared: Shared | None = None
+        self._tracer: Tracer | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._pipeline: Pipeline | None = None
         self._server: ProxyServer | None = None
@@ -100,9 +102,14 @@ class Sidecar:
         self.stack.callback(self._stop_background)
         keys = await self._start_keys(session)
         authorizer = await self._start_authorizer(session)
+        authenticator: Authenticator = TokenAuthenticator(self.settings.jwt, keys)
+        traces = tracing.start(self.settings.otlp_endpoint, self.settings.trace_sample, self.stack)
+        if traces is not None:
+            self._tracer = traces
+            authenticator, authorizer = traces.watching(authenticator, authorizer, self.clock)
         decides = self._pipeline = Pipeline(
             policy=self._policy,
-            authenticator=TokenAuthenticator(self.settings.jwt, keys),
+            authenticator=authenticator,
             authorizer=authorizer,
             clock=self.clock,
             token_header=self.settings.jwt.header.encode(),
@@ -324,6 +331,7 @@ class Sidecar:
             self.settings.trusts,
             self.settings.cors_origins,
             self._identity,
+            self._tracer,
         )
         tls, proxy_protocol = self._reloader.in_force.tls, self.settings.proxy_protocol
         server = self._server = ProxyServer(shared, tls=tls, proxy_protocol=proxy_protocol)

@@ -9,11 +9,12 @@ import math
 import re
 import ssl
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
 from authz_sidecar.config import tls
-from authz_sidecar.config.addresses import items
+from authz_sidecar.config.addresses import base_url, items
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -34,6 +35,18 @@ def authorities(text: str) -> ssl.SSLContext:
         return tls.client(path)
     except ssl.SSLError as error:
         raise ValueError("must hold certificates in PEM form") from error
+
+
+def collector(text: str) -> str:
+    """Where traces are sent to. What sends them is installed only with the extra `otel`."""
+    url = base_url(text)
+    try:
+        installed = all(map(find_spec, ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")))
+    except ModuleNotFoundError:
+        installed = False
+    if not installed:
+        raise ValueError("needs the extra `otel`: pip install 'authz-sidecar[otel]'")
+    return url
 
 
 def seconds(low: float, high: float) -> Callable[[str], float]:

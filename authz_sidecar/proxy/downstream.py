@@ -25,6 +25,7 @@ from authz_sidecar.proxy.states import (
     TUNNEL,
     ClientState,
 )
+from authz_sidecar.proxy.traced import TracedExchange
 from authz_sidecar.proxy.tunnel import Tunnel
 from authz_sidecar.proxy.upstream import UpstreamConnection
 
@@ -322,7 +323,10 @@ class Downstream(Client):
             self._abort()
             return False
         self._enter(SERVING)
-        self._exchange = Exchange(self._shared, self, request)
+        if self._shared.tracer is None:
+            self._exchange = Exchange(self._shared, self, request)
+        else:
+            self._exchange = TracedExchange(self._shared, self, request)
         self._exchange.start()
         return True
 

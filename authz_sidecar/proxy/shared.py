@@ -10,6 +10,7 @@ from typing import Protocol
 
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core.ports import Clock, RequestObserver
+from authz_sidecar.core.tracing import Tracer
 from authz_sidecar.core.verdicts import Decision, Failure, FaultCode, RequestHead
 from authz_sidecar.identity import IdentityHeaders
 from authz_sidecar.pipeline import Pipeline
@@ -45,6 +46,7 @@ class Shared:
         trusts: Callable[[str], bool],
         cors_origins: frozenset[str] = frozenset(),
         identity: IdentityHeaders | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.pool = pool
@@ -56,6 +58,7 @@ class Shared:
         self.cors_origins = cors_origins
         self.identity = identity
         """What the service is told of who asks."""
+        self.tracer = tracer
         self.budget = Budget(limits.buffer_bytes)
         self.clients: set[Client] = set()
         self.handshakes: set[asyncio.Task[None]] = set()
