@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -21,7 +19,7 @@ from authz_sidecar.authn.tokens import TokenAuthenticator
 from authz_sidecar.authz.cached import CachedAuthorizer
 from authz_sidecar.authz.labels import warn_of_unknown
 from authz_sidecar.authz.per_request import RequestAuthorizer
-from authz_sidecar.config import descriptors, findings
+from authz_sidecar.config import descriptors
 from authz_sidecar.config.configuration import Configuration
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.config.table import ReplicaSettings
@@ -33,7 +31,7 @@ from authz_sidecar.decisions.server import BoundedServer, DecisionsPort
 from authz_sidecar.explain import Explainer
 from authz_sidecar.identity import IdentityHeaders
 from authz_sidecar.listening import listen
-from authz_sidecar.observe import calls, families, tracing
+from authz_sidecar.observe import calls, families, starting, tracing
 from authz_sidecar.observe.decision_log import DecisionLog
 from authz_sidecar.observe.facts import FactsCollector
 from authz_sidecar.observe.freshness import FreshnessCollector, KeysCollector
@@ -53,8 +51,6 @@ from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.replica import Replica
 from authz_sidecar.replica.store import Store
 from authz_sidecar.source import UserServiceClient
-
-logger = logging.getLogger(__name__)
 
 COMPILED = not pipeline.__file__.endswith(".py")
 """Which of the two ways of installing it this one is."""
@@ -96,7 +92,7 @@ class Sidecar:
 
     async def start(self) -> None:
         """Start in the order of need: sources, replica, admin port, and the proxied port last."""
-        self._tell_what_starts()
+        starting.tell(self.settings, self._policy.digest, compiled=COMPILED)
         self._export_what_is_in_force()
         session = await self._user_service_session()
         self.stack.callback(self._stop_background)
@@ -151,26 +147,6 @@ class Sidecar:
         self._metrics.expect_rules(rule.label for rule in self._policy.rules)
         if "AUTHZ_POLICY" in report.changed and self._user_service is not None:
             self._warn_of_unknown_labels(self._user_service)
-
-    def _tell_what_starts(self) -> None:
-        settings, shadow = self.settings, self.settings.mode == "shadow"
-        fields = {
-            "version": __version__,
-            "compiled": COMPILED,
-            "mode": settings.mode,
-            "validation": settings.validation,
-            "policy": self._policy.digest,
-            "listen": ",".join(map(str, settings.listen)),
-            "admin_listen": ",".join(map(str, settings.admin.listen)),
-            "decisions_listen": ",".join(map(str, settings.decisions.listen)),
-            "upstream": str(settings.upstream),
-            "user_service": settings.user_service.url,
-        }
-        level = logging.WARNING if shadow else logging.INFO
-        message = "starting, in shadow mode: nothing is refused" if shadow else "starting"
-        logger.log(level, message, extra={"fields": fields})
-        for finding in (*findings.of_environment(os.environ), *findings.of_settings(settings)):
-            logger.warning("%s", finding)
 
     def _export_what_is_in_force(self) -> None:
         facts = FactsCollector(
