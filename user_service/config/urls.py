@@ -5,6 +5,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from accounts.views import pages
 from authz_changelog.history.views import ChangesView
 from config import health
 from tokens.views import jwks
@@ -19,6 +20,8 @@ browsable_login = [
 ]
 
 urlpatterns = [
+    path("", pages.home, name="home"),
+    path("history/", pages.history, name="history"),
     path("admin/", admin.site.urls),
     path("api/", include("accounts.urls")),
     path("api/changes/", ChangesView.as_view(), name="changes"),

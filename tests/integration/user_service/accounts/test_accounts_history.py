@@ -87,3 +87,27 @@ def test_a_bad_question_is_told_what_is_wrong(as_admin: APIClient, asked: str) -
 def test_only_administrators_read_it(alice: User, signed_in: SignedIn, anybody: APIClient) -> None:
     assert anybody.get("/api/changes/").status_code == 401
     assert signed_in(alice).get("/api/changes/").status_code == 403
+
+
+def test_the_home_page_tells_administrators_how_the_log_is(client: Client, admin: User, alice: User) -> None:
+    assert "Sign in" in client.get("/").content.decode()
+    for user, told_of_log in ((alice, False), (admin, True)):
+        client.force_login(user)
+        page = client.get("/").content.decode()
+        assert f"signed in as {user.username}" in page
+        assert ("The change log" in page) == told_of_log
+
+
+def test_a_page_tells_a_users_history(as_admin: APIClient, admin: User, alice: User, client: Client) -> None:
+    as_admin.put(f"/api/users/{alice.pk}/permissions/{LABEL}/")
+    expected = f"+ {LABEL} for alice by admin over the API"
+    assert client.get("/history/").status_code == 302
+    client.force_login(admin)
+    assert expected in client.get("/history/?user=alice").content.decode()
+    assert expected not in client.get("/history/?user=admin").content.decode()
+    refused = client.get("/history/?user=%3Cscript%3E")
+    assert (refused.status_code, b"<script>" in refused.content) == (400, False)
+    client.force_login(alice)
+    assert expected in client.get("/history/").content.decode()
+    assert client.get("/history/?user=admin").status_code == 403
+    assert client.get("/history/?revision=1").status_code == 403
