@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict, deque
 from collections.abc import Callable
 
 from lab.simulation.http import Request
+from lab.simulation.scheduler import ProcessLoop
 
 MINUTE = 60.0
 CALLS = 1_500
@@ -13,6 +15,10 @@ CALLS = 1_500
 SNAPSHOTS = 3
 """Whole snapshots of one process in a minute, whatever happens to its store and its history."""
 TASKS = 400
+CALLBACKS = 3_000
+"""Of one process in one second: whatever is broken, nobody turns in circles."""
+REMEMBERED = 2_300
+"""Entities, and changes held back, of one process: the world has fewer entities than 300."""
 
 
 class Budgets:
@@ -21,6 +27,8 @@ class Budgets:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._calls: dict[tuple[str, str], deque[float]] = defaultdict(deque)
+        self._steps: dict[object, int] = {}
+        self.most_callbacks = self.most_remembered = self.most_tasks = 0
         self.most_snapshots = 0
         self.most_calls = 0
 
@@ -32,7 +40,20 @@ class Budgets:
         if request.path.endswith("/snapshot") and request.query.get("buckets") == "1":
             self.most_snapshots = max(self.most_snapshots, self._count(who, "snapshots", now, SNAPSHOTS))
 
+    def looked_at(self, who: str, loop: ProcessLoop, remembered: int) -> None:
+        """What a process has done since the last second, and what it holds."""
+        steps = loop.steps - self._steps.get(loop, 0)
+        self._steps[loop] = loop.steps
+        self.most_callbacks = max(self.most_callbacks, steps)
+        self.most_remembered = max(self.most_remembered, remembered)
+        if steps > CALLBACKS:
+            self._say(f"{who} ran {steps} callbacks within a second")
+        if remembered > REMEMBERED:
+            self._say(f"{who} holds {remembered} entities and changes")
+        self.tasks(who, len(asyncio.all_tasks(loop)))
+
     def tasks(self, who: str, count: int) -> None:
+        self.most_tasks = max(self.most_tasks, count)
         if count > TASKS:
             self._say(f"{who} has {count} tasks")
 

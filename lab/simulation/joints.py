@@ -182,6 +182,12 @@ def held(parts: Parts) -> dict[EntityKey, Entity]:
     return {key: entity for key in keys if (entity := near.entity(key)) is not None}
 
 
+def remembered(parts: Parts) -> int:
+    """How much this process holds that could grow without a bound: entities, and changes held back."""
+    replica = parts.replica
+    return len(replica.near) + len(replica._machine._held)
+
+
 async def start(parts: Parts) -> None:
     await parts.keys.start()
     await parts.replica.start()

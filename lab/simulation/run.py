@@ -146,8 +146,6 @@ def _judge_end(world: World) -> None:
             world.violation(f"{sidecar.name}, after everything: {difference}")
         for what in sidecar.byte_path.left_over() if sidecar.byte_path else ():
             world.violation(f"{sidecar.name}, after everything: {what}")
-        if sidecar.loop is not None:
-            world.budgets.tasks(sidecar.name, len(asyncio.all_tasks(sidecar.loop)))
     held = world.store.held()
     if held is None:
         world.violation("the store is empty, after everything")

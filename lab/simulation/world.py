@@ -128,7 +128,15 @@ class World:
             if self.setup.connections:
                 self._pace(self.setup.connections, lambda sidecar=sidecar: self._connect(sidecar))  # type: ignore[misc]  # as above
         self._pace(self.setup.writes, self._write)
+        self._look_around()
+
+    def _look_around(self) -> None:
+        """Every second."""
         self._look_at_store()
+        for sidecar in self.sidecars:
+            if sidecar.loop is not None and sidecar.parts is not None:
+                self.budgets.looked_at(sidecar.name, sidecar.loop, joints.remembered(sidecar.parts))
+        self.scheduler.after(1.0, self._look_around)
 
     def _look_at_store(self) -> None:
         """A copy is right at its own position, always."""
@@ -139,7 +147,6 @@ class World:
                 self.violation(f"the store at {held[0].token}: {difference}")
         elif held is not None:
             self.violation(f"the store stands at {held[0]}, which never was")
-        self.scheduler.after(1.0, self._look_at_store)
 
     def quieten(self) -> None:
         """Nobody writes any more."""
