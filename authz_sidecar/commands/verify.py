@@ -16,11 +16,12 @@ from authz_sidecar.commands.command import Command
 from authz_sidecar.commands.log_files import Unreadable, lines
 from authz_sidecar.core.errors import ConfigurationError, Problem
 from authz_sidecar.verify.archive import ArchiveError, replay
-from authz_sidecar.verify.checker import Evidence, Report, check
+from authz_sidecar.verify.checker import DECISION_FIELDS, Evidence, Report, check
 
 SHOWN: Final = 50
 MAX_STALENESS: Final = 30.0
 CLOCK_TOLERANCE: Final = 1.0
+UNIQUE: Final = frozenset({"at", "request_id"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,7 @@ class Files:
 def verify(files: Files, max_staleness: float, clock_tolerance: float = CLOCK_TOLERANCE) -> int:
     """Print a report; returns the exit code. Raises ConfigurationError for what cannot be read."""
     unreadable = Unreadable()
-    logged: dict[str, list[dict[str, Any]]] = {"decision": [], "failure": [], "retry": []}
-    for line in lines(files.decisions, unreadable, "verify"):
-        logged.get(line.value.get("type", ""), []).append(line.value)
+    logged = _logged(files.decisions, unreadable)
     evidence = Evidence(
         decisions=logged["decision"],
         answers=_recorded(files.answers, unreadable),
@@ -58,6 +57,22 @@ def verify(files: Files, max_staleness: float, clock_tolerance: float = CLOCK_TO
         raise ConfigurationError([Problem("evidence", f"a line lacks the field {error}")]) from error
     print("\n".join([*_worded(report, max_staleness), *unreadable.worded()]))
     return _exit_code(report, unreadable, alone=not files.decisions)
+
+
+def _logged(paths: Sequence[Path], unreadable: Unreadable) -> dict[str, list[dict[str, Any]]]:
+    """What the judge wants of the lines, by their type. Equal texts are kept once: a day has many lines."""
+    logged: dict[str, list[dict[str, Any]]] = {"decision": [], "failure": [], "retry": []}
+    texts: dict[str, str] = {}
+    for line in lines(paths, unreadable, "verify"):
+        kept = logged.get(line.value.get("type", ""))
+        if kept is None:
+            continue
+        found = {name: value for name, value in line.value.items() if name in DECISION_FIELDS}
+        for name, value in found.items():
+            if isinstance(value, str) and name not in UNIQUE:
+                found[name] = texts.setdefault(value, value)
+        kept.append(found)
+    return logged
 
 
 def _recorded(paths: Sequence[Path] | None, unreadable: Unreadable) -> Iterator[dict[str, Any]] | None:

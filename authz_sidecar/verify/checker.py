@@ -13,6 +13,27 @@ from authz_sidecar.verify.archive import EntityId, Moment, Node, State
 
 Record = Mapping[str, Any]
 
+DECISION_FIELDS = frozenset(
+    [
+        "at",
+        "code",
+        "enforced",
+        "epoch",
+        "outcome",
+        "owns",
+        "permissions",
+        "quantifier",
+        "request_id",
+        "revision",
+        "revision_at",
+        "revoking",
+        "status",
+        "subject",
+        "token_generation",
+    ]
+)
+"""What is read of a decision; the rest of its line need not be kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
