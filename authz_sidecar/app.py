@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import cached_property
@@ -30,7 +29,7 @@ from authz_sidecar.decisions.check import Check
 from authz_sidecar.decisions.server import BoundedServer, DecisionsPort
 from authz_sidecar.explain import Explainer
 from authz_sidecar.identity import IdentityHeaders
-from authz_sidecar.listening import listen
+from authz_sidecar.listening import Listeners
 from authz_sidecar.observe import calls, families, starting, tracing
 from authz_sidecar.observe.decision_log import DecisionLog
 from authz_sidecar.observe.facts import FactsCollector
@@ -58,13 +57,6 @@ COMPILED = not pipeline.__file__.endswith(".py")
 StatusReader = Callable[[], ReplicaStatus]
 
 
-class SystemClock:
-    """The machine's clocks: the only place that reads them."""
-
-    monotonic = staticmethod(time.monotonic)
-    wall = staticmethod(time.time)
-
-
 class Sidecar:
     """Every part of one sidecar. What it starts is undone by `stack`, in reverse order."""
 
@@ -75,6 +67,8 @@ class Sidecar:
         self.clock = clock
         self.outputs = outputs
         self.stack = stack
+        self.stop = asyncio.Event()
+        self._listeners = Listeners(stack, self.settings.handover)
         self._reloader = Reloader(configuration, self._put_into_force, self._told_of_reload, clock.wall)
         self._metrics = Metrics(enforced=self.settings.mode == "enforce")
         self._recent = RecentRefusals(clock.wall)
@@ -113,14 +107,23 @@ class Sidecar:
             identifies=self._identity is not None,
         )
         admin_runner = self._admin_runner(keys, Explainer(lambda: decides, self._holdings))
-        await listen(self.stack, admin_runner, "AUTHZ_ADMIN_LISTEN", self.settings.admin.listen)
+        listeners = self._listeners
+        listeners.bind(admin_runner, "AUTHZ_ADMIN_LISTEN", self.settings.admin.listen)
         if self.settings.decisions.listen:
             decisions = self._decisions_runner(decides)
-            await listen(self.stack, decisions, "AUTHZ_DECISIONS_LISTEN", self.settings.decisions.listen)
-        runner = await self.proxy_runner(decides)
-        await listen(self.stack, runner, "AUTHZ_LISTEN", self.settings.listen)
+            listeners.bind(decisions, "AUTHZ_DECISIONS_LISTEN", self.settings.decisions.listen)
+        listeners.bind(await self.proxy_runner(decides), "AUTHZ_LISTEN", self.settings.listen)
+        if handover := await listeners.open(self._decides, self._leave):
+            self._in_background("handover", handover.serve())
         if self.settings.reload_interval:
             self._in_background("watch", self._reloader.watch(self.settings.reload_interval))
+
+    def _leave(self) -> None:
+        """A newer version is live: accept nothing more, and serve to its end what was accepted."""
+        if self._server is not None:
+            self._server.leave()
+        self.stack.push_async_callback(self._listeners.stop_accepting)
+        self.stop.set()
 
     @property
     def _policy(self) -> Policy:

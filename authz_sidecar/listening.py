@@ -1,37 +1,105 @@
-"""Binds a runner to its addresses; where that is impossible the setting is named."""
+"""Binds runners to their addresses, or to sockets handed over; where that cannot be the setting is named."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from aiohttp import web
 
+from authz_sidecar.admin.health import Check, until_well
 from authz_sidecar.config.addresses import Address
+from authz_sidecar.config.table import HandoverSettings
 from authz_sidecar.core.errors import ConfigurationError, Problem
+from authz_sidecar.handover import Handover, Predecessor
+from authz_sidecar.inherited import Inherited, from_systemd
 
 logger = logging.getLogger(__name__)
 
-
-async def listen(
-    stack: AsyncExitStack, runner: web.BaseRunner, variable: str, addresses: Sequence[Address]
-) -> None:
-    """Until `stack` is left. Raises ConfigurationError, which names `variable`."""
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    for address in addresses:
-        try:
-            await _bind(runner, address)
-        except OSError as error:
-            message = f"cannot listen on {address}: {error.strerror}; choose another address or port"
-            raise ConfigurationError([Problem(variable, message)]) from error
-    for host, port, *_ in runner.addresses:
-        logger.info("%s is %s", variable, Address(host, port))
+BACKLOG = 128
 
 
-async def _bind(runner: web.BaseRunner, address: Address) -> None:
-    port = address.port
-    for host in address.hosts:
-        await web.TCPSite(runner, host, port).start()
-        port = runner.addresses[-1][1]  # a free one is the same for both families
+class Listeners:
+    """All listening sockets of one sidecar: those that it was handed, and those that it binds itself."""
+
+    def __init__(self, stack: AsyncExitStack, handover: HandoverSettings) -> None:
+        """Raises ConfigurationError when what listens at the hand-over's path is no older version."""
+        self._stack = stack
+        self._handover = handover
+        self._older = Predecessor(handover.path) if handover.path else None
+        found = from_systemd(os.environ) + (self._older.sockets if self._older else [])
+        self._inherited = Inherited(found)
+        self._sites: list[tuple[web.BaseRunner, str, socket.socket]] = []
+
+    def bind(self, runner: web.BaseRunner, variable: str, addresses: Sequence[Address]) -> None:
+        """Takes or binds the sockets; nothing is accepted yet.
+
+        Raises ConfigurationError, which names `variable`.
+        """
+        for address in addresses:
+            try:
+                found = self._bound(address)
+            except OSError as error:
+                message = f"cannot listen on {address}: {error.strerror}; choose another address or port"
+                raise ConfigurationError([Problem(variable, message)]) from error
+            self._sites += [(runner, variable, each) for each in found]
+
+    def _bound(self, address: Address) -> list[socket.socket]:
+        found: list[socket.socket] = []
+        port = address.port
+        for host in address.hosts:
+            handed = self._inherited.take(host, port)
+            for each in [handed] if handed is not None else bound(host, port):
+                self._stack.callback(each.close)
+                found.append(each)
+            port = found[-1].getsockname()[1]  # a free one is the same for both families
+        return found
+
+    async def open(self, checks: Mapping[str, Check], leave: Callable[[], None]) -> Handover | None:
+        """Accepts connections, until the stack is left.
+
+        Where sockets were handed over, not before all `checks` are well. `leave` is called when a newer
+        version has taken over from this one; it can as long as what is returned serves.
+        Raises ConfigurationError when an older version had better go on.
+        """
+        self._inherited.refuse_rest()
+        if self._inherited.found:
+            await self._wait(checks)
+        for runner in dict.fromkeys(runner for runner, *_ in self._sites):
+            await runner.setup()
+            self._stack.push_async_callback(runner.cleanup)
+        for runner, variable, each in self._sites:
+            await web.SockSite(runner, each, backlog=BACKLOG).start()
+            logger.info("%s is %s", variable, Address(*each.getsockname()[:2]))
+        if self._older:
+            self._older.take_over()
+        sockets = [each for *_, each in self._sites]
+        return Handover(self._handover.path, sockets, leave) if self._handover.path else None
+
+    async def _wait(self, checks: Mapping[str, Check]) -> None:
+        """What waits in a queue already is better served late than badly."""
+        seconds = self._handover.seconds
+        failing = await until_well(checks, seconds)
+        if failing and self._older and self._older.sockets:
+            message = f"not live within {seconds:g} s, so the older version goes on ({failing})"
+            raise ConfigurationError([Problem("AUTHZ_HANDOVER_TIMEOUT", message)])
+        if failing:
+            logger.warning("not live within %g s; connections are accepted now (%s)", seconds, failing)
+
+    async def stop_accepting(self) -> None:
+        """What has been accepted goes on."""
+        for runner, *_ in self._sites:
+            for site in list(runner.sites):
+                await site.stop()
+
+
+def bound(host: str, port: int) -> list[socket.socket]:
+    """One for each address that the host has. Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    families = {family: address[:2] for family, *_, address in found}
+    return [
+        socket.create_server(address, family=family, backlog=BACKLOG) for family, address in families.items()
+    ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
 from contextlib import AsyncExitStack
 
 import uvloop
 
-from authz_sidecar.app import Sidecar, SystemClock
+from authz_sidecar.app import Sidecar
 from authz_sidecar.config.configuration import Configuration
 from authz_sidecar.observe import logs, output
 from authz_sidecar.observe.output import Outputs
@@ -19,6 +20,13 @@ logger = logging.getLogger(__name__)
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 UNUSED = (signal.SIGUSR1, signal.SIGUSR2)
 """Nobody told us what they are to mean, and by default each would drop the requests under way."""
+
+
+class SystemClock:
+    """The machine's clocks: the only place that reads them."""
+
+    monotonic = staticmethod(time.monotonic)
+    wall = staticmethod(time.time)
 
 
 def run(configuration: Configuration, kind: type[Sidecar] = Sidecar) -> int:
@@ -31,17 +39,16 @@ def run(configuration: Configuration, kind: type[Sidecar] = Sidecar) -> int:
 
 async def _serve(kind: type[Sidecar], configuration: Configuration, outputs: Outputs) -> None:
     """Run one sidecar of this kind until it is told to stop."""
-    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in ENDING:
-        loop.add_signal_handler(number, stop.set)
-    for number in UNUSED:
-        loop.add_signal_handler(
-            number, logger.info, "signal %s means nothing here and is ignored", number.name
-        )
     async with AsyncExitStack() as stack:
         sidecar = kind(configuration, SystemClock(), outputs, stack)
+        for number in ENDING:
+            loop.add_signal_handler(number, sidecar.stop.set)
+        for number in UNUSED:
+            loop.add_signal_handler(
+                number, logger.info, "signal %s means nothing here and is ignored", number.name
+            )
         loop.add_signal_handler(signal.SIGHUP, sidecar.reload_soon)
         await sidecar.start()
-        await stop.wait()
+        await sidecar.stop.wait()
         logger.info("stopping: requests under way end first")

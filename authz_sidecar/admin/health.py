@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from math import inf
 
 from aiohttp import web
@@ -21,6 +22,7 @@ Check = Callable[[], Awaitable[str | None]]
 
 CONNECT_SECONDS = 1.0
 REMEMBERED_SECONDS = 3.0
+LOOK_SECONDS = 0.05
 
 
 class Health:
@@ -40,6 +42,16 @@ class Health:
         return web.json_response(
             {"status": "ok" if healthy else "failing", "checks": results}, status=200 if healthy else 503
         )
+
+
+async def until_well(checks: Mapping[str, Check], seconds: float) -> str:
+    """Empty once all is well, else what was not after so many seconds."""
+    failing: dict[str, str] = {}
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while failing := {name: wrong for name, check in checks.items() if (wrong := await check())}:  # noqa: ASYNC110 (checks tell nothing by themselves)
+                await asyncio.sleep(LOOK_SECONDS)
+    return "; ".join(f"{name}: {wrong}" for name, wrong in failing.items())
 
 
 def reachable(upstream: UpstreamAddress, tls: ssl.SSLContext | None = None) -> Check:

@@ -16,13 +16,13 @@ from typing import Final
 
 from aiohttp import ClientSession, DummyCookieJar
 
-from authz_sidecar.app import SystemClock
 from authz_sidecar.archive.files import ArchiveBroken, ArchiveInUse, Writer
 from authz_sidecar.archive.recorder import ROTATED_BYTES, Recorder
 from authz_sidecar.commands.command import Command
 from authz_sidecar.commands.settings import add_settings, sources
 from authz_sidecar.config import reading
 from authz_sidecar.core.errors import ConfigurationError, MalformedMessage, Problem, Unavailable
+from authz_sidecar.process import SystemClock
 from authz_sidecar.source import UserServiceClient
 
 SETTINGS: Final = ("AUTHZ_USER_SERVICE", "AUTHZ_SERVICE_TOKEN")

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from authz_sidecar.admin.explain import question
-from authz_sidecar.app import SystemClock
 from authz_sidecar.authz.supposed import Supposed
 from authz_sidecar.commands import online, past
 from authz_sidecar.commands.command import Command
@@ -29,6 +28,7 @@ from authz_sidecar.core.verdicts import Code, Identity
 from authz_sidecar.explain import Explainer, Groups
 from authz_sidecar.explained import worded
 from authz_sidecar.pipeline import Pipeline
+from authz_sidecar.process import SystemClock
 
 MAX_TOKEN: Final = 64 * 1024
 SUPPOSED: Final = "somebody"

@@ -8,13 +8,13 @@ from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
 
-from authz_sidecar.app import SystemClock
 from authz_sidecar.authn.key_set import KeySet
 from authz_sidecar.authn.keys import fetch
 from authz_sidecar.config.findings import Finding, Kind
 from authz_sidecar.config.table import JwtSettings, Settings
 from authz_sidecar.core.errors import MalformedMessage, Unavailable, described
 from authz_sidecar.core.rules import Rule
+from authz_sidecar.process import SystemClock
 from authz_sidecar.source import UserServiceClient
 
 FETCH_SECONDS = 30.0

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt import api_jws
 
-from authz_sidecar.app import SystemClock
 from authz_sidecar.authn.key_set import Key, KeyName
 from authz_sidecar.authn.tokens import TokenAuthenticator
 from authz_sidecar.authz.supposed import Supposed
@@ -24,6 +23,7 @@ from authz_sidecar.core.fields import of_request
 from authz_sidecar.core.policy import Policy
 from authz_sidecar.core.verdicts import Decision, RequestHead, Verdict
 from authz_sidecar.pipeline import Pipeline
+from authz_sidecar.process import SystemClock
 
 LIFE_SECONDS: Final = 3600
 KEY_ID: Final = "tests"

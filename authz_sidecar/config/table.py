@@ -63,6 +63,26 @@ class AdminSettings:
 
 
 @group
+class HandoverSettings:
+    """How a newer version on the same machine takes the place of an older one."""
+
+    path: Path | None = setting(
+        "AUTHZ_HANDOVER",
+        Path,
+        "Unix socket over which a newer version takes the listening sockets over from this one, as this one "
+        "did from an older one; its directory must be writable (unset: none)",
+        default=None,
+    )
+    seconds: float = setting(
+        "AUTHZ_HANDOVER_TIMEOUT",
+        parsers.seconds(1, 3600),
+        "seconds to become able to decide where listening sockets were handed over; until then nothing is "
+        "accepted",
+        default="120",
+    )
+
+
+@group
 class UserServiceSettings:
     """The source of truth: base URL without a final slash, credential, seconds one call may take."""
 
@@ -204,6 +224,7 @@ class Settings:
     )
     tls: ServerTls
     admin: AdminSettings
+    handover: HandoverSettings
     decisions: DecisionsSettings
     upstream: UpstreamAddress = setting(
         "AUTHZ_UPSTREAM",

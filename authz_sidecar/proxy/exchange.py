@@ -243,7 +243,8 @@ class Exchange(UpstreamUser):
     def _connection_line(self) -> tuple[bytes, ...]:
         """What the client is told of the connection; it is settled from here on."""
         client, request = self._client, self.request
-        client.keep_alive = client.keep_alive and request.keep_alive and request.complete
+        kept = client.keep_alive and request.keep_alive and request.complete
+        client.keep_alive = kept and not self._shared.leaving
         if not client.keep_alive:
             return (b"Connection: close",)
         return () if request.minor == 1 else (b"Connection: keep-alive",)

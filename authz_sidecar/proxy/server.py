@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Collection
+from contextlib import suppress
 
 from authz_sidecar.core.entities import EntityKey
 from authz_sidecar.core.verdicts import Decision
@@ -38,23 +39,39 @@ class ProxyServer:
 
     def pre_shutdown(self) -> None:
         """Close idle connections and let the others end with their request."""
+        if not self._shared.leaving:
+            self._drain()
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 (aiohttp's interface)
+        """Wait for what is under way, then cut off what is left."""
+        if self._shared.leaving:
+            await self._emptied(timeout)
+            self._drain()
+        await self._emptied(timeout)
+        for connection in self.connections:
+            connection.reset()
+        self._shared.stop()
+
+    def _drain(self) -> None:
         self._shared.draining = True
         for handshake in self._shared.handshakes:
             handshake.cancel()
         for connection in self.connections:
             connection.drain()
 
-    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 (aiohttp's interface)
-        """Wait for what is under way, then cut off what is left."""
-        try:
-            if self._shared.clients:
-                async with asyncio.timeout(timeout):
+    async def _emptied(self, seconds: float | None) -> None:
+        """Until the last client has gone, but no longer than this."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await asyncio.gather(*self._shared.handshakes, return_exceptions=True)
+                if self._shared.clients:
                     await self._shared.empty.wait()
-        except TimeoutError:
-            pass
-        for connection in self.connections:
-            connection.reset()
-        self._shared.stop()
+
+    # a newer version has taken over
+
+    def leave(self) -> None:
+        """Let each connection end with its next answer: its client learns it before it asks again."""
+        self._shared.leaving = True
 
     def use_certificate(self, tls: ssl.SSLContext | None) -> None:
         """What connections agree on from now on. Whether they speak TLS at all is settled at the start."""

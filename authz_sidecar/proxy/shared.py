@@ -66,6 +66,8 @@ class Shared:
         self.revocable: set[Revocable] = set()
         self.draining = False
         """Whether no further connection is taken."""
+        self.leaving = False
+        """Whether every connection ends with its next answer: what comes next is somebody else's."""
         self.empty = asyncio.Event()
         """Set when the last client has gone."""
         self._sweep = Sweep(self.clients, clock)

@@ -17,6 +17,9 @@ from lab.stack.process import Process, free_port, wait_for
 
 POLICY = "version: 1\nrules:\n  - {methods: [POST], path: /open/, allow: anyone}\n"
 
+ACTIVATED = "exec 3<&{0}; export LISTEN_FDS=1 LISTEN_PID=$$;"
+"""What systemd's socket activation does, in a shell's words: sd_listen_fds(3)."""
+
 
 class Alone:
     """A sidecar that is started at once. Its files are in `directory`, its settings without `AUTHZ_`."""
@@ -27,13 +30,15 @@ class Alone:
         directory: Path,
         redirections: str = "",
         listen: str = "127.0.0.1:{0}",
+        activated: socket.socket | None = None,
         **settings: object,
     ) -> None:
         """`redirections`: of the shell, for streams that are not to go to the log file.
 
-        `listen`: where, with `{0}` for the port.
+        `listen`: where, with `{0}` for the port. `activated`: bound already, as systemd hands it over.
         """
-        self.port, self.admin_port = free_port(), free_port()
+        self.port = free_port() if activated is None else activated.getsockname()[1]
+        self.admin_port = free_port()
         self.user_service_port = free_port()
         policy = directory / "policy.yaml"
         policy.write_text(POLICY)
@@ -48,17 +53,9 @@ class Alone:
             "AUTHZ_JWT_AUDIENCE": "audience",
             **{f"AUTHZ_{name}": str(value) for name, value in settings.items()},
         }
-        argv = [
-            "bash",
-            "-c",
-            f'exec "$@" {redirections}',
-            "bash",
-            sys.executable,
-            "-m",
-            "authz_sidecar",
-            "run",
-        ]
-        self.process = Process(argv, env={**os.environ, **env}, log_path=directory / "log")
+        self.process = _process(
+            redirections, activated, env={**os.environ, **env}, log_path=directory / "log"
+        )
         self.process.start()
 
     def ready(self) -> None:
@@ -97,3 +94,12 @@ class Alone:
         """What it has logged so far, of the lines that have these fields."""
         lines = map(json.loads, self.process.log_path.read_text().splitlines())
         return [line for line in lines if wanted.items() <= line.items()]
+
+
+def _process(redirections: str, activated: socket.socket | None, **options: Any) -> Process:
+    handed = [] if activated is None else [activated.fileno()]
+    before = "".join(map(ACTIVATED.format, handed))
+    program = [sys.executable, "-m", "authz_sidecar", "run"]
+    return Process(
+        ["bash", "-c", f'{before} exec "$@" {redirections}', "bash", *program], handed=handed, **options
+    )

@@ -62,14 +62,16 @@ class Process:
         cwd: Path | None = None,
         user: str | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
+        handed: Sequence[int] = (),
     ) -> None:
-        """`env` is added to ours. `user`: run as this one (only root can)."""
+        """`env` is added to ours. `user`: run as this one (only root can). `handed`: descriptors to share."""
         self.argv = [str(part) for part in argv]
         self.log_path = log_path
         self._env = {**os.environ, **(env or {})}
         self._cwd = cwd
         self._user = user
         self._stop_signal = stop_signal
+        self._handed = handed
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
@@ -101,6 +103,7 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=self._handed,
                 **_identity(self._user),
             )
             _running.add(self)

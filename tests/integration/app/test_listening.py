@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -29,4 +30,17 @@ async def test_both_families_with_one_sidecar(start: Callable[..., Alone], liste
         assert (await ask(host, program.port)).startswith(b"HTTP/1.1 200 "), host
         assert b"X-Forwarded-For: %b\r\n" % host.encode() in upstream.received
         assert (await ask(host, program.admin_port)).startswith(b"HTTP/1.1 200 "), host
+    await upstream.stop()
+
+
+async def test_a_socket_that_systemd_has_bound_is_served(start: Callable[..., Alone]) -> None:
+    upstream = Upstream()
+    upstream.answer = OK
+    await upstream.start()
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        port = bound.getsockname()[1]
+        async with await Client.connect(port, host="127.0.0.1") as client:
+            await client.send(GET)  # before anything runs: it waits in the socket's queue
+            start(f"http://127.0.0.1:{upstream.port}", activated=bound, HANDOVER_TIMEOUT=1)
+            assert (await client.closed()).startswith(b"HTTP/1.1 200 ")
     await upstream.stop()

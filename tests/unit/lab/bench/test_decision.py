@@ -18,7 +18,6 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from authz_sidecar.app import SystemClock
 from authz_sidecar.authn.key_set import Key, KeyName, KeySet
 from authz_sidecar.authn.tokens import TokenAuthenticator
 from authz_sidecar.authz.cached import CachedAuthorizer
@@ -29,6 +28,7 @@ from authz_sidecar.core.entities import Entity, EntityKey, Position, UserState
 from authz_sidecar.core.proofs import Proofs
 from authz_sidecar.core.verdicts import Code, Decision, Question, RequestHead, Verdict
 from authz_sidecar.pipeline import Pipeline
+from authz_sidecar.process import SystemClock
 from authz_sidecar.replica.near_cache import NearCache
 from lab import ROOT
 

@@ -1,0 +1,129 @@
+"""A newer version of this sidecar takes over the listening sockets, and no connection notices.
+
+The socket of a port is a thing of the kernel's with a queue of connections in it; it lives as long as any
+process has it open. So the newer process is given a copy of each over a Unix socket (SCM_RIGHTS, unix(7)),
+and for a while both have them:
+
+    older    LISTENING ----------------------- hands over ... waits --- "live" --> LEAVING --> gone
+    newer              connects, is handed the sockets, loads its copy --/ \\--> accepts, LISTENING
+
+The newer one accepts nothing before it can decide, and the older one goes on accepting until it is told that;
+between the two, connections wait in the queue. What the older one has accepted it serves to its end: each
+connection is closed with its next answer, which says so. When the newer one fails before it is live, its end
+of the Unix socket closes, and the older one goes on as if nothing had been. One at a time may try.
+
+The path belongs to whoever listens: a newer one puts its own socket in its place in one step (rename(2)).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from authz_sidecar.core.errors import ConfigurationError, Problem
+
+logger = logging.getLogger(__name__)
+
+LIVE = b"live\n"
+MOST_SOCKETS = 64
+ANSWER_SECONDS = 5.0
+
+
+class Predecessor:
+    """The version that runs already, seen from the newer one: nothing is its own until it is told `live`."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ConfigurationError when what listens there is no sidecar that hands over."""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(ANSWER_SECONDS)
+        self.sockets: list[socket.socket] = []
+        try:
+            self._socket.connect(str(path))
+            _, descriptors, *_ = socket.recv_fds(self._socket, 1, MOST_SOCKETS)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return  # nobody is there: this one is the first
+        except OSError as error:
+            raise _unusable(
+                path, error.strerror or "it does not answer; is another version being started?"
+            ) from error
+        if not descriptors:
+            raise _unusable(path, "no sockets are handed over there")
+        self.sockets = [socket.socket(fileno=each) for each in descriptors]
+
+    def take_over(self) -> None:
+        """This one accepts connections: the other one may leave."""
+        if self.sockets:
+            with suppress(OSError):  # it has died meanwhile: all the better that the sockets are here
+                self._socket.sendall(LIVE)
+        self._socket.close()
+
+
+class Handover:
+    """Seen from the older one: waits for its successor."""
+
+    def __init__(self, path: Path, sockets: Sequence[socket.socket], leave: Callable[[], None]) -> None:
+        """`leave` is called once the successor is live."""
+        self._path = path
+        self._sockets = sockets
+        self._leave = leave
+        self._listener = _listener(path)
+        self._inode = path.stat().st_ino
+
+    async def serve(self) -> None:
+        """Until one has taken over. Cancelled, the path is taken away, if it is still ours."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                successor, _ = await loop.sock_accept(self._listener)
+                with successor:
+                    if await self._hand_to(successor):
+                        break
+        finally:
+            self._listener.close()
+            with suppress(FileNotFoundError):
+                if self._path.stat().st_ino == self._inode:
+                    self._path.unlink()
+        self._leave()
+
+    async def _hand_to(self, successor: socket.socket) -> bool:
+        """Whether it has become live."""
+        logger.info("a newer version is being started and is handed the listening sockets")
+        try:
+            socket.send_fds(successor, [b"\n"], [each.fileno() for each in self._sockets])
+            told = await asyncio.get_running_loop().sock_recv(successor, len(LIVE))
+        except OSError:
+            told = b""
+        if told == LIVE:
+            logger.info("the newer version is live: this one takes no more connections")
+            return True
+        logger.warning("the newer version ended before it was live: this one goes on")
+        return False
+
+
+def _listener(path: Path) -> socket.socket:
+    """In the place of the older version's, in one step; only our own user can connect."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.setblocking(False)
+    try:
+        beside.unlink(missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            listener.bind(str(beside))
+        finally:
+            os.umask(before)
+        listener.listen(1)
+        beside.replace(path)
+    except OSError as error:
+        listener.close()
+        raise _unusable(path, error.strerror or str(error)) from error
+    return listener
+
+
+def _unusable(path: Path, why: str) -> ConfigurationError:
+    return ConfigurationError([Problem("AUTHZ_HANDOVER", f"cannot be used: {path}: {why}")])

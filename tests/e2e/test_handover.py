@@ -1,0 +1,141 @@
+"""A newer version takes the place of an older one under load, and no request notices."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from http.client import HTTPConnection
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from lab import DEADLINE
+from lab.stack.client import People
+from lab.stack.process import Process, wait_for
+from lab.stack.services import Sidecar
+from lab.stack.system import Stack
+
+HANDOVERS = 3
+CLIENTS = 4
+"""Of each kind: those that keep their connection, and those that make one for each request."""
+GRANT = "students.change_student"
+
+
+@pytest.fixture
+def older(system: Stack, tmp_path: Path) -> Iterator[Sidecar]:
+    env = {
+        **{name: system.sidecar.env[name] for name in ("AUTHZ_REDIS_URL", "AUTHZ_REDIS_PREFIX")},
+        "AUTHZ_HANDOVER": str(tmp_path / "handover.sock"),
+    }
+    with Sidecar(system.user_service, system.student_service.url, env) as sidecar:
+        wait_for(Path(env["AUTHZ_HANDOVER"]).exists, DEADLINE, "the path of the hand-over")
+        yield sidecar
+
+
+def newer(older: Sidecar, log_path: Path, **env: str) -> Process:
+    argv = [sys.executable, "-m", "authz_sidecar", "run"]
+    process = Process(argv, env={**older.env, **env}, cwd=older.directory, log_path=log_path)
+    process.start()
+    return process
+
+
+def ended(older: Process, newer: Process) -> None:
+    wait_for(lambda: not older.alive, DEADLINE, "the end of the older one", newer)
+
+
+class Clients:
+    """Asks without a pause, until told to stop; knows how each request ended."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self._port = port
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._stop = Event()
+        self._pool = ThreadPoolExecutor(2 * CLIENTS)
+        self._answers = [self._pool.submit(self._ask, keep=bool(n % 2)) for n in range(2 * CLIENTS)]
+
+    def _ask(self, *, keep: bool) -> list[int]:
+        statuses: list[int] = []
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=DEADLINE)
+        headers = self._headers if keep else {**self._headers, "Connection": "close"}
+        while not self._stop.is_set():
+            # http.client connects anew only after an answer that ends the connection.
+            connection.request("PATCH", "/students/999999/", b"{}", headers)
+            with connection.getresponse() as answer:
+                statuses.append(answer.status)
+                answer.read()
+        connection.close()
+        return statuses
+
+    def stop(self) -> list[int]:
+        """The status of each answer. Raises what a client met instead of an answer."""
+        self._stop.set()
+        self._pool.shutdown()
+        return [status for each in self._answers for status in each.result()]
+
+
+def test_no_request_notices(older: Sidecar, people: People, tmp_path: Path) -> None:
+    people.grant(people.new_user("handed"), GRANT).demand("a grant", 200)
+    with ExitStack() as exits:
+        clients = Clients(older.port, people.token("handed"))
+        exits.callback(clients.stop)
+        running = older.process
+        for number in range(HANDOVERS):
+            successor = newer(older, tmp_path / f"{number}.log")
+            exits.callback(successor.stop)
+            ended(running, successor)
+            assert running.exit_code == 0
+            running = successor
+        statuses = clients.stop()
+        exits.pop_all().close()
+    assert set(statuses) == {404}, "the student that is changed does not exist, and the service says so"
+    assert not Path(older.env["AUTHZ_HANDOVER"]).exists(), "the last one takes the path away"
+
+
+def test_only_our_own_user_may_take_the_sockets(older: Sidecar) -> None:
+    assert stat.S_IMODE(os.stat(older.env["AUTHZ_HANDOVER"]).st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("env", "told"),
+    [
+        ({"AUTHZ_SERVICE_TOKEN": "no-such-token"}, "AUTHZ_HANDOVER_TIMEOUT: not live within 1 s"),
+        ({"AUTHZ_POLICY": "/does/not/exist.yaml"}, "/does/not/exist.yaml: cannot be read"),
+        ({"AUTHZ_ADMIN_LISTEN": "127.0.0.1:1"}, "AUTHZ_LISTEN: no setting names 127.0.0.1:"),
+    ],
+)
+def test_the_older_one_goes_on_without_a_newer_that_fails(
+    older: Sidecar, tmp_path: Path, env: dict[str, str], told: str
+) -> None:
+    log_path = tmp_path / "newer.log"
+    private = {"AUTHZ_REDIS_URL": "", "AUTHZ_REDIS_PREFIX": ""}  # it finds no copy that it could start with
+    successor = newer(older, log_path, AUTHZ_HANDOVER_TIMEOUT="1", **private, **env)
+    wait_for(lambda: not successor.alive, DEADLINE, "the end of the newer one")
+    assert successor.exit_code == 2
+    assert told in log_path.read_text()
+    assert older.process.alive
+    assert older.ready()
+    good = newer(older, tmp_path / "good.log")
+    try:
+        ended(older.process, good)
+    finally:
+        good.stop()
+
+
+def test_what_is_no_sidecar_hands_nothing_over(older: Sidecar, tmp_path: Path) -> None:
+    path = tmp_path / "mute.sock"
+    with socket.socket(socket.AF_UNIX) as mute:
+        mute.bind(str(path))
+        mute.listen()
+        successor = newer(older, tmp_path / "newer.log", AUTHZ_HANDOVER=str(path))
+        wait_for(lambda: not successor.alive, DEADLINE, "the end of the newer one")
+    assert successor.exit_code == 2
+    assert (
+        f"AUTHZ_HANDOVER: cannot be used: {path}: it does not answer" in (tmp_path / "newer.log").read_text()
+    )
+    assert older.process.alive
