@@ -13,8 +13,8 @@ from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 from authz_sidecar import __version__, pipeline
 from authz_sidecar.admin import health
 from authz_sidecar.admin import server as admin
-from authz_sidecar.authn.keys import KeyRefresher
-from authz_sidecar.authn.tokens import TokenAuthenticator
+from authz_sidecar.authn import issuers
+from authz_sidecar.authn.keys import IssuersKeys
 from authz_sidecar.authz.cached import CachedAuthorizer
 from authz_sidecar.authz.labels import warn_of_unknown
 from authz_sidecar.authz.per_request import RequestAuthorizer
@@ -23,7 +23,7 @@ from authz_sidecar.config.configuration import Configuration
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.config.table import ReplicaSettings
 from authz_sidecar.core.policy import Policy
-from authz_sidecar.core.ports import Authenticator, Authorizer, Clock, ReplicaStatus
+from authz_sidecar.core.ports import Authorizer, Clock, ReplicaStatus
 from authz_sidecar.core.tracing import Tracer
 from authz_sidecar.decisions.check import Check
 from authz_sidecar.decisions.server import BoundedServer, DecisionsPort
@@ -64,6 +64,7 @@ class Sidecar:
         self, configuration: Configuration, clock: Clock, outputs: Outputs, stack: AsyncExitStack
     ) -> None:
         self.settings = configuration.settings
+        self._issuers = configuration.issuers
         self.clock = clock
         self.outputs = outputs
         self.stack = stack
@@ -86,13 +87,13 @@ class Sidecar:
 
     async def start(self) -> None:
         """Start in the order of need: sources, replica, admin port, and the proxied port last."""
-        starting.tell(self.settings, self._policy.digest, compiled=COMPILED)
+        starting.tell(self.settings, self._issuers, self._policy.digest, compiled=COMPILED)
         self._export_what_is_in_force()
         session = await self._user_service_session()
         self.stack.callback(self._stop_background)
         keys = await self._start_keys(session)
         authorizer = await self._start_authorizer(session)
-        authenticator: Authenticator = TokenAuthenticator(self.settings.jwt, keys)
+        authenticator = issuers.authenticator(self._issuers, keys.by_issuer)
         traces = tracing.start(self.settings.otlp_endpoint, self.settings.trace_sample, self.stack)
         if traces is not None:
             self._tracer = traces
@@ -171,12 +172,12 @@ class Sidecar:
             )
         )
 
-    async def _start_keys(self, session: ClientSession) -> KeyRefresher:
-        keys = KeyRefresher(session, self.settings.jwt, self.clock)
+    async def _start_keys(self, session: ClientSession) -> IssuersKeys:
+        keys = IssuersKeys(session, self._issuers, self.clock)
         await keys.start()
         self.stack.push_async_callback(keys.stop)
         self._metrics.registry.register(KeysCollector(keys.status))
-        self._decides["keys"] = health.keys(keys.status)
+        self._decides["keys"] = health.keys(keys.statuses)
         return keys
 
     async def _start_authorizer(self, session: ClientSession) -> Authorizer:
@@ -221,7 +222,7 @@ class Sidecar:
         for task in self._background:
             task.cancel()
 
-    def _admin_runner(self, keys: KeyRefresher, explainer: Explainer) -> web.AppRunner:
+    def _admin_runner(self, keys: IssuersKeys, explainer: Explainer) -> web.AppRunner:
         sources = admin.AdminSources(
             health=health.Health(self._ready, self._decides),
             metrics=self._metrics.exposition,
@@ -235,7 +236,7 @@ class Sidecar:
         )
         return web.AppRunner(admin.application(sources, self.settings.admin), access_log=None)
 
-    def _shown(self, keys: KeyRefresher) -> dict[str, Any]:
+    def _shown(self, keys: IssuersKeys) -> dict[str, Any]:
         """What the page shows."""
         return {
             "now": self.clock.wall(),
@@ -250,7 +251,7 @@ class Sidecar:
         report = await self._reloader.reload("the admin port")
         return report.accepted, report.as_dict()
 
-    def _describe(self, keys: KeyRefresher) -> dict[str, Any]:
+    def _describe(self, keys: IssuersKeys) -> dict[str, Any]:
         """What `/status` shows."""
         return {
             "validation": self.settings.validation,
@@ -260,6 +261,7 @@ class Sidecar:
             "max_staleness": self.settings.replica.max_staleness,
             "max_audit_age": self.settings.replica.max_audit_age,
             "keys": keys.status().as_dict(),
+            "issuers": {name: status.as_dict() for name, status in keys.statuses().items()},
             "replica": self._status().as_dict() if self._status else None,
         }
 
@@ -280,7 +282,7 @@ class Sidecar:
         settings = self.settings
         if not settings.identity.parts:
             return None
-        return IdentityHeaders(settings.identity, settings.jwt.audience, self.clock.wall)
+        return IdentityHeaders(settings.identity, self._issuers[0].audiences[0], self.clock.wall)
 
     def _decisions_runner(self, pipeline: Pipeline) -> web.ServerRunner:
         """Where gateways ask. It is ready without the service, which it never speaks to."""

@@ -106,12 +106,17 @@ def loaded(status: Callable[[], ReplicaStatus]) -> Check:
     return check
 
 
-def keys(status: Callable[[], KeysStatus]) -> Check:
-    """Whether tokens can be verified."""
+def keys(statuses: Callable[[], Mapping[str, KeysStatus]]) -> Check:
+    """Whether the tokens of every issuer can be verified."""
 
     async def check() -> str | None:
-        found = status()
-        return None if found.kids else f"there are no signing keys: {found.failure or 'they are too old'}"
+        found = statuses()
+        without = {
+            issuer: each.failure or "they are too old" for issuer, each in found.items() if not each.kids
+        }
+        named = len(found) > 1
+        told = [f"{issuer}: {why}" if named else why for issuer, why in without.items()]
+        return f"there are no signing keys: {'; '.join(told)}" if told else None
 
     return check
 

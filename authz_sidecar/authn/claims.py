@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from math import inf
 from typing import Any
 
-from authz_sidecar.config.table import JwtSettings
+from authz_sidecar.config.issuer import Issuer
 from authz_sidecar.core.documents import MAX_INTEGER, MAX_TEXT
 from authz_sidecar.core.entities import RevisionToken
 from authz_sidecar.core.errors import Refused
@@ -21,16 +21,16 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 Claims = Mapping[str, Any]
 
 
-def identity(claims: Claims, settings: JwtSettings, key_id: str, payload: bytes) -> Identity:
+def identity(claims: Claims, settings: Issuer, key_id: str, payload: bytes) -> Identity:
     """The identity that verified claims give; `payload` is the claims as they came, in JSON.
 
     Raises Refused. The validity times are not judged here.
     """
     if claims.get("iss") != settings.issuer:
         raise _invalid("has another issuer")
-    _check_audience(claims.get("aud"), settings.audience)
+    _check_audience(claims.get("aud"), settings.audiences)
     return Identity(
-        subject=_subject(claims.get("sub")),
+        subject=_subject(claims, settings.subject_claim),
         name=_name(claims.get(settings.name_claim)),
         key_id=key_id,
         expires_at=_instant(claims, "exp") + settings.leeway,
@@ -40,18 +40,23 @@ def identity(claims: Claims, settings: JwtSettings, key_id: str, payload: bytes)
         issued_after=-inf if settings.revision_claims else _issued_after(claims, settings.leeway),
         scopes=_scopes(claims),
         claims=payload,
+        issuer=settings.issuer,
     )
 
 
-def _check_audience(claimed: object, audience: str) -> None:
+def _check_audience(claimed: object, accepted: tuple[str, ...]) -> None:
     audiences = claimed if isinstance(claimed, list) else [claimed]
-    if not all(isinstance(each, str) for each in audiences) or audience not in audiences:
+    if not all(isinstance(each, str) for each in audiences) or not set(accepted) & set(audiences):
         raise _invalid("is meant for another audience")
 
 
-def _subject(claimed: object) -> str:
+def _subject(claims: Claims, name: str) -> str:
+    """An address counts only where the issuer says that it has seen to whose it is."""
+    claimed = claims.get(name)
     if not isinstance(claimed, str) or not 0 < len(claimed) <= MAX_TEXT or _CONTROLS.search(claimed):
-        raise _invalid(f"needs a sub of 1 to {MAX_TEXT} characters")
+        raise _invalid(f"needs a {name} of 1 to {MAX_TEXT} characters")
+    if name == "email" and claims.get("email_verified") is not True:
+        raise _invalid("needs email_verified: true beside email")
     return claimed
 
 

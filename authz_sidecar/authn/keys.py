@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import math
+from collections.abc import Iterable, Mapping
 
 from aiohttp import ClientError, ClientSession
 
 from authz_sidecar.authn.key_set import EMPTY, Key, KeyName, KeySet
-from authz_sidecar.config.table import JwtSettings
+from authz_sidecar.config.issuer import Issuer
 from authz_sidecar.core.errors import MalformedMessage, Unavailable
 from authz_sidecar.core.ports import Clock, KeysStatus
 from authz_sidecar.core.verdicts import Code, Verdict
@@ -27,7 +29,7 @@ MAX_BYTES = 1024 * 1024
 class KeyRefresher:
     """Holds the last good key set. A failed refresh never replaces it; age does."""
 
-    def __init__(self, session: ClientSession, settings: JwtSettings, clock: Clock) -> None:
+    def __init__(self, session: ClientSession, settings: Issuer, clock: Clock) -> None:
         self._session = session
         self._settings = settings
         self._clock = clock
@@ -97,10 +99,10 @@ class KeyRefresher:
     async def _try(self) -> bool:
         self._asked_at = asked_at = self._clock.monotonic()
         try:
-            fetched = KeySet.parse(await fetch(self._session, self._settings.jwks_url)).after(self._set)
+            fetched = KeySet.parse(await published(self._session, self._settings)).after(self._set)
         except (Unavailable, MalformedMessage) as error:
             self._failure = str(error)
-            logger.warning("signing keys: %s (%s)", error, self._settings.jwks_url)
+            logger.warning("signing keys: %s (%s)", error, self._settings.keys_place)
             return False
         if fetched != self._set:
             logger.info("signing keys: %s", ", ".join(fetched.kids))
@@ -108,6 +110,66 @@ class KeyRefresher:
                 logger.warning("signing keys: different ones are called %s, which is meant is not known", kid)
         self._set, self._set_at, self._failure = fetched, asked_at, None
         return True
+
+
+class IssuersKeys:
+    """The keys of all issuers, each refreshed for itself."""
+
+    def __init__(self, session: ClientSession, issuers: Iterable[Issuer], clock: Clock) -> None:
+        self.by_issuer = {each.issuer: KeyRefresher(session, each, clock) for each in issuers}
+
+    async def start(self) -> None:
+        """Does not wait for any."""
+        for keys in self.by_issuer.values():
+            await keys.start()
+
+    async def stop(self) -> None:
+        for keys in self.by_issuer.values():
+            await keys.stop()
+
+    def statuses(self) -> Mapping[str, KeysStatus]:
+        """By issuer."""
+        return {name: keys.status() for name, keys in self.by_issuer.items()}
+
+    def status(self) -> KeysStatus:
+        """All of them taken together: every key, the greatest age, and what fails for whom."""
+        each = self.statuses()
+        ages = [status.age for status in each.values()]
+        known = [age for age in ages if age is not None]
+        failures = {name: status.failure for name, status in each.items() if status.failure is not None}
+        named = len(each) > 1
+        told = [f"{name}: {failure}" if named else failure for name, failure in failures.items()]
+        return KeysStatus(
+            tuple(kid for status in each.values() for kid in status.kids),
+            max(known) if len(known) == len(ages) else None,
+            "; ".join(told) or None,
+        )
+
+
+async def published(session: ClientSession, issuer: Issuer) -> bytes:
+    """The key set of an issuer, as it publishes it now. Raises Unavailable or MalformedMessage."""
+    url = issuer.jwks_url
+    if url is None:
+        url = discovered(await fetch(session, issuer.discovery_url), issuer)
+    return await fetch(session, url)
+
+
+def discovered(body: bytes, issuer: Issuer) -> str:
+    """Where a discovery document (OpenID Connect Discovery 1.0) says the keys are. Raises MalformedMessage.
+
+    It must be this issuer's own, and must not lead from a protected connection to one that is not.
+    """
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise MalformedMessage("discovery: not JSON") from None
+    if not isinstance(document, dict) or document.get("issuer") != issuer.issuer:
+        raise MalformedMessage("discovery: issuer: is another")
+    url = document.get("jwks_uri")
+    secure = issuer.issuer.startswith("https://")
+    if not isinstance(url, str) or not url.startswith(("https://",) if secure else ("https://", "http://")):
+        raise MalformedMessage("discovery: jwks_uri: must be a URL" + (" of https" if secure else ""))
+    return url
 
 
 async def fetch(session: ClientSession, url: str, max_bytes: int = MAX_BYTES) -> bytes:

@@ -13,7 +13,7 @@ from jwt.algorithms import get_default_algorithms
 
 from authz_sidecar.authn import claims
 from authz_sidecar.authn.key_set import Key, KeyName
-from authz_sidecar.config.table import JwtSettings
+from authz_sidecar.config.issuer import Issuer
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.ports import Pending
 from authz_sidecar.core.remembered import Remembered
@@ -68,12 +68,12 @@ class _KeyMissing(Exception):
 
 
 class TokenAuthenticator:
-    """Accepts a token only with the algorithm, key, type and claims that the settings and the key allow.
+    """Accepts one issuer's tokens, only with the algorithm, key, type and claims that it and the key allow.
 
     `jku`, `x5u`, `jwk` and `x5c` in a token's header are never looked at.
     """
 
-    def __init__(self, settings: JwtSettings, keys: Keys) -> None:
+    def __init__(self, settings: Issuer, keys: Keys) -> None:
         self._settings = settings
         self._keys = keys
         self._remembered = Remembered(self._verify, REMEMBERED_BYTES, largest_entry=LARGEST_ENTRY)
@@ -122,6 +122,12 @@ class TokenAuthenticator:
         valid_from = (identity.not_before or 0) - self._settings.leeway
         weighed = (identity.scopes, identity.claims)
         return _Verified(identity, name, key, valid_from, identity.expires_at, weighed)
+
+
+def named_issuer(token: bytes) -> str | None:
+    """The `iss` of a token that nothing is believed about yet. Raises Refused."""
+    issuer = _object(_parse(token).payload).get("iss")
+    return issuer if isinstance(issuer, str) else None
 
 
 def _parse(token: bytes) -> _Token:

@@ -22,6 +22,7 @@ from authz_sidecar.commands.policy_tests import Result
 from authz_sidecar.commands.settings import add_settings, sources
 from authz_sidecar.config import configuration, findings
 from authz_sidecar.config.findings import Finding, Kind
+from authz_sidecar.config.issuer import Issuer
 from authz_sidecar.config.policy_file import PolicyFile
 from authz_sidecar.config.table import JwtSettings, Settings
 from authz_sidecar.core import reach
@@ -30,7 +31,7 @@ from authz_sidecar.core.policy import Policy
 from authz_sidecar.core.rules import MUTATING_METHODS, Rule
 
 FOUND: Final = 1
-_ANY_ISSUER: Final = JwtSettings(issuer="https://issuer.example", audience="service", jwks_url="")
+_ANYONE: Final = JwtSettings(issuer="https://issuer.example", audience="service", jwks_url="")
 """For a policy that is checked alone."""
 
 
@@ -40,6 +41,7 @@ class Asked:
 
     file: PolicyFile
     settings: Settings | None
+    issuers: tuple[Issuer, ...]
     variables: Mapping[str, str]
     accepted: frozenset[Kind]
     online: bool = False
@@ -50,8 +52,9 @@ class Asked:
 def check(asked: Asked) -> int:
     """Print all of it. Returns the exit code."""
     policy = asked.file.policy
-    jwt = asked.settings.jwt if asked.settings else _ANY_ISSUER
-    results = policy_tests.run(policy, jwt, asked.file.tests)
+    issuers = asked.issuers or (_ANYONE.alone,)
+    header = (asked.settings.jwt if asked.settings else _ANYONE).header
+    results = policy_tests.run(policy, issuers[0], header, asked.file.tests)
     tested = Counter(result.decision.rule for result in results)
     if asked.settings is not None:
         _print_port(asked.settings)
@@ -104,7 +107,7 @@ def _print_tests(policy: Policy, results: Sequence[Result], tested: Counter[str 
 def _findings(asked: Asked, results: Sequence[Result], tested: Counter[str | None]) -> Iterator[Finding]:
     yield from findings.of_environment(asked.variables)
     if asked.settings is not None:
-        yield from findings.of_settings(asked.settings)
+        yield from findings.of_settings(asked.settings, asked.issuers)
     policy = asked.file.policy
     for rule in policy.rules:
         if reach.example(policy, rule) is None:
@@ -120,7 +123,7 @@ def _findings(asked: Asked, results: Sequence[Result], tested: Counter[str | Non
         if not result.passed:
             yield Finding(Kind.FAILED_TEST, result.expectation.place, _failure(result))
     if asked.online and asked.settings is not None:
-        yield from asyncio.run(online.findings(asked.settings, policy.rules))
+        yield from asyncio.run(online.findings(asked.settings, asked.issuers, policy.rules))
     if asked.openapi is not None:
         yield from _refused_operations(policy, asked.openapi)
 
@@ -189,6 +192,7 @@ def _main(arguments: argparse.Namespace) -> int:
     asked = Asked(
         file,
         read.settings if read else None,
+        read.issuers if read else (),
         os.environ,
         frozenset(arguments.accept),
         arguments.online,

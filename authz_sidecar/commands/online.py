@@ -9,9 +9,10 @@ from typing import Any
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
 
 from authz_sidecar.authn.key_set import KeySet
-from authz_sidecar.authn.keys import fetch
+from authz_sidecar.authn.keys import fetch, published
 from authz_sidecar.config.findings import Finding, Kind
-from authz_sidecar.config.table import JwtSettings, Settings
+from authz_sidecar.config.issuer import Issuer
+from authz_sidecar.config.table import Settings
 from authz_sidecar.core.errors import MalformedMessage, Unavailable, described
 from authz_sidecar.core.rules import Rule
 from authz_sidecar.process import SystemClock
@@ -20,7 +21,7 @@ from authz_sidecar.source import UserServiceClient
 FETCH_SECONDS = 30.0
 
 
-async def findings(settings: Settings, rules: Iterable[Rule]) -> list[Finding]:
+async def findings(settings: Settings, issuers: Iterable[Issuer], rules: Iterable[Rule]) -> list[Finding]:
     """Whether the User service answers us, knows the permissions that rules name, and has keys for us."""
     timeout = ClientTimeout(total=settings.user_service.timeout)
     async with ClientSession(timeout=timeout, cookie_jar=DummyCookieJar()) as session:
@@ -29,7 +30,10 @@ async def findings(settings: Settings, rules: Iterable[Rule]) -> list[Finding]:
             session, source.url, source.token, SystemClock(), answer_seconds=source.timeout
         )
         found = [each async for each in _user_service(client, rules)]
-        return found + [each async for each in _keys(session, settings.jwt)]
+        place = "AUTHZ_JWKS_URL" if settings.jwt.issuers_path is None else "AUTHZ_ISSUERS_FILE"
+        for issuer in issuers:
+            found += [each async for each in _keys(session, issuer, place)]
+        return found
 
 
 async def _user_service(client: UserServiceClient, rules: Iterable[Rule]) -> AsyncIterator[Finding]:
@@ -49,16 +53,16 @@ async def _user_service(client: UserServiceClient, rules: Iterable[Rule]) -> Asy
             yield Finding(Kind.UNKNOWN_PERMISSION, place, message)
 
 
-async def _keys(session: ClientSession, settings: JwtSettings) -> AsyncIterator[Finding]:
+async def _keys(session: ClientSession, issuer: Issuer, place: str) -> AsyncIterator[Finding]:
     try:
-        keys = KeySet.parse(await fetch(session, settings.jwks_url))
+        keys = KeySet.parse(await published(session, issuer))
     except (Unavailable, MalformedMessage) as error:
-        yield Finding(Kind.KEYS, "AUTHZ_JWKS_URL", f"{settings.jwks_url}: {error}")
+        yield Finding(Kind.KEYS, place, f"{issuer.keys_place}: {error}")
         return
-    if not any(algorithm in settings.algorithms for _, algorithm in keys.keys):
-        accepted = ", ".join(sorted(settings.algorithms))
-        message = f"{settings.jwks_url}: none of its keys is for {accepted} (AUTHZ_JWT_ALGORITHMS)"
-        yield Finding(Kind.KEYS, "AUTHZ_JWKS_URL", message)
+    if not any(algorithm in issuer.algorithms for _, algorithm in keys.keys):
+        accepted = ", ".join(sorted(issuer.algorithms))
+        message = f"{issuer.keys_place}: none of its keys is for {accepted}, which are accepted"
+        yield Finding(Kind.KEYS, place, message)
 
 
 async def download(url: str, max_bytes: int) -> bytes:

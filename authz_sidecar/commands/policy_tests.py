@@ -16,9 +16,9 @@ from jwt import api_jws
 from authz_sidecar.authn.key_set import Key, KeyName
 from authz_sidecar.authn.tokens import TokenAuthenticator
 from authz_sidecar.authz.supposed import Supposed
+from authz_sidecar.config.issuer import Issuer
 from authz_sidecar.config.policy_file import Expectation
 from authz_sidecar.config.policy_model import ExpectationModel
-from authz_sidecar.config.table import JwtSettings
 from authz_sidecar.core.fields import of_request
 from authz_sidecar.core.policy import Policy
 from authz_sidecar.core.verdicts import Decision, RequestHead, Verdict
@@ -50,10 +50,10 @@ class Result:
         return self.decision.verdict.code == self.expectation.model.expect
 
 
-class Issuer:
-    """Signs as the settings demand, with a key of its own that no running sidecar knows."""
+class Signer:
+    """Signs as an issuer is to, with a key of its own that no running sidecar knows."""
 
-    def __init__(self, settings: JwtSettings) -> None:
+    def __init__(self, settings: Issuer) -> None:
         self._settings = settings
         accepted = settings.algorithms
         self._algorithm = next((each for each in _MAKERS if each in accepted), None) or min(accepted)
@@ -66,8 +66,10 @@ class Issuer:
         now = int(time.time())
         usual = {
             "iss": self._settings.issuer,
-            "aud": self._settings.audience,
+            "aud": self._settings.audiences[0],
             "sub": "tested",
+            self._settings.subject_claim: "tested",
+            "email_verified": True,
             "iat": now,
             "exp": now + LIFE_SECONDS,
             "authz_gen": 0,
@@ -85,25 +87,25 @@ class Issuer:
         raise AssertionError("every token is signed with the one key there is")
 
 
-def run(policy: Policy, settings: JwtSettings, tests: Iterable[Expectation]) -> list[Result]:
+def run(policy: Policy, settings: Issuer, header: str, tests: Iterable[Expectation]) -> list[Result]:
     """All of them, in their order."""
-    issuer = Issuer(settings)
-    authenticator = TokenAuthenticator(settings, issuer)
+    signer = Signer(settings)
+    authenticator = TokenAuthenticator(settings, signer)
     results = []
     for test in tests:
         held = frozenset(test.model.permissions or ())
         supposed = Supposed.holding(held, superuser=test.model.superuser)
-        decides = Pipeline(policy, authenticator, supposed, SystemClock(), settings.header.encode())
-        decision = decides.decide(_request(test.model, settings, issuer), request_id="test")
+        decides = Pipeline(policy, authenticator, supposed, SystemClock(), header.encode())
+        decision = decides.decide(_request(test.model, header, signer), request_id="test")
         if not isinstance(decision, Decision):
             raise TypeError("nothing has to be waited for here")
         results.append(Result(test, decision))
     return results
 
 
-def _request(test: ExpectationModel, settings: JwtSettings, issuer: Issuer) -> RequestHead:
+def _request(test: ExpectationModel, header: str, signer: Signer) -> RequestHead:
     pairs = [(b"Host", (test.host or "test").encode())]
     if test.permissions is not None or test.superuser or test.claims is not None:
-        pairs.append((settings.header.encode(), b"Bearer " + issuer.token(test.claims or {})))
+        pairs.append((header.encode(), b"Bearer " + signer.token(test.claims or {})))
     target = quote(test.path, safe=_VISIBLE).encode("ascii")
     return RequestHead(test.method, target, of_request(pairs), "127.0.0.1")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
-from authz_sidecar.config import policy_file, reading
+from authz_sidecar.config import issuers_file, policy_file, reading
+from authz_sidecar.config.issuer import Issuer
 from authz_sidecar.config.policy_file import PolicyFile
 from authz_sidecar.config.table import TABLE, Settings
 from authz_sidecar.core.errors import ConfigurationError, Problem
@@ -17,7 +18,7 @@ from authz_sidecar.core.errors import ConfigurationError, Problem
 Contents = Mapping[str, str | None]
 """The digest of each file, by the variable that names it; `None`: it cannot be read."""
 
-_FILES = ("AUTHZ_POLICY", "AUTHZ_TLS_CERT", "AUTHZ_TLS_KEY", "AUTHZ_UPSTREAM_CA")
+_FILES = ("AUTHZ_POLICY", "AUTHZ_ISSUERS_FILE", "AUTHZ_TLS_CERT", "AUTHZ_TLS_KEY", "AUTHZ_UPSTREAM_CA")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Configuration:
 
     settings: Settings
     file: PolicyFile
+    issuers: tuple[Issuer, ...]
+    """Whose tokens are accepted: at least one."""
     sources: Sources
     tls: ssl.SSLContext | None
     """What the proxied port proves itself with."""
@@ -68,11 +71,16 @@ def read(sources: Sources) -> Configuration:
         file = policy(sources)
     except ConfigurationError as error:
         problems += error.problems
+    issuers: tuple[Issuer, ...] = ()
+    try:
+        issuers = _issuers(sources, loaded)
+    except ConfigurationError as error:
+        problems += error.problems
     if loaded is not None and file is not None:
         problems += _loose_bounds(loaded, file)
     if loaded is None or file is None or problems:
         raise ConfigurationError(problems)
-    return Configuration(loaded, file, sources, _certificate(loaded), contents)
+    return Configuration(loaded, file, issuers, sources, _certificate(loaded), contents)
 
 
 def _loose_bounds(settings: Settings, file: PolicyFile) -> list[Problem]:
@@ -88,6 +96,13 @@ def _loose_bounds(settings: Settings, file: PolicyFile) -> list[Problem]:
         for place, bound in bounds.items()
         if bound < inf and not least < bound <= most
     ]
+
+
+def _issuers(sources: Sources, settings: Settings | None) -> tuple[Issuer, ...]:
+    path = sources.files.get("AUTHZ_ISSUERS_FILE")
+    if path is not None:
+        return issuers_file.read(path)
+    return () if settings is None else (settings.jwt.alone,)
 
 
 def policy(sources: Sources) -> PolicyFile | None:

@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from authz_sidecar.config.addresses import Address
+from authz_sidecar.config.issuer import Issuer
 from authz_sidecar.config.table import TABLE, Settings
 
 
@@ -74,19 +75,21 @@ def _meant(name: str) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def of_settings(settings: Settings) -> list[Finding]:
+def of_settings(settings: Settings, issuers: Iterable[Issuer]) -> list[Finding]:
     """What is set so that others could read or forge it on the way."""
-    return list(_clear_text(settings))
+    return list(_clear_text(settings, issuers))
 
 
-def _clear_text(settings: Settings) -> Iterator[Finding]:
-    base, keys = settings.user_service.url, settings.jwt.jwks_url
+def _clear_text(settings: Settings, issuers: Iterable[Issuer]) -> Iterator[Finding]:
+    base = settings.user_service.url
     if _is_remote_and_plain(base):
         message = "sends the service token and the permissions in clear text: use https://"
         yield Finding(Kind.CLEAR_TEXT, "AUTHZ_USER_SERVICE", message)
-    if _is_remote_and_plain(keys) and not keys.startswith(f"{base}/"):
-        message = "fetches in clear text the keys that tokens are verified with: use https://"
-        yield Finding(Kind.CLEAR_TEXT, "AUTHZ_JWKS_URL", message)
+    place = "AUTHZ_JWKS_URL" if settings.jwt.issuers_path is None else "AUTHZ_ISSUERS_FILE"
+    for keys in sorted(each.keys_place for each in issuers):
+        if _is_remote_and_plain(keys) and not keys.startswith(f"{base}/"):
+            message = "fetches in clear text the keys that tokens are verified with: use https://"
+            yield Finding(Kind.CLEAR_TEXT, place, message)
 
 
 def _is_remote_and_plain(url: str) -> bool:

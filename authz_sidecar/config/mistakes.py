@@ -22,11 +22,17 @@ _KINDS: Mapping[str, str] = MappingProxyType(
     }
 )
 """By the kinds of errors that pydantic has."""
+_LEEWAY = "must be a number of seconds from 0 to 300"
+_KEYS_AGE = "must be a number of seconds from 60 to 604800"
 _SECONDS = "must be a number of seconds from 0.1 to 86400"
 _KEYS: Mapping[tuple[str, str], str] = MappingProxyType(
     {
         ("greater_than_equal", "max_staleness"): _SECONDS,
         ("less_than_equal", "max_staleness"): _SECONDS,
+        ("greater_than_equal", "leeway"): _LEEWAY,
+        ("less_than_equal", "leeway"): _LEEWAY,
+        ("greater_than_equal", "keys_max_age"): _KEYS_AGE,
+        ("less_than_equal", "keys_max_age"): _KEYS_AGE,
     }
 )
 """By kind and key."""

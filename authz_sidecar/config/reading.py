@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
     """
     problems: list[Problem] = []
     values = {each.variable: _value(each, flags, environ, problems) for each in TABLE}
+    problems += _issuer_problems(flags, environ)
     problems += _contradictions(values)
     problems += _tls_problems(values, {problem.place for problem in problems})
     if problems:
@@ -85,6 +86,29 @@ def _given(setting: Setting, flags: Mapping[str, str], environ: Mapping[str, str
         raise ValueError(
             f"cannot be read from the file that {setting.variable}_FILE names: {error}"
         ) from error
+
+
+_ONE_ISSUER = ("AUTHZ_JWT_ISSUER", "AUTHZ_JWT_AUDIENCE")
+_OF_ONE_ISSUER = frozenset({*_ONE_ISSUER, "AUTHZ_JWT_ALGORITHMS", "AUTHZ_JWT_TYPE", "AUTHZ_JWT_LEEWAY"}) | {
+    "AUTHZ_JWT_REVISION_CLAIMS",
+    "AUTHZ_JWT_NAME_CLAIM",
+    "AUTHZ_JWKS_URL",
+    "AUTHZ_JWKS_MAX_AGE",
+}
+"""What the file says of each issuer by itself."""
+
+
+def _issuer_problems(flags: Mapping[str, str], environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Either the settings name one issuer, or the file names all."""
+    with_file = flags.get("AUTHZ_ISSUERS_FILE") or environ.get("AUTHZ_ISSUERS_FILE")
+    for each in TABLE:
+        given = flags.get(each.variable) or environ.get(each.variable)
+        place = each.flag if each.variable in flags else each.variable
+        if with_file and given and each.variable in _OF_ONE_ISSUER:
+            yield Problem(place, "must not be set beside AUTHZ_ISSUERS_FILE, which says it for each issuer")
+        elif not with_file and not given and each.variable in _ONE_ISSUER:
+            help_text = each.help.partition(" (required")[0]
+            yield Problem(place, f"is required: {help_text} (or {each.flag})")
 
 
 def _contradictions(values: Values) -> list[Problem]:

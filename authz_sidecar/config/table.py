@@ -12,6 +12,7 @@ from authz_sidecar.config import addresses, parsers, tls
 from authz_sidecar.config.addresses import Address, Network, UpstreamAddress
 from authz_sidecar.config.decisions import DecisionsSettings
 from authz_sidecar.config.identity import IdentitySettings
+from authz_sidecar.config.issuer import Issuer
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.config.setting import group, setting, settings_of
 
@@ -100,8 +101,24 @@ class UserServiceSettings:
 class JwtSettings:
     """What an access token must be, and whose keys sign it. Times in seconds."""
 
-    issuer: str = setting("AUTHZ_JWT_ISSUER", parsers.printable, "required `iss` of access tokens")
-    audience: str = setting("AUTHZ_JWT_AUDIENCE", parsers.printable, "required `aud` of access tokens")
+    issuers_path: Path | None = setting(
+        "AUTHZ_ISSUERS_FILE",
+        parsers.readable_file,
+        "file of the issuers whose tokens are accepted, in place of all other AUTHZ_JWT_* and AUTHZ_JWKS_*",
+        default=None,
+    )
+    issuer: str | None = setting(
+        "AUTHZ_JWT_ISSUER",
+        parsers.printable,
+        "required `iss` of access tokens (required unless there is AUTHZ_ISSUERS_FILE)",
+        default=None,
+    )
+    audience: str | None = setting(
+        "AUTHZ_JWT_AUDIENCE",
+        parsers.printable,
+        "required `aud` of access tokens (required unless there is AUTHZ_ISSUERS_FILE)",
+        default=None,
+    )
     algorithms: frozenset[str] = setting(
         "AUTHZ_JWT_ALGORITHMS",
         parsers.algorithms,
@@ -149,6 +166,21 @@ class JwtSettings:
         "seconds the last good key set is used while it cannot be refreshed",
         default="3600",
     )
+
+    @property
+    def alone(self) -> Issuer:
+        """The one issuer of the settings, where there is no file of issuers."""
+        return Issuer(
+            issuer=self.issuer or "",
+            audiences=(self.audience or "",),
+            algorithms=self.algorithms,
+            type=self.type,
+            leeway=self.leeway,
+            revision_claims=self.revision_claims,
+            jwks_url=self.jwks_url,
+            jwks_max_age=self.jwks_max_age,
+            name_claim=self.name_claim,
+        )
 
 
 _REDIS = addresses.scheme(

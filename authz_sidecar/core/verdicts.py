@@ -40,6 +40,8 @@ class Identity:
     """All that it says, as JSON: read by the few rules that ask for more than the above."""
     name: str = ""
     """What people call the user, as far as the token says it."""
+    issuer: str = ""
+    """Who says so."""
 
 
 UNBOUNDED = float("inf")

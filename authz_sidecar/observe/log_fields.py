@@ -11,6 +11,7 @@ DECISION_FIELDS: Mapping[str, str] = MappingProxyType(
         "at": "when it was decided (RFC 3339, UTC), as in every other log line",
         "request_id": "the client's `X-Request-Id` if it is harmless, else ours; the service gets it, too",
         "subject": "the user, as the verified token names it; null before a token was verified",
+        "issuer": "who issued the token; null before a token was verified",
         "token_generation": "the token's `authz_gen`; null without one",
         "kid": "the key that the token was verified with; null before a token was verified",
         "method": "the request's method",

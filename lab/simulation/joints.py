@@ -22,8 +22,9 @@ from authz_sidecar.authn.keys import KeyRefresher
 from authz_sidecar.authn.tokens import TokenAuthenticator
 from authz_sidecar.authz.cached import CachedAuthorizer
 from authz_sidecar.config.addresses import UpstreamAddress
+from authz_sidecar.config.issuer import Issuer
 from authz_sidecar.config.limits import ProxyLimits
-from authz_sidecar.config.table import JwtSettings, ReplicaSettings
+from authz_sidecar.config.table import ReplicaSettings
 from authz_sidecar.core import fields, policy
 from authz_sidecar.core.entities import Entity, EntityKey, Kind, Position
 from authz_sidecar.core.ports import Clock, ReplicaObserver, ReplicaStatus, RequestObserver
@@ -51,12 +52,11 @@ RULES = {
 }
 USER_SERVICE = "http://users.test"
 
-JWT = JwtSettings(
+JWT = Issuer(
     issuer=ISSUER,
-    audience=AUDIENCE,
+    audiences=(AUDIENCE,),
     algorithms=frozenset({"EdDSA"}),
     type="at+jwt",
-    header="authorization",
     leeway=5.0,
     revision_claims=True,
     jwks_url=f"{USER_SERVICE}/.well-known/jwks.json",

@@ -110,7 +110,16 @@ async def test_an_upstream_whose_certificate_is_refused_is_not_ready(
     ],
 )
 async def test_without_keys_nothing_can_be_decided(status: KeysStatus, problem: str | None) -> None:
-    assert await health.keys(lambda: status)() == problem
+    assert await health.keys(lambda: {"https://one": status})() == problem
+
+
+async def test_whose_keys_are_missing_is_said_where_there_are_several_issuers() -> None:
+    statuses = {
+        "https://one": KeysStatus(("one",), 5.0, None),
+        "https://two": KeysStatus((), None, "answered 500"),
+    }
+    found = await health.keys(lambda: statuses)()
+    assert found == "there are no signing keys: https://two: answered 500"
 
 
 HERE = Position("3f2a9c1b-0000-4000-8000-000000000001", 12, None)

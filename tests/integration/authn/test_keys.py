@@ -15,7 +15,7 @@ from jwt.algorithms import OKPAlgorithm
 
 from authz_sidecar.authn import keys as module
 from authz_sidecar.authn.keys import KeyRefresher
-from authz_sidecar.config.table import JwtSettings
+from authz_sidecar.config.issuer import Issuer
 from authz_sidecar.core.verdicts import Code, Verdict
 from lab import DEADLINE
 
@@ -67,7 +67,7 @@ class Rig:
     endpoint: Endpoint
     clock: Clock
     runner: web.ServerRunner
-    settings: JwtSettings
+    settings: Issuer
     keys: KeyRefresher
 
 
@@ -79,12 +79,11 @@ async def rig() -> AsyncIterator[Rig]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0][:2]
-    settings = JwtSettings(
+    settings = Issuer(
         issuer="i",
-        audience="a",
+        audiences=("a",),
         algorithms=frozenset({"EdDSA"}),
         type="at+jwt",
-        header="authorization",
         leeway=5.0,
         revision_claims=True,
         jwks_url=f"http://{host}:{port}/.well-known/jwks.json",

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import get_default_algorithms
 
-from authz_sidecar.config.table import JwtSettings
+from authz_sidecar.config.issuer import Issuer
 
 NOW = 1_800_000_000.0
 HEADER = {"typ": "at+jwt", "alg": "RS256", "kid": "rsa"}
@@ -76,13 +76,12 @@ def signer() -> Signer:
 
 
 @pytest.fixture(scope="session")
-def jwt_settings() -> JwtSettings:
-    return JwtSettings(
+def jwt_settings() -> Issuer:
+    return Issuer(
         issuer="http://issuer",
-        audience="student-service",
+        audiences=("student-service",),
         algorithms=frozenset({"RS256", "ES256", "EdDSA"}),
         type="at+jwt",
-        header="authorization",
         leeway=5.0,
         revision_claims=True,
         jwks_url="http://issuer/.well-known/jwks.json",

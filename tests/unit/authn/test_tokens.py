@@ -20,7 +20,7 @@ from jwt.algorithms import HMACAlgorithm
 from authz_sidecar.authn import tokens
 from authz_sidecar.authn.key_set import Key, KeyName, KeySet
 from authz_sidecar.authn.tokens import TokenAuthenticator
-from authz_sidecar.config.table import JwtSettings
+from authz_sidecar.config.issuer import Issuer
 from authz_sidecar.core.entities import RevisionToken
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.remembered import memory_of
@@ -60,7 +60,7 @@ def keys(signer: Any) -> HeldKeys:
 
 
 @pytest.fixture
-def authenticator(jwt_settings: JwtSettings, keys: HeldKeys) -> TokenAuthenticator:
+def authenticator(jwt_settings: Issuer, keys: HeldKeys) -> TokenAuthenticator:
     return TokenAuthenticator(jwt_settings, keys)
 
 
@@ -86,6 +86,7 @@ def test_a_good_token(authenticator: TokenAuthenticator, signer: Any, kid: str, 
         token_generation=0,
         min_revision=RevisionToken("3f2a9c1b", 12),
         claims=urlsafe_b64decode(token.split(b".")[1] + b"=="),
+        issuer="http://issuer",
     )
 
 
@@ -255,7 +256,7 @@ def test_a_token_of_another_key(authenticator: TokenAuthenticator, signer: Any) 
 
 @pytest.mark.parametrize("form", [PublicFormat.SubjectPublicKeyInfo, PublicFormat.PKCS1])
 def test_a_public_key_is_no_shared_secret(
-    jwt_settings: JwtSettings, keys: HeldKeys, signer: Any, form: PublicFormat
+    jwt_settings: Issuer, keys: HeldKeys, signer: Any, form: PublicFormat
 ) -> None:
     """CVE-2022-29217, with settings that the loader would never let pass."""
     careless = replace(jwt_settings, algorithms=frozenset({"RS256", "HS256", "none"}))
@@ -268,7 +269,7 @@ def test_a_public_key_is_no_shared_secret(
             assert not isinstance(found, Identity), "no key is for that algorithm"
 
 
-def test_the_algorithm_is_the_keys_own(jwt_settings: JwtSettings, signer: Any) -> None:
+def test_the_algorithm_is_the_keys_own(jwt_settings: Issuer, signer: Any) -> None:
     both = replace(jwt_settings, algorithms=frozenset({"RS256", "PS256"}))
     bound = TokenAuthenticator(both, HeldKeys(signer.jwks(signer.jwk("rsa", alg="PS256"))))
     assert not isinstance(bound.authenticate(signer.token(), NOW), Identity)
@@ -307,13 +308,13 @@ def test_times_have_a_leeway_and_are_judged_each_time(
         assert refused(authenticator, token, now) is code
 
 
-def test_any_type_when_none_is_required(jwt_settings: JwtSettings, keys: HeldKeys, signer: Any) -> None:
+def test_any_type_when_none_is_required(jwt_settings: Issuer, keys: HeldKeys, signer: Any) -> None:
     lenient = TokenAuthenticator(replace(jwt_settings, type=""), keys)
     for header in (HEADER | {"typ": "JWT"}, without(HEADER, "typ"), HEADER | {"typ": 5}):
         assert isinstance(lenient.authenticate(signer.token(header), NOW), Identity)
 
 
-def test_claims_of_ours_can_be_switched_off(jwt_settings: JwtSettings, keys: HeldKeys, signer: Any) -> None:
+def test_claims_of_ours_can_be_switched_off(jwt_settings: Issuer, keys: HeldKeys, signer: Any) -> None:
     foreign = TokenAuthenticator(replace(jwt_settings, revision_claims=False), keys)
     for claims in (without(CLAIMS, "authz_gen", "authz_rev"), CLAIMS | {"authz_gen": "x", "authz_rev": 1}):
         identity = foreign.authenticate(signer.token(claims=claims), NOW)
@@ -323,7 +324,7 @@ def test_claims_of_ours_can_be_switched_off(jwt_settings: JwtSettings, keys: Hel
 
 @pytest.mark.parametrize(("iat", "issued_after"), [(NOW - 10, NOW - 15), (None, -inf)])
 def test_without_a_generation_it_counts_when_a_token_was_issued(
-    jwt_settings: JwtSettings, keys: HeldKeys, signer: Any, iat: float | None, issued_after: float
+    jwt_settings: Issuer, keys: HeldKeys, signer: Any, iat: float | None, issued_after: float
 ) -> None:
     foreign = TokenAuthenticator(replace(jwt_settings, revision_claims=False), keys)
     claims = {name: value for name, value in {**CLAIMS, "iat": iat}.items() if value is not None}
@@ -361,7 +362,7 @@ async def test_a_token_that_names_no_key_is_verified_with_the_only_one_that_fits
     assert not isinstance(authenticator.authenticate(token, NOW), Identity), "it is not told apart any more"
 
 
-def test_keys_of_one_name_are_told_apart_by_the_algorithm(jwt_settings: JwtSettings, signer: Any) -> None:
+def test_keys_of_one_name_are_told_apart_by_the_algorithm(jwt_settings: Issuer, signer: Any) -> None:
     one = signer.jwk("rsa", alg="RS256")
     body = signer.jwks(one, signer.jwk("other-rsa", kid="rsa", alg="PS256"), one)
     settings = replace(jwt_settings, algorithms=frozenset({"RS256", "PS256"}))
@@ -389,7 +390,7 @@ def test_a_remembered_token_dies_with_its_key(
 
 
 def test_a_known_token_is_not_verified_again_and_memory_is_bounded(
-    jwt_settings: JwtSettings, keys: HeldKeys, signer: Any, monkeypatch: pytest.MonkeyPatch
+    jwt_settings: Issuer, keys: HeldKeys, signer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = [signer.token(claims=CLAIMS | {"jti": str(number)}) for number in range(5)]
     monkeypatch.setattr(tokens, "REMEMBERED_BYTES", 5 * memory_of(sent[0]))
@@ -440,7 +441,7 @@ TIMES = st.sampled_from([-400, -6, -5, -4, 0, 4, 5, 6, 400]).map(NOW.__add__) | 
 
 
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated:joserfc.errors.SecurityWarning")
-def test_a_second_library_judges_alike(jwt_settings: JwtSettings, keys: HeldKeys, signer: Any) -> None:
+def test_a_second_library_judges_alike(jwt_settings: Issuer, keys: HeldKeys, signer: Any) -> None:
     kinds = {"rsa": RSAKey, "other-rsa": RSAKey, "p256": ECKey, "ed": OKPKey}
     public = {kid: kinds[kid].import_key(signer.jwk(kid)) for kid in ("rsa", "p256", "ed")}
     registry = second_library.JWTClaimsRegistry(

@@ -241,3 +241,52 @@ def test_a_bound_of_a_rule_that_is_no_smaller_one(
         "policy.yaml:5: rules[2].path: max_staleness: must be more than AUTHZ_FEED_INTERVAL (0.5) and not "
         f"more than AUTHZ_MAX_STALENESS (30), not {bound}\n"
     )
+
+
+ISSUERS = """
+version: 1
+issuers:
+  - issuer: https://id.example
+    audiences: [student-service]
+    type: JWT
+    subject: {claim: email, user_field: pk}
+"""
+
+
+def without_issuer(settings: list[str], tmp_path: Path) -> list[str]:
+    (tmp_path / "issuers.yaml").write_text(ISSUERS)
+    kept = [each for each in settings if not each.startswith("--jwt-")]
+    return [*kept, f"--issuers-file={tmp_path / 'issuers.yaml'}"]
+
+
+def test_the_policy_s_tests_are_put_to_the_issuer_of_the_file(tmp_path: Path, settings: list[str]) -> None:
+    tests = (
+        "tests:\n"
+        "  - {method: GET, path: /me/, claims: {sub: null}, expect: authenticated}\n"
+        "  - {method: GET, path: /me/, claims: {email_verified: false}, expect: token_invalid}\n"
+        "  - {method: GET, path: /me/, claims: {iss: 'https://users.example.org'}, expect: token_invalid}\n"
+    )
+    given = without_issuer(settings, tmp_path)
+    assert check(tmp_path, RULES + tests, *given, "--accept=untested_rule") == 0
+
+
+def test_settings_of_one_issuer_beside_a_file_of_issuers_are_a_mistake(
+    tmp_path: Path, settings: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [*without_issuer(settings, tmp_path), "--jwt-leeway=3", "--jwks-url=https://keys.example"]
+    assert check(tmp_path, RULES, *given) == 2
+    message = "must not be set beside AUTHZ_ISSUERS_FILE, which says it for each issuer"
+    assert capsys.readouterr().err.splitlines() == [
+        f"error: --jwt-leeway: {message}",
+        f"error: --jwks-url: {message}",
+    ]
+
+
+def test_a_mistake_in_the_file_of_issuers_is_reported_with_all_others(
+    tmp_path: Path, settings: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = without_issuer(settings, tmp_path)
+    (tmp_path / "issuers.yaml").write_text(ISSUERS.replace("type: JWT", "tipe: JWT"))
+    assert check(tmp_path, RULES.replace("anyone", "everyone"), *given) == 2
+    places = [line.split(": ")[1].rpartition("/")[2] for line in capsys.readouterr().err.splitlines()]
+    assert sorted(places) == ["issuers.yaml:6", "policy.yaml:6"]

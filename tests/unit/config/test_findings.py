@@ -56,5 +56,6 @@ def test_what_kubernetes_sets_for_a_service_of_that_name_is_none_of_ours(service
     ],
 )
 def test_what_travels_in_clear_to_another_machine_is_found(variable: str, url: str, found: bool) -> None:
-    doubts = of_settings(reading.load({}, REQUIRED | {variable: url}))
+    loaded = reading.load({}, REQUIRED | {variable: url})
+    doubts = of_settings(loaded, [loaded.jwt.alone])
     assert [(each.kind, each.place) for each in doubts] == ([(Kind.CLEAR_TEXT, variable)] if found else [])
