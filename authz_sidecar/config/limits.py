@@ -38,7 +38,10 @@ class ProxyLimits:
         default=str(64 * MIB),
     )
     upstream_connections: int = setting(
-        "AUTHZ_MAX_UPSTREAM_CONNECTIONS", count(1), "most connections to the service", default="1000"
+        "AUTHZ_MAX_UPSTREAM_CONNECTIONS",
+        count(1),
+        "most connections to the service; requests without a verified token get three quarters of them",
+        default="1000",
     )
     head_seconds: float = setting(
         "AUTHZ_HEAD_TIMEOUT", TIMEOUT, "seconds a request's head may take, else 408", default="10"

@@ -274,7 +274,7 @@ class Settings:
     mode: Literal["enforce", "shadow"] = setting(
         "AUTHZ_MODE",
         parsers.choice("enforce", "shadow"),
-        "`enforce`, or `shadow`: decide and log, never refuse",
+        "`enforce`, or `shadow`: decide and log, and refuse only what is no sound request",
         default="enforce",
     )
     validation: Literal["cached", "request"] = setting(

@@ -29,10 +29,13 @@ _NEVER_NAMED = frozenset({b"authorization", b"content-length", b"cookie", b"host
 _IGNORED_OPTIONS = _NEVER_NAMED | fields.HOP_BY_HOP | {b"close", b"expect", b"te", b"trailer"}
 """Options that remove nothing: not theirs to remove, removed anyway, or left to the byte path."""
 
+MOST_OPTIONS: Final = 100
+"""Of all Connection fields of a request. Nobody names more than a few, and each of thousands costs time."""
+
 _SPACE, _COMMA = b" ,"
 """As numbers: Python finds them in bytes without an exception on the way."""
 
-_KEPT = re.compile(rb'(?i)(?:^|[\s,;])timeout="?(\d{1,9})')
+_KEPT = re.compile(rb'(?i)(?:(?:^|[\s,;])timeout\s*=\s*|^\s*)"?(\d{1,9})')
 _REQUEST_ID = re.compile(rb"[\w.-]{1,64}")
 
 
@@ -46,19 +49,31 @@ def check(
     for name in (b"authorization", b"host"):
         if len(known.get(name, ())) > 1:
             raise Refused(Code.BAD_HEADER, f"there is more than one {_shown(name)} header")
-    for value in known.get(b"connection", ()):
-        if named := _options(value) & _NEVER_NAMED:
-            raise Refused(Code.BAD_HEADER, f"Connection must not name {_shown(min(named))}")
+    if b"connection" in known:
+        _check_connection(known[b"connection"])
     if fields.METHOD_OVERRIDE in known and not allow_method_override:
         raise Refused(Code.METHOD_OVERRIDE, "a header must not override the method")
     if safe and fields.FORWARDED_METHOD in known:
         _check_forwarded(known[fields.FORWARDED_METHOD], method)
 
 
+def _check_connection(values: list[bytes]) -> None:
+    if sum([value.count(b",") for value in values]) >= MOST_OPTIONS:
+        raise Refused(Code.BAD_HEADER, f"Connection must not name {MOST_OPTIONS} headers or more")
+    for value in values:
+        if named := _options(value) & _NEVER_NAMED:
+            raise Refused(Code.BAD_HEADER, f"Connection must not name {_shown(min(named))}")
+
+
 def _guard(request: Fields, token_header: bytes) -> None:
     """The field that carries the token, where that is not Authorization, is no less than that one."""
-    if len(request.values(token_header)) > 1:
+    spelt = [
+        name.lower() for name, _ in request.received if b"_" not in name and fields.fold(name) == token_header
+    ]
+    if len(spelt) > 1:
         raise Refused(Code.BAD_HEADER, f"there is more than one {_shown(token_header)} header")
+    if spelt and spelt[0] != token_header:  # not read here, and must not be by others
+        raise Refused(Code.BAD_HEADER, f"{_shown(token_header)} must not be spelt with dots")
     for value in request.known.get(b"connection", ()):
         if token_header in _options(value):
             raise Refused(Code.BAD_HEADER, f"Connection must not name {_shown(token_header)}")

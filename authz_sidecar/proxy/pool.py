@@ -105,11 +105,17 @@ class UpstreamPool:
             await self._turns.wait()
         while self._full:
             if not new and (connection := self._pick(method)) is not None:
+                self._wake_next()
                 return connection
             if self._idle:
                 self._idle.pop(0).close()  # too old for this request: a new one takes its place
             await self._turns.wait()
         return await self._open()
+
+    def _wake_next(self) -> None:
+        """Who was waited for has what it needs; behind it somebody may find that, too."""
+        if self._turns.waiting and (self._idle or not self._full):
+            self._turns.wake()
 
     @property
     def _takes_anonymous(self) -> bool:
@@ -175,6 +181,7 @@ class UpstreamPool:
     async def _open(self) -> UpstreamConnection:
         self._sweep.start()
         self._opening += 1
+        self._wake_next()
         try:
             return await self._connect()
         except BaseException:

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Coroutine
 from itertools import count
-from typing import Protocol
+from typing import Final, Protocol
 
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core.ports import Clock, RequestObserver
@@ -18,6 +18,9 @@ from authz_sidecar.proxy.budget import Budget
 from authz_sidecar.proxy.client import Client
 from authz_sidecar.proxy.deadlines import Sweep
 from authz_sidecar.proxy.pool import UpstreamPool
+
+COUNTED_SHARE: Final = 0.75
+"""Of the memory that clients may fill: the rest is the allocator's, and of objects that are not counted."""
 
 
 class Revocable(Protocol):
@@ -59,7 +62,7 @@ class Shared:
         self.identity = identity
         """What the service is told of who asks."""
         self.tracer = tracer
-        self.budget = Budget(limits.buffer_bytes)
+        self.budget = Budget(int(COUNTED_SHARE * limits.buffer_bytes))
         self.clients: set[Client] = set()
         self.handshakes: set[asyncio.Task[None]] = set()
         """Connections that have yet to agree on TLS. Each has the place that it will need as a client."""

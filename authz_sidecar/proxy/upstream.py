@@ -115,6 +115,7 @@ class UpstreamConnection(Connection):
         if not self.reading:
             self.set_reading(True)
         self._kept = True
+        self.reader.response = None  # nobody asks for it any more, and its head may be large
         self.idle_since = now = self._pool.now()
         self._idle_until = now + seconds
         self.deadline = self._pool.deadline(seconds)

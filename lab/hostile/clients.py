@@ -28,6 +28,7 @@ NETWORK: Final = "127.0.1."
 ADDRESSES: Final = 32
 """From so many addresses of this network, because each has a limited number of ports."""
 MOST_UNSENT: Final = 1024 * 1024
+SMALLEST_BUFFER: Final = 4096
 _BY_NAME: Final = {kind.name: kind for kind in (HARMLESS, IDLE, *KINDS)}
 
 
@@ -137,12 +138,16 @@ class Crowd:
 
     async def _connect(self, kind: Kind, number: int) -> None:
         make: Callable[[], Client] = lambda: Client(self, kind, number)  # noqa: E731 (for its type)
-        source = (f"{NETWORK}{1 + number % ADDRESSES}", 0)
+        loop, connection = asyncio.get_running_loop(), socket.socket()
         try:
-            await asyncio.get_running_loop().create_connection(
-                make, "127.0.0.1", self._ports[kind.tls], local_addr=source
-            )
+            connection.setblocking(False)
+            if not kind.reads:  # what it does not read is to stay with the sidecar
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALLEST_BUFFER)
+            connection.bind((f"{NETWORK}{1 + number % ADDRESSES}", 0))
+            await loop.sock_connect(connection, ("127.0.0.1", self._ports[kind.tls]))
+            await loop.create_connection(make, sock=connection)
         except OSError:
+            connection.close()
             self.tally.failed += 1
             self._wanted.append(kind)
 

@@ -127,7 +127,7 @@ async def test_heads_that_never_end_share_one_budget() -> None:
         head = b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(
             b"a%d: %s\r\n" % (n, b"x" * 500) for n in range(100)
         )
-        fit = MIB // len(head)
+        fit = rig.shared.budget.total_bytes // len(head)
         clients = [await rig.client() for _ in range(fit + 5)]
         for client in clients[:fit]:
             await client.send(head)

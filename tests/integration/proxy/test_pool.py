@@ -59,6 +59,24 @@ async def test_an_old_connection_makes_room_for_a_new_one() -> None:
         await first.closed()
 
 
+async def test_old_connections_make_room_for_all_who_wait() -> None:
+    """Although none of these answers ever ends, and so nobody gives a connection back."""
+    async with running(ProxyLimits(connect_seconds=DEADLINE, upstream_connections=3)) as rig:
+        clients = [await rig.client() for _ in range(3)]
+        for number, client in enumerate(clients):
+            await client.send(GET % number)
+        kept = [await rig.upstream.accept() for _ in clients]
+        for peer in kept:
+            await peer.send(EMPTY)
+        for client in clients:
+            await client.contains(EMPTY)
+        rig.clock.ahead += 1.1
+        for number, client in enumerate(clients):
+            await client.send(POST % number)
+        for _ in clients:
+            await (await rig.upstream.accept()).contains(b"POST")
+
+
 async def test_who_leaves_the_queue_takes_nobodys_turn() -> None:
     async with running(ONE) as rig:
         busy, leaver, waiter = [await rig.client() for _ in range(3)]

@@ -195,6 +195,8 @@ SAID = {
     "seconds": (b"Keep-Alive: timeout=2", 2),
     "seconds and requests": (b"keep-alive: max=100, timeout=2", 2),
     "quoted": (b'Keep-Alive: timeout="2"', 2),
+    "spaced": (b"Keep-Alive: max=9; timeout = 2", 2),
+    "without a name": (b"Keep-Alive: 2", 2),
     "twice": (b"Keep-Alive: timeout=9\r\nKeep-Alive: timeout=2", 2),
     "nothing understood": (b"Keep-Alive: yes", 30),
     "more than we keep": (b"Keep-Alive: timeout=90", 30),

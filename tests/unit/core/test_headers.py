@@ -72,6 +72,7 @@ class TestCheck:
             [HOST, (b"Authorization", b"Bearer x"), (b"Connection", b"keep-alive, TE"), (b"TE", b"trailers")],
             [(b"Cookie", b"a"), (b"Cookie", b"b"), (b"X-Host", b"a"), (b"Proxy-Authorization", b"x")],
             [(b"Connection", b"close"), (b"Connection", b"Upgrade"), (b"Connection", b"X-Authz-User")],
+            [(b"Connection", b",".join(b"x-%d" % n for n in range(100)))],
         ],
     )
     def test_accepted(self, fields: FieldList) -> None:
@@ -88,6 +89,8 @@ class TestCheck:
             [(b"connection", b"close"), (b"Connection", b"COOKIE")],
             [(b"Connection", b"Content-Length")],
             [(b"Connection", b"transfer-encoding")],
+            [(b"Connection", b",".join(b"x-%d" % n for n in range(101)))],
+            [(b"Connection", b"a" + b"," * 60), (b"Connection", b"b" + b"," * 60)],
         ],
     )
     def test_refused(self, fields: FieldList) -> None:
@@ -99,6 +102,8 @@ class TestCheck:
         "fields",
         [
             [(b"X-Token", b"a"), (b"x-token", b"a")],
+            [(b"X-Token", b"a"), (b"X.Token", b"b")],
+            [(b"x.token", b"a")],
             [(b"X-Token", b"a"), (b"Connection", b"close, X-TOKEN")],
             [(b"Connection", b"x-token")],
             [(b"X-Token", b"a"), (b"Connection", b"Authorization")],
