@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict, deque
 from collections.abc import Callable
 
@@ -50,7 +49,7 @@ class Budgets:
             self._say(f"{who} ran {steps} callbacks within a second")
         if remembered > REMEMBERED:
             self._say(f"{who} holds {remembered} entities and changes")
-        self.tasks(who, len(asyncio.all_tasks(loop)))
+        self.tasks(who, loop.tasks)
 
     def tasks(self, who: str, count: int) -> None:
         self.most_tasks = max(self.most_tasks, count)

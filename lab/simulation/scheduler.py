@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from random import Random
 from typing import Any, TypeVarTuple, Unpack
+from weakref import WeakSet
 
 from lab.simulation.clocks import HostClock
 
@@ -91,6 +92,7 @@ class ProcessLoop(asyncio.BaseEventLoop):
         self._announced = False
         self._stopped = False
         self._spawned: set[asyncio.Task[Any]] = set()
+        self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
         self._wake_at = math.inf
         self._instant = -1.0
         self._at_instant = 0
@@ -113,6 +115,16 @@ class ProcessLoop(asyncio.BaseEventLoop):
         return handle
 
     call_soon_threadsafe = call_soon
+
+    def create_task(self, *args: Any, **options: Any) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = super().create_task(*args, **options)
+        self._tasks.add(task)
+        return task
+
+    @property
+    def tasks(self) -> int:
+        """How many there are. `asyncio.all_tasks` would go through those of the whole world."""
+        return sum(not task.done() for task in self._tasks)
 
     def spawn(self, work: Coroutine[Any, Any, object]) -> None:
         """Run it as a task of this process."""
