@@ -8,13 +8,23 @@ from collections.abc import Sequence
 from typing import Final
 
 from authz_sidecar import __version__, app
-from authz_sidecar.commands import archive, check, explain, readiness, replay, run, schema, verify
+from authz_sidecar.commands import (
+    archive,
+    check,
+    conformance,
+    explain,
+    readiness,
+    replay,
+    run,
+    schema,
+    verify,
+)
 from authz_sidecar.commands.command import Command
 from authz_sidecar.core.errors import ConfigurationError
 
 BAD_CONFIGURATION: Final = 2
 COMMANDS: Final = tuple(
-    each.COMMAND for each in (run, check, explain, replay, readiness, archive, verify, schema)
+    each.COMMAND for each in (run, check, explain, replay, readiness, archive, verify, conformance, schema)
 )
 
 
