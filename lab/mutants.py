@@ -29,6 +29,14 @@ NEAR_CACHE_TESTS = ("tests/unit/replica/test_near_cache.py",)
 LOG, LOG_TESTS = "user_service/authz_changelog/", "tests/integration/changelog/"
 EXPLORER = ("tests/integration/lab/schedules/test_explorer.py",)
 """Its share in the suite: for each way in which a change could go unnoticed."""
+BEGINS_AN_EPOCH = """\
+    with beside_no_run(seconds=30):
+        Revision.objects.all().delete()
+        head = Head.objects.get()
+        head.epoch = uuid.uuid4()
+        head.save(update_fields=["epoch"])
+        _begin(head.revision)
+"""
 TESTS_FAILED = 1
 """pytest's exit code; others mean that it could not run them."""
 
@@ -193,12 +201,12 @@ MUTANTS = (
         (LOG_TESTS + "test_identity.py",),
     ),
     Mutant(
-        "an-epoch-begins-in-a-snapshot",
-        LOG + "revisions/transactions.py",
-        "            cursor.execute(_locking_head(seconds))",
-        "            cursor.execute('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ')\n"
-        "            cursor.execute(f'SELECT 1 FROM {_head()}')\n"
-        "            cursor.execute(_locking_head(seconds))",
+        "an-epoch-moves-the-relays-cursor",
+        LOG + "revisions/epochs.py",
+        BEGINS_AN_EPOCH,
+        "    from authz_changelog.revisions.transactions import sequencing\n\n"
+        + BEGINS_AN_EPOCH.replace("beside_no_run", "sequencing")
+        + "        Cursor.objects.update(revision=head.revision)\n",
         EXPLORER,
     ),
     Mutant(

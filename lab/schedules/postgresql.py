@@ -91,7 +91,7 @@ class PostgreSQL(Database):
         if crowd not in self._restoring:
             self._begin_anew(crowd)
         elif any(writer.schema for writer in writers):
-            self._restoring = {crowd: self._taken_in()}
+            product.trust()  # nothing is to be compared: all is as it was
         self._schedules += 1
         if self._schedules % SCHEDULES_PER_VACUUM == 0:
             self._control.execute(f"VACUUM {', '.join((*TABLES, *product.TABLES))}")
@@ -115,7 +115,8 @@ class PostgreSQL(Database):
         """The statements by which the log is again what it is now."""
         if not product.completed():
             product.mend()
-        return [statement for table in product.TABLES for statement in self._copied(table)]
+        tables = [table for table in product.TABLES if table != product.FINGERPRINT]
+        return [statement for table in tables for statement in self._copied(table)]
 
     def _copied(self, table: str) -> Iterator[str]:
         described = self._control.execute(f"SELECT * FROM {table} LIMIT 0").description

@@ -18,7 +18,7 @@ from django.urls import resolve
 
 from authz_changelog.bootstrap import install
 from authz_changelog.marks import integrity
-from authz_changelog.models import Head, Mark, Turn
+from authz_changelog.models import Fingerprint, Head, Mark, Turn
 from authz_changelog.publishing.relay import publish_new
 from authz_changelog.revisions import audit as auditing
 from authz_changelog.revisions import epochs, messages, pending, reconcile, sequencer
@@ -29,7 +29,7 @@ from lab.schedules.actors import Actor
 from lab.schedules.world import State, User
 
 TABLES = [model._meta.db_table for model in apps.get_app_config("authz_changelog").get_models()]
-MARKS = Mark._meta.db_table
+MARKS, FINGERPRINT = Mark._meta.db_table, Fingerprint._meta.db_table
 LIMIT = pending.LIMIT
 """With at most so many entities pending, each revision is a committed state as a whole."""
 SHARES = (
@@ -179,7 +179,9 @@ def sequence_all() -> None:
 
 
 def trust() -> None:
-    """The triggers are as they were when all was compared, whatever the number of the schema is now."""
+    """The triggers are as they were when all was compared, whatever has become of the schema meanwhile."""
+    if integrity.review().broken:
+        mend()
     integrity.keep(integrity.review().fingerprint)
 
 

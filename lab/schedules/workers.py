@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import time
@@ -67,6 +68,7 @@ def _start(urls: multiprocessing.SimpleQueue[str]) -> None:
     begin()
     from lab.schedules.player import Player
 
+    gc.freeze()  # Django is here to stay, and need not be looked through again and again
     _players.append(Player(urls.get()))
 
 
