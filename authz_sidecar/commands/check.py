@@ -66,7 +66,7 @@ def check(asked: Asked) -> int:
 def _print_port(settings: Settings) -> None:
     listens = ", ".join(map(str, settings.listen))
     decisions = settings.decisions
-    source = f"{decisions.source.method} and {decisions.source.target}" if decisions.source else "the path"
+    source = " and ".join(filter(None, decisions.source or ("the path",)))
     hooks = f"{', '.join(map(str, decisions.listen))} answers those, by {source}" if decisions.listen else ""
     hint = hooks or "AUTHZ_DECISIONS_LISTEN opens a port for those"
     print(

@@ -9,6 +9,7 @@ from authz_sidecar.config import addresses
 from authz_sidecar.config.addresses import Address, items
 from authz_sidecar.config.setting import group, setting
 
+USUAL: Final = "X-Forwarded-Method,X-Forwarded-Uri,X-Forwarded-Host"
 OWN: Final = "path"
 """The request that asks has the method itself, and the target behind a prefix."""
 _NAME: Final = re.compile(r"[A-Za-z0-9-]+")
@@ -22,18 +23,20 @@ class ForwardedHeaders(NamedTuple):
 
     method: str
     target: str
+    host: str | None = None
+    """`None`: the gateway asks with the `Host` that it was sent."""
 
 
 def source(text: str) -> ForwardedHeaders | None:
-    """Two names of headers; `None`: the request's own method and path."""
+    """Names of headers; `None`: the request's own method and path."""
     if text == OWN:
         return None
     names = items(text)
     fit = all(_NAME.fullmatch(name) and name.lower() not in _UNFIT for name in names)
-    if len({name.lower() for name in names}) != 2 or len(names) != 2 or not fit:
+    if len({name.lower() for name in names}) != len(names) or len(names) not in {2, 3} or not fit:
         raise ValueError(
-            f"must be `{OWN}` or two names of headers, of the method and of the URI, "
-            "like X-Forwarded-Method,X-Forwarded-Uri"
+            f"must be `{OWN}` or names of headers, of the method, of the URI and perhaps of the host, "
+            f"like {USUAL}"
         )
     return ForwardedHeaders(*names)
 
@@ -52,7 +55,8 @@ class DecisionsSettings:
     source: ForwardedHeaders | None = setting(
         "AUTHZ_DECISIONS_SOURCE",
         source,
-        "what says there which request is asked about: the headers of its method and of its URI, or `path`: "
-        "the method of the asking request and what follows `/check` in its path, as Envoy sends it",
-        default="X-Forwarded-Method,X-Forwarded-Uri",
+        "what says there which request is asked about: the headers of its method, of its URI and of its host "
+        "(two names: the host is the asking request's), or `path`: the method of the asking request and what "
+        "follows `/check` in its path, as Envoy sends it",
+        default=USUAL,
     )

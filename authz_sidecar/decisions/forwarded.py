@@ -53,8 +53,11 @@ def request(source: ForwardedHeaders | None, asking: Asking, target_bytes: int) 
     else:
         method = _only(received, source.method).decode("latin-1")
         target = _only(received, source.target)
-        named = {source.method.lower().encode(), source.target.lower().encode()}
+        named = {name.lower().encode() for name in source if name is not None}
         kept = [field for field in received if field[0].lower() not in named]
+        if source.host is not None:
+            others = [field for field in kept if field[0].lower() != b"host"]
+            kept = [(b"Host", _only(received, source.host)), *others]
         _check_others(kept, method, source)
     if len(target) > target_bytes:
         raise Unanswerable("", FaultCode.TARGET_TOO_LONG)

@@ -26,7 +26,7 @@ class Gateway(Daemon):
 
     language: ClassVar[str]
     """Of the page's first block, which is the configuration."""
-    source: ClassVar[str] = "X-Forwarded-Method,X-Forwarded-Uri"
+    source: ClassVar[str] = "X-Forwarded-Method,X-Forwarded-Uri,X-Forwarded-Host"
     """What its page sets `AUTHZ_DECISIONS_SOURCE` to."""
 
     def __init__(self, decisions: str, service: str) -> None:

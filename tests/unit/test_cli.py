@@ -48,7 +48,9 @@ def flags(tmp_path: Path) -> list[str]:
 def test_check_tells_where_hooks_ask(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", *flags, "--decisions-listen=127.0.0.1:9902"]) == 0
     first = capsys.readouterr().out.splitlines()[0]
-    assert first.endswith("127.0.0.1:9902 answers those, by X-Forwarded-Method and X-Forwarded-Uri")
+    assert first.endswith(
+        "127.0.0.1:9902 answers those, by X-Forwarded-Method and X-Forwarded-Uri and X-Forwarded-Host"
+    )
 
 
 def test_check_shows_the_rules(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,17 @@ def test_two_headers_name_the_request_and_mean_nothing_more() -> None:
     assert (head.peer, head.upgrade) == ("192.0.2.1", False)
 
 
+def test_a_header_names_the_host() -> None:
+    """Not the one that the gateway asks at: rules may be for one host alone."""
+    three = PAIR._replace(host="X-Forwarded-Host")
+    own, said = (b"Host", b"sidecar:9902"), (b"X-Forwarded-Host", b"api.example.org")
+    head = forwarded.request(three, asking(own, METHOD, URI, said), LONGEST)
+    assert head.fields.values(b"host") == [b"api.example.org"]
+    for received in ([], [said, said], [said, (b"X_Forwarded_Host", b"x")]):
+        with pytest.raises(Unanswerable, match="X-Forwarded-Host is"):
+            forwarded.request(three, asking(own, METHOD, URI, *received), LONGEST)
+
+
 def test_the_names_are_found_in_any_case() -> None:
     received = [(b"x-forwarded-method", b"PATCH"), (b"X-FORWARDED-URI", b"/")]
     assert forwarded.request(PAIR, asking(*received), LONGEST)[:2] == ("PATCH", b"/")
