@@ -63,6 +63,12 @@ def leave(request_id: str, more: FieldList | None = None) -> Answer:
     return Answer(HTTPStatus.OK, HTTPStatus.OK.phrase, (*_own_headers(b"", request_id), *(more or ())), b"")
 
 
+def document(body: bytes, request_id: str) -> Answer:
+    """An answer that is no refusal, in JSON."""
+    headers = ((b"Content-Type", b"application/json"), *_own_headers(body, request_id))
+    return Answer(HTTPStatus.OK, HTTPStatus.OK.phrase, headers, body)
+
+
 def failure(fault: Fault, request_id: str) -> Answer:
     """The answer to a request that ends without the service's."""
     return _problem(fault.code, fault.detail, request_id)

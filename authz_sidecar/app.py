@@ -25,6 +25,7 @@ from authz_sidecar.config.table import ReplicaSettings
 from authz_sidecar.core.policy import Policy
 from authz_sidecar.core.ports import Authorizer, Clock, ReplicaStatus
 from authz_sidecar.core.tracing import Tracer
+from authz_sidecar.decisions.authzen import AuthZen
 from authz_sidecar.decisions.check import Check
 from authz_sidecar.decisions.server import BoundedServer, DecisionsPort
 from authz_sidecar.explain import Explainer
@@ -291,6 +292,7 @@ class Sidecar:
         readiness = health.Health(needed, self._decides)
         port = DecisionsPort(
             Check(pipeline, hooks, self.clock, source, limits.target_bytes, self._identity),
+            AuthZen(pipeline, hooks, self.clock, self.settings.decisions, limits.body_seconds),
             {"/livez": readiness.livez, "/readyz": readiness.readyz},
             hooks,
             self.clock,

@@ -175,7 +175,18 @@ TABLE: Final[Mapping[str, Meaning]] = MappingProxyType(
             "Configure the gateway as docs/gateways/ says, or `AUTHZ_DECISIONS_SOURCE` as the gateway asks.",
         ),
         FaultCode.NOT_SERVED_HERE: Meaning(
-            404, "the decisions port answers nothing at this path", "Let the gateway ask at `/check`."
+            404,
+            "the decisions port answers nothing at this path",
+            "Let the gateway ask at `/check`; AuthZEN needs `AUTHZ_DECISIONS_TOKEN`, its metadata "
+            "`AUTHZ_DECISIONS_URL`.",
+        ),
+        FaultCode.QUESTION_MALFORMED: Meaning(
+            400, "this is no well-formed question (AuthZEN 1.0)", "Send what the answer's `detail` misses."
+        ),
+        FaultCode.CREDENTIAL_MISSING: Meaning(
+            401,
+            "AuthZEN is answered to holders of `AUTHZ_DECISIONS_TOKEN`",
+            "Send it: `Authorization: Bearer …`.",
         ),
         # ended by the byte path: it is over a limit
         FaultCode.TARGET_TOO_LONG: Meaning(

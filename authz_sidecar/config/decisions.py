@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from authz_sidecar.config import addresses
+from authz_sidecar.config import addresses, parsers
 from authz_sidecar.config.addresses import Address, items
 from authz_sidecar.config.setting import group, setting
 
@@ -51,6 +51,19 @@ class DecisionsSettings:
         "address and port where gateways ask about requests that they hold, or several: `/check` for nginx, "
         "Traefik, Caddy, Envoy and Istio (unset: nowhere); only they may reach it",
         default="",
+    )
+    token: str | None = setting(
+        "AUTHZ_DECISIONS_TOKEN",
+        parsers.credential,
+        "credential for AuthZEN at the decisions port (unset: AuthZEN is not answered)",
+        default=None,
+        secret=True,
+    )
+    url: str | None = setting(
+        "AUTHZ_DECISIONS_URL",
+        addresses.origin,
+        "base URL under which AuthZEN's clients know the decisions port, for its metadata (unset: none)",
+        default=None,
     )
     source: ForwardedHeaders | None = setting(
         "AUTHZ_DECISIONS_SOURCE",

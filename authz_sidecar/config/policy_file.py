@@ -57,7 +57,8 @@ def read(path: Path) -> PolicyFile:
         )
         for index, rule in enumerate(model.rules)
     )
-    compiled = policy.compile(sources, allow_method_override=model.allow_method_override)
+    override = model.allow_method_override
+    compiled = policy.compile(sources, allow_method_override=override, actions=model.actions)
     tests = (Expectation(document.place(("tests", index)), each) for index, each in enumerate(model.tests))
     return PolicyFile(compiled, tuple(tests))
 

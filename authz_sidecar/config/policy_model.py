@@ -217,23 +217,24 @@ class RuleModel(_Strict):
         own = next((term.own for term in terms if isinstance(term, OwnTerm)), self.own)
         return Requirement(
             "all" if terms else self.allow or "any",
-            tuple(self._labels),
+            tuple(labels(self.permission)),
             _own(own),
             tuple(scopes or ()),
             inf if self.max_staleness is None else self.max_staleness,
         )
 
-    @property
-    def _labels(self) -> list[str]:
-        match self.permission:
-            case None:
-                return []
-            case AnyOf(any=labels):
-                return labels
-            case AllOf(all=terms):
-                return [term for term in terms if isinstance(term, str)]
-            case label:
-                return [label]
+
+def labels(permission: Permission | None) -> list[str]:
+    """Those that it names."""
+    match permission:
+        case None:
+            return []
+        case AnyOf(any=several):
+            return several
+        case AllOf(all=terms):
+            return [term for term in terms if isinstance(term, str)]
+        case label:
+            return [label]
 
 
 def _own(said: str | OwnClaim | None) -> Own | None:
@@ -268,13 +269,37 @@ class ExpectationModel(_Strict):
     ]
 
 
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
 class PolicyModel(_Strict):
     """Rules for the requests that may pass; every other change is refused."""
 
     version: Annotated[int, Field(ge=1, le=1)]
     rules: list[RuleModel]
     allow_method_override: bool = False
+    authzen: Annotated[
+        dict[Name, dict[Name, Permission]],
+        Field(description="For AuthZEN: what each action on each type of resource requires."),
+    ] = {}
     tests: Annotated[list[ExpectationModel], Field(description="Run by `authz-sidecar check`.")] = []
+
+    @field_validator("authzen")
+    @classmethod
+    def _no_own(cls, types: dict[str, dict[str, Permission]]) -> dict[str, dict[str, Permission]]:
+        wanted = [each for actions in types.values() for each in actions.values()]
+        if any(isinstance(term, OwnTerm) for each in wanted if isinstance(each, AllOf) for term in each.all):
+            raise ValueError("`own` needs a path, and AuthZEN has none")
+        return types
+
+    @property
+    def actions(self) -> dict[tuple[str, str], Requirement]:
+        """By type of resource and name of action."""
+        return {
+            (kind, action): Requirement("all" if isinstance(wants, AllOf) else "any", tuple(labels(wants)))
+            for kind, actions in self.authzen.items()
+            for action, wants in actions.items()
+        }
 
 
 def is_label(text: str) -> bool:

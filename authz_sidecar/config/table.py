@@ -8,34 +8,14 @@ from math import inf
 from pathlib import Path
 from typing import Literal
 
-from authz_sidecar.config import addresses, parsers, tls
+from authz_sidecar.config import addresses, parsers
 from authz_sidecar.config.addresses import Address, Network, UpstreamAddress
 from authz_sidecar.config.decisions import DecisionsSettings
 from authz_sidecar.config.identity import IdentitySettings
 from authz_sidecar.config.issuer import Issuer
 from authz_sidecar.config.limits import ProxyLimits
+from authz_sidecar.config.server_tls import ServerTls
 from authz_sidecar.config.setting import group, setting, settings_of
-
-
-@group
-class ServerTls:
-    """What the proxied port proves itself with. Both or neither: without, clients speak plain HTTP."""
-
-    certificate: Path | None = setting(
-        "AUTHZ_TLS_CERT",
-        parsers.readable_file,
-        "certificate chain (PEM file): clients must speak TLS",
-        default=None,
-    )
-    key: Path | None = setting(
-        "AUTHZ_TLS_KEY", parsers.readable_file, "its private key (PEM file, not encrypted)", default=None
-    )
-
-    def context(self) -> ssl.SSLContext | None:
-        """Reads the files. Raises ValueError when they do not fit; settings were loaded only if they did."""
-        if self.certificate is None or self.key is None:
-            return None
-        return tls.server(self.certificate, self.key)
 
 
 @group

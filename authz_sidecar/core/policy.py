@@ -42,6 +42,8 @@ class Policy:
     """Those of each host that has rules of its own."""
     elsewhere: Rules = field(repr=False)
     """Those of all other hosts."""
+    actions: Mapping[tuple[str, str], Requirement] = field(default_factory=dict)
+    """What questions that come without a request are about: by type of resource and name of action."""
 
     def at(self, host: str) -> Rules:
         """The rules for a host as `hosts.normal` gives it."""
@@ -52,7 +54,12 @@ class Policy:
         return self.at(host).match(method, path)
 
 
-def compile(sources: Iterable[RuleSource], *, allow_method_override: bool = False) -> Policy:
+def compile(
+    sources: Iterable[RuleSource],
+    *,
+    allow_method_override: bool = False,
+    actions: Mapping[tuple[str, str], Requirement] | None = None,
+) -> Policy:
     """Raises ConfigurationError with every problem of hosts, methods and paths, and every ambiguity."""
     problems: list[Problem] = []
     grown: dict[str, dict[str, Node]] = {"": {}}
@@ -73,8 +80,8 @@ def compile(sources: Iterable[RuleSource], *, allow_method_override: bool = Fals
         raise ConfigurationError(list(dict.fromkeys(problems)))
     elsewhere = Rules(grown.pop(""), for_changes=not grown)
     by_host = {host: Rules(trees) for host, trees in grown.items()}
-    digest = _digest(rules, allow_method_override)
-    return Policy(tuple(rules), digest, allow_method_override, by_host, elsewhere)
+    digest = _digest(rules, allow_method_override, actions or {})
+    return Policy(tuple(rules), digest, allow_method_override, by_host, elsewhere, actions or {})
 
 
 def _rule(source: RuleSource, method: str) -> Rule:
@@ -123,9 +130,15 @@ def _segments(source: RuleSource, problems: list[Problem]) -> list[Segment]:
     return [] if mistakes else pattern.parse(source.path)
 
 
-def _digest(rules: Iterable[Rule], allow_method_override: bool) -> str:
-    normal = sorted((_said(rule) for rule in rules), key=json.dumps)
-    return hashlib.sha256(json.dumps([allow_method_override, normal]).encode()).hexdigest()
+def _digest(
+    rules: Iterable[Rule], allow_method_override: bool, actions: Mapping[tuple[str, str], Requirement]
+) -> str:
+    normal: list[Any] = [allow_method_override, sorted((_said(rule) for rule in rules), key=json.dumps)]
+    if actions:
+        normal.append(
+            sorted([*asked, wants.quantifier, *sorted(wants.permissions)] for asked, wants in actions.items())
+        )
+    return hashlib.sha256(json.dumps(normal).encode()).hexdigest()
 
 
 def _said(rule: Rule) -> list[Any]:

@@ -158,6 +158,8 @@ class FaultCode(StrEnum):
     VERSION_UNSUPPORTED = "version_unsupported"
     HOOK_MALFORMED = "hook_malformed"
     NOT_SERVED_HERE = "not_served_here"
+    QUESTION_MALFORMED = "question_malformed"
+    CREDENTIAL_MISSING = "credential_missing"
     METHOD_UNKNOWN = "method_unknown"  # the parser does not know it either; a decision says the same
     # it is over a limit
     TARGET_TOO_LONG = "target_too_long"

@@ -22,6 +22,7 @@ from authz_sidecar.core.fields import of_request
 from authz_sidecar.core.ports import Clock, RequestObserver
 from authz_sidecar.core.verdicts import Answered, Failure, FaultCode
 from authz_sidecar.decisions import forwarded
+from authz_sidecar.decisions.authzen import AuthZen
 from authz_sidecar.decisions.check import Check
 from authz_sidecar.decisions.forwarded import Asking, Unanswerable
 
@@ -36,12 +37,14 @@ class DecisionsPort:
     def __init__(
         self,
         check: Check,
+        authzen: AuthZen,
         pages: Mapping[str, Page],
         observer: RequestObserver,
         clock: Clock,
         limits: ProxyLimits,
     ) -> None:
         self._check = check
+        self._authzen = authzen
         self._pages = pages
         self._observer = observer
         self._clock = clock
@@ -70,6 +73,8 @@ class DecisionsPort:
         if sum(len(name) + len(value) + 4 for name, value in received) > self._limits.head_bytes:
             raise Unanswerable("", FaultCode.HEAD_TOO_LARGE)
         target = request.raw_path.encode("utf-8", "surrogateescape")
+        if self._authzen.serves(request.path):
+            return await self._authzen.answer(request, request_id), True
         if not forwarded.is_check(target):
             raise Unanswerable("", FaultCode.NOT_SERVED_HERE)
         return await self._check.answer(Asking(request.method, target, received, peer), request_id)

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import pytest
 from aiohttp import web
 
-from authz_sidecar.config.decisions import ForwardedHeaders
+from authz_sidecar.config.decisions import DecisionsSettings, ForwardedHeaders
 from authz_sidecar.config.identity import IdentitySettings
 from authz_sidecar.config.limits import ProxyLimits
+from authz_sidecar.decisions.authzen import AuthZen
 from authz_sidecar.decisions.check import Check
 from authz_sidecar.decisions.server import BoundedServer, DecisionsPort
 from authz_sidecar.identity import IdentityHeaders
@@ -63,7 +64,9 @@ async def opened(
         return web.Response(text="alive")
 
     check = Check(decides, observer, clock, source, limits.target_bytes, identity)
-    server = BoundedServer(DecisionsPort(check, {"/livez": livez}, observer, clock, limits), observer, limits)
+    authzen = AuthZen(decides, observer, clock, DecisionsSettings(), limits.body_seconds)
+    port = DecisionsPort(check, authzen, {"/livez": livez}, observer, clock, limits)
+    server = BoundedServer(port, observer, limits)
     runner = web.ServerRunner(server, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -311,4 +311,4 @@ def test_the_shipped_policy_loads() -> None:
 def test_the_schema_is_json_and_closed() -> None:
     schema = json.loads(json.dumps(policy_model.schema()))
     assert schema["additionalProperties"] is False
-    assert set(schema["properties"]) == {"version", "rules", "allow_method_override", "tests"}
+    assert set(schema["properties"]) == {"version", "rules", "allow_method_override", "authzen", "tests"}

@@ -405,3 +405,11 @@ def test_identity_mistakes(given: dict[str, str], text: str) -> None:
     found = problems(**given)
     assert any(problem.startswith(text) for problem in found), found
     assert not any("k" * 31 in problem for problem in found)
+
+
+def test_the_credential_for_authzen_needs_its_port() -> None:
+    (problem,) = problems(AUTHZ_DECISIONS_TOKEN="secret")
+    assert problem.startswith("AUTHZ_DECISIONS_TOKEN: needs AUTHZ_DECISIONS_LISTEN")
+    loaded = load(AUTHZ_DECISIONS_TOKEN="secret", AUTHZ_DECISIONS_LISTEN="127.0.0.1:9902")
+    assert loaded.decisions.token == "secret"
+    assert "secret" not in repr(loaded.decisions)
