@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from http.client import HTTPException
 
-from lab.demo import calls, screen
+from lab.demo import calls, places, screen
+from lab.demo.operating import Admin
 from lab.demo.screen import Screen, say
 from lab.demo.steps import Insight, Walkthrough
+from lab.stack.binaries import find
 from lab.stack.client import Client, People
 from lab.stack.process import StackError
 from lab.stack.servers import External, HasUrl, RabbitMQ, Redis
@@ -22,6 +25,9 @@ HOW_TO_SIGN_IN = """\
 The demo's users have a password: name it in DEMO_PASSWORD. Compose made one up; it is shown by
   docker compose -f compose/compose.yaml run --rm --no-deps user-service-setup \\
     grep DEMO_PASSWORD /run/secrets/env"""
+
+
+WITHOUT = "Running without {}, which can be neither found nor installed here."
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -45,18 +51,23 @@ def _somebody_elses(user_url: str, sidecar_url: str, admin_url: str) -> None:
     password = os.environ.get("DEMO_PASSWORD")
     if not password:
         raise StackError(HOW_TO_SIGN_IN)
-    insight = Insight(calls.from_metrics(admin_url), "the sidecar's own metrics")
+    token = os.environ.get("AUTHZ_ADMIN_TOKEN")
+    admin = Admin(admin_url, token) if token else None
+    insight = Insight(calls.from_metrics(admin_url), "the sidecar's own metrics", admin=admin)
     _walk_through(People(user_url, password), Client(sidecar_url), insight)
 
 
 def _own(*, embedded: bool, stay: bool) -> None:
+    missing = () if embedded else _not_to_be_had()
+    if missing:
+        say(WITHOUT.format(" and ".join(missing)))
     with ExitStack() as exits:
         with screen.progress() as starting:
             stack, insight = _start(exits, embedded, starting)
         people = People(stack.user_service.url, stack.user_service.password)
         _walk_through(people, Client(stack.sidecar.url), insight)
         if stay:
-            _say_where(stack)
+            places.tell(stack)
             with suppress(KeyboardInterrupt):
                 signal.pause()
             say("\nstopping")
@@ -70,33 +81,40 @@ def _walk_through(people: People, sidecar: Client, insight: Insight) -> None:
 def _start(exits: ExitStack, embedded: bool, starting: Callable[[str], None]) -> tuple[Stack, Insight]:
     redis = None if embedded else _server("DEMO_REDIS_URL", Redis, exits, starting)
     rabbitmq = None if embedded else _server("DEMO_AMQP_URL", RabbitMQ, exits, starting)
-    stack = exits.enter_context(Stack(redis=redis, rabbitmq=rabbitmq, starting=starting))
-    asking = stack.add_sidecar({"AUTHZ_VALIDATION": "request"})
-    counter = calls.from_access_log(stack.user_service)
-    return stack, Insight(counter, "the User service's access log", stack.user_service, asking)
+    token = secrets.token_hex(8)
+    admin_token = {"AUTHZ_ADMIN_TOKEN": token}
+    stack = exits.enter_context(
+        Stack(redis=redis, rabbitmq=rabbitmq, sidecar_env=admin_token, starting=starting)
+    )
+    return stack, Insight(
+        calls.from_access_log(stack.user_service),
+        "the User service's access log",
+        stack.user_service,
+        asking_sidecar=stack.add_sidecar({"AUTHZ_VALIDATION": "request"}),
+        shadow_sidecar=stack.add_sidecar({"AUTHZ_MODE": "shadow"}),
+        admin=Admin(stack.sidecar.admin_url, token),
+    )
+
+
+def _not_to_be_had() -> list[str]:
+    """Servers that nobody has named, and whose programs are not installed."""
+    servers = {"DEMO_REDIS_URL": Redis, "DEMO_AMQP_URL": RabbitMQ}
+    return [
+        f"{kind.name}-server"
+        for variable, kind in servers.items()
+        if not os.environ.get(variable) and find(f"{kind.name}-server") is None
+    ]
 
 
 def _server(
     variable: str, kind: type[Redis | RabbitMQ], exits: ExitStack, starting: Callable[[str], None]
-) -> HasUrl:
-    """The one that the variable names, else one of our own."""
+) -> HasUrl | None:
+    """The one that the variable names, else one of our own, or none where its program is not to be had."""
     if url := os.environ.get(variable):
         return External(url)
+    if find(f"{kind.name}-server") is None:
+        return None
     starting(kind.name)
     server = kind()
     exits.enter_context(server)
     return server
-
-
-def _say_where(stack: Stack) -> None:
-    say("\nThe system stays up until Ctrl-C:")
-    places = {
-        "Student service, through the sidecar": f"{stack.sidecar.url}/students/",
-        "User service": f"{stack.user_service.url}/api/",
-        "its documentation": f"{stack.user_service.url}/api/docs/",
-        "the sidecar's state": f"{stack.sidecar.admin_url}/status",
-        "the sidecar's metrics": f"{stack.sidecar.admin_url}/metrics",
-        "sign in as admin, alice, bob or carol": stack.user_service.password,
-    }
-    for what, where in places.items():
-        say(f"    {what:<40} {where}")

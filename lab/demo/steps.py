@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from http.client import IncompleteRead
 from statistics import median
 
-from lab.demo import calls
+from lab.demo import calls, operating
 from lab.demo.calls import CallCounter
+from lab.demo.operating import Admin
 from lab.demo.screen import Screen
 from lab.demo.student import DemoStudent
 from lab.stack.client import Answer, Client, People
@@ -36,6 +37,10 @@ class Insight:
     """`None` when it is not ours to stop."""
     asking_sidecar: Sidecar | None = None
     """A second sidecar that asks the User service at every change (AUTHZ_VALIDATION=request)."""
+    shadow_sidecar: Sidecar | None = None
+    """A third one that refuses nothing (AUTHZ_MODE=shadow)."""
+    admin: Admin | None = None
+    """`None` where nobody has said the token of the admin port."""
 
 
 class Walkthrough:
@@ -63,6 +68,9 @@ class Walkthrough:
         self._a_deactivated_user_is_out()
         self._decisions_go_on_without_the_user_service()
         self._calls_are_counted()
+        operating.explain(self._screen, self._insight.admin, self._people.id_of("carol"), self._student.path)
+        carol = self._people.token("carol")
+        operating.shadow(self._screen, self._student, carol, self._insight.shadow_sidecar)
         self._student.delete(self._people.token("admin")).demand("deleting the demo's student", 204)
         self._reset_alice()
 

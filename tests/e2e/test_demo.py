@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -78,13 +80,19 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 
 def test_embedded_it_stays_up_until_it_is_interrupted(demo: Demo) -> None:
     process = demo.start("--embedded")
-    wait_for(lambda: "stays up until Ctrl-C" in demo.output, DEADLINE_SECONDS, "the walk-through", process)
+    wait_for(lambda: "status=enrolled" in demo.output, DEADLINE_SECONDS, "the walk-through", process)
+    if shutil.which("curl"):
+        request = demo.output.partition("carol may not:\n")[2]
+        answer = subprocess.run(["sh", "-c", request], capture_output=True, text=True, check=True).stdout
+        assert answer.startswith("HTTP/1.1 200")
     os.kill(process.pid, signal.SIGINT)
     wait_for(lambda: not process.alive, DEADLINE_SECONDS, "the end of the demo")
     assert process.exit_code == 0
     assert demo.left_behind() == []
     assert "cached, event-fed    0 calls" in demo.output
     assert "request-based       50 calls" in demo.output
+    assert "because   this needs students.change_student" in demo.output
+    assert "would_refuse 1  PATCH /students/{id}/" in demo.output
 
 
 def test_with_named_servers_it_checks_and_ends(demo: Demo, redis_server: Redis, rabbitmq: RabbitMQ) -> None:
