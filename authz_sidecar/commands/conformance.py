@@ -12,10 +12,10 @@ from typing import Final
 
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
 
-from authz_sidecar.app import SystemClock
 from authz_sidecar.commands import contract
 from authz_sidecar.commands.command import Command
 from authz_sidecar.core.errors import ConfigurationError, Problem
+from authz_sidecar.process import SystemClock
 from authz_sidecar.source import UserServiceClient
 
 TOKEN: Final = "AUTHZ_SERVICE_TOKEN"  # noqa: S105 (the variable's name)
