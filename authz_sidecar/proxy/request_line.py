@@ -19,6 +19,8 @@ _OTHER: Final = re.compile(
 
 def names_http(lines: bytes, method: bytes, target: bytes, *, first: bool) -> bool:
     """Whether the line of the request that is in `lines` names HTTP. `first`: they begin with it."""
+    if lines.find(b" RTSP/") < 0 and lines.find(b" ICE/") < 0:
+        return True  # it names one of the three
     if first:
         lines = lines.lstrip(b"\r\n").split(b"\n", 1)[0]
     target = re.escape(target)
