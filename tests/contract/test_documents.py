@@ -1,4 +1,4 @@
-"""The contract's documents say what both sides do: golden messages are valid, the calls are those that exist."""
+"""The documents of the contract: golden messages are valid, the calls are those that there are."""
 
 import json
 import re
