@@ -72,20 +72,22 @@ async def _archive(options: Options, writer: Writer) -> int:
         while not options.once and not stop.is_set():
             await _wait(stop, options.interval)
             failed = await _attempt(recorder, failed=failed)
-    for gap in recorder.gaps:
-        _tell(f"GAP {gap}")
     _tell(f"{options.folder} stands at {_standing(writer)}")
     return 2 if failed else 1 if recorder.gaps else 0
 
 
 async def _attempt(recorder: Recorder, *, failed: bool) -> bool:
-    """Whether it failed. An outage is told once, and its end."""
+    """Whether it failed. An outage is told once, and its end; a gap at once."""
+    known = len(recorder.gaps)
     try:
         await recorder.catch_up()
     except (Unavailable, MalformedMessage) as error:
         if not failed:
             _tell(f"cannot archive now: {error}")
         return True
+    finally:
+        for gap in recorder.gaps[known:]:
+            _tell(f"GAP {gap}")
     if failed:
         _tell("archiving again")
     return False
