@@ -95,7 +95,7 @@ class Sidecar:
         keys = await self._start_keys(session)
         authorizer = await self._start_authorizer(session)
         authenticator = issuers.authenticator(self._issuers, keys.by_issuer)
-        traces = tracing.start(self.settings.otlp_endpoint, self.settings.trace_sample, self.stack)
+        traces = tracing.start(self.settings.traces, self.stack)
         if traces is not None:
             self._tracer = traces
             authenticator, authorizer = traces.watching(authenticator, authorizer, self.clock)

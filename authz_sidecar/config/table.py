@@ -16,6 +16,7 @@ from authz_sidecar.config.issuer import Issuer
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.config.server_tls import ServerTls
 from authz_sidecar.config.setting import group, setting, settings_of
+from authz_sidecar.config.traces import TraceSettings
 
 
 @group
@@ -298,19 +299,7 @@ class Settings:
         "into force without a restart (0: only on SIGHUP and `POST /reload`)",
         default="5",
     )
-    otlp_endpoint: str | None = setting(
-        "AUTHZ_OTLP_ENDPOINT",
-        parsers.collector,
-        "collector that traces are sent to (OTLP over HTTP), like http://127.0.0.1:4318 (unset: no traces); "
-        "needs the extra `otel`",
-        default=None,
-    )
-    trace_sample: float = setting(
-        "AUTHZ_TRACE_SAMPLE",
-        parsers.fraction,
-        "share of the requests that are traced, 0 to 1; a trusted proxy's `traceparent` decides instead",
-        default="0.1",
-    )
+    traces: TraceSettings
     log_level: str = setting(
         "AUTHZ_LOG_LEVEL",
         parsers.choice("debug", "info", "warning", "error"),

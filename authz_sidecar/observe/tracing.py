@@ -5,16 +5,18 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
+from authz_sidecar.config.traces import TraceSettings
+
 if TYPE_CHECKING:
     from authz_sidecar.observe.traces import Tracing
 
 
-def start(endpoint: str | None, sample: float, stack: AsyncExitStack) -> Tracing | None:
+def start(settings: TraceSettings, stack: AsyncExitStack) -> Tracing | None:
     """What ends with `stack`; `None` without an endpoint."""
-    if endpoint is None:
+    if settings.endpoint is None:
         return None
     from authz_sidecar.observe.traces import Tracing
 
-    found = Tracing(endpoint, sample)
+    found = Tracing(settings.endpoint, settings.sample)
     stack.callback(found.stop)
     return found
