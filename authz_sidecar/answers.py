@@ -8,7 +8,9 @@ protected service, and the sidecar knows no address of its own documents. `code`
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from html import escape
 from http import HTTPStatus
 from typing import Final
 
@@ -88,7 +90,7 @@ def _problem(code: str, detail: str, request_id: str, extra: tuple[tuple[bytes, 
     if row.status == HTTPStatus.SERVICE_UNAVAILABLE:
         extra = (*extra, (b"Retry-After", b"%d" % RETRY_AFTER_SECONDS))
     body = json.dumps(document).encode() + b"\n"
-    headers = ((b"Content-Type", b"application/problem+json"), *_own_headers(body, request_id), *extra)
+    headers = (_PROBLEM, *_own_headers(body, request_id), *extra)
     return Answer(row.status, phrase, headers, body)
 
 
@@ -101,6 +103,56 @@ def _own_headers(body: bytes, request_id: str) -> tuple[tuple[bytes, bytes], ...
     )
 
 
+def addressed(answer: Answer, request: Fields, origins: frozenset[str]) -> Answer:
+    """A refusal as this client wants it: a page where it prefers one, readable by scripts from `origins`."""
+    if answer.headers[0] == _PROBLEM and _prefers_html(request):
+        answer = _page(answer)
+    if not origins:
+        return answer
+    return replace(answer, headers=(*answer.headers, *cross_origin(origins, request)))
+
+
+_PROBLEM: Final = (b"Content-Type", b"application/problem+json")
+_PAGE: Final = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{status} {title}</title></head>
+<body><h1>{title}</h1><p>{detail}</p>
+<p>Code <code>{code}</code>, request <code>{request_id}</code></p></body></html>
+"""
+
+
+def _page(answer: Answer) -> Answer:
+    """The same for a person to look at. Nothing in it runs, whatever it shows."""
+    told = json.loads(answer.body)
+    body = _PAGE.format(**{name: escape(str(value)) for name, value in told.items()}).encode()
+    kept = [header for header in answer.headers[1:] if header[0] != b"Content-Length"]
+    headers = (
+        (b"Content-Type", b"text/html; charset=utf-8"),
+        (b"Content-Length", b"%d" % len(body)),
+        (b"Content-Security-Policy", b"default-src 'none'"),
+        (b"X-Content-Type-Options", b"nosniff"),
+        *kept,
+    )
+    return replace(answer, headers=headers, body=body)
+
+
+def _prefers_html(request: Fields) -> bool:
+    """Whether `Accept` ranks HTML above JSON (RFC 9110 §12.5.1)."""
+    ranks = dict[bytes, float]()
+    for value in request.values(b"accept"):
+        for part in value.lower().split(b","):
+            kind, *parameters = [each.strip() for each in part.split(b";")]
+            ranks[kind] = max((_weight(each) for each in parameters if each.startswith(b"q=")), default=1.0)
+    json_kinds = (b"application/problem+json", b"application/json", b"application/*", b"*/*")
+    return ranks.get(b"text/html", 0.0) > next((ranks[kind] for kind in json_kinds if kind in ranks), 0.0)
+
+
+def _weight(parameter: bytes) -> float:
+    return float(parameter[2:]) if _WEIGHT.fullmatch(parameter) else 0.0
+
+
+_WEIGHT: Final = re.compile(rb"q=[01](\.[0-9]{0,3})?")
+
+
 def cross_origin(origins: frozenset[str], request: Fields) -> FieldList:
     """What lets a browser's script from one of `origins` (`*`: any) read an answer (Fetch standard, CORS)."""
     sent = next(iter(request.values(b"origin")), b"")
@@ -108,8 +160,11 @@ def cross_origin(origins: frozenset[str], request: Fields) -> FieldList:
     if "*" not in origins and sent.decode("latin-1") not in origins:
         return [vary]
     exposed = b"Retry-After, WWW-Authenticate, X-Request-Id"
+    named = sent.decode("latin-1") in origins  # a script of anybody else may read, but not as the user
+    credentials = [(b"Access-Control-Allow-Credentials", b"true")] if named else []
     return [
         (b"Access-Control-Allow-Origin", sent or b"*"),
+        *credentials,
         (b"Access-Control-Expose-Headers", exposed),
         vary,
     ]

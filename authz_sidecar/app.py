@@ -316,6 +316,7 @@ class Sidecar:
             self._identity,
             self._tracer,
         )
+        shared.request_id_header = self.settings.request_id_header.encode()
         tls, proxy_protocol = self._reloader.in_force.tls, self.settings.proxy_protocol
         server = self._server = ProxyServer(shared, tls=tls, proxy_protocol=proxy_protocol)
         self._metrics.export(families.CONNECTIONS, lambda: len(shared.clients))

@@ -152,6 +152,12 @@ def token_header(text: str) -> str:
     return text.lower()
 
 
+def header_name(text: str) -> str:
+    if text and (not re.fullmatch(r"[A-Za-z0-9-]+", text) or text.lower() in _UNFIT_TOKEN_HEADERS):
+        raise ValueError("must be a header name of letters, digits and '-' that frames and routes nothing")
+    return text
+
+
 def prefix(text: str) -> str:
     if not re.fullmatch(r"[\w.:-]{1,64}", text, re.ASCII):
         raise ValueError("must be 1 to 64 letters, digits or ._:-")

@@ -283,7 +283,13 @@ class Settings:
     cors_origins: frozenset[str] = setting(
         "AUTHZ_CORS_ORIGINS",
         addresses.origins,
-        "browser origins that may read refusals (or `*`)",
+        "browser origins that may read refusals (or `*`); those named one by one also with credentials",
+        default="",
+    )
+    request_id_header: str = setting(
+        "AUTHZ_REQUEST_ID_HEADER",
+        parsers.header_name,
+        "header in which the service's answers carry the request's id, too, like X-Request-Id (unset: none)",
         default="",
     )
     decision_log_sample: float = setting(

@@ -66,7 +66,7 @@ class DecisionsPort:
             answer, told = self._failed(Fault(FaultCode.INTERNAL_ERROR), request_id, peer), True
         seconds = self._clock.monotonic() - started
         self._observer.answered(Answered(request_id, answer.status, seconds, peer, told))
-        return response(answer)
+        return response(answers.addressed(answer, of_request([*request.raw_headers]), frozenset()))
 
     async def _answer(self, request: web.BaseRequest, request_id: str, peer: str) -> tuple[Answer, bool]:
         received = request.raw_headers

@@ -237,7 +237,7 @@ class Exchange(UpstreamUser):
         hop = self._connection_line()
         if chunked:
             hop = (b"Transfer-Encoding: chunked", *hop)
-        sent_on = headers.forwarded_response(response.fields)
+        sent_on = self._shared.answered_fields(response.fields, self.request_id)
         return framing.response_head(response.status, response.reason, sent_on, hop)
 
     def _connection_line(self) -> tuple[bytes, ...]:
@@ -307,10 +307,9 @@ class Exchange(UpstreamUser):
         if state is CROSSING or state is RELAYING or state is SWITCHED:
             self._finish(answer.status, broken=True)
             return
-        origins, request = self._shared.cors_origins, self.request
-        origin = answers.cross_origin(origins, request.fields) if origins else []
-        head = framing.answer_head(answer, origin, self._connection_line())
-        self._client.write(head if request.method == "HEAD" else head + answer.body)
+        answer = answers.addressed(answer, self.request.fields, self._shared.cors_origins)
+        head = framing.answer_head(answer, [], self._connection_line())
+        self._client.write(head if self.request.method == "HEAD" else head + answer.body)
         self._finish(answer.status)
 
     def _finish(self, status: int, *, broken: bool = False) -> None:

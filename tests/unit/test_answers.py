@@ -141,4 +141,45 @@ def test_a_browser_may_read_an_answer_only_from_a_configured_origin(
     sent = of_request([] if origin is None else [(b"Origin", origin)])
     answered = dict(answers.cross_origin(origins, sent))
     assert answered.get(b"Access-Control-Allow-Origin") == allowed
+    with_credentials = allowed is not None and origins is ALLOWED
+    assert (b"Access-Control-Allow-Credentials" in answered) is with_credentials
     assert b"Vary" in answered
+
+
+BROWSER = b"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+PREFERENCES = {
+    "a browser": ([BROWSER], True),
+    "HTML alone": ([b"text/html"], True),
+    "HTML in another case, with JSON behind it": ([b"Text/HTML;q=0.9, application/json;q=0.8"], True),
+    "two fields": ([b"application/json;q=0.1", b"text/html"], True),
+    "nothing said": ([], False),
+    "anything": ([b"*/*"], False),
+    "a script": ([b"application/json, text/plain, */*"], False),
+    "both alike": ([b"text/html, application/problem+json"], False),
+    "rather JSON": ([b"text/html;q=0.5, application/json"], False),
+    "no HTML": ([b"text/html;q=0"], False),
+    "no weight": ([b"text/html;q=x"], False),
+    "nonsense": ([b";;,q=1,text/html;q=nan"], False),
+}
+
+
+@pytest.mark.parametrize(("accept", "page"), PREFERENCES.values(), ids=PREFERENCES.keys())
+def test_who_prefers_a_page_gets_one(accept: list[bytes], page: bool) -> None:
+    request = of_request([(b"Accept", value) for value in accept])
+    plain = answers.refusal(refused(Code.TOKEN_MISSING))
+    answer = answers.addressed(plain, request, frozenset())
+    headers = dict(answer.headers)
+    assert (answer is plain) is not page
+    assert headers[b"Content-Type"].startswith(b"text/html" if page else b"application/problem+json")
+    assert headers[b"Content-Length"] == b"%d" % len(answer.body)
+    assert b"token_missing" in answer.body
+    assert answer.status == 401
+    assert b"WWW-Authenticate" in headers
+
+
+def test_what_a_page_shows_is_text() -> None:
+    plain = answers.failure(Fault(FaultCode.MALFORMED_REQUEST, "<script>alert('&')</script>"), "r")
+    answer = answers.addressed(plain, of_request([(b"Accept", BROWSER)]), frozenset())
+    assert b"&lt;script&gt;alert(&#x27;&amp;&#x27;)&lt;/script&gt;" in answer.body
+    assert b"<script" not in answer.body
+    assert dict(answer.headers)[b"Content-Security-Policy"] == b"default-src 'none'"

@@ -1,4 +1,4 @@
-"""Who asks reaches the service in headers of ours, and in no other."""
+"""Who asks reaches the service in headers of ours alone; an answer names its request if asked to."""
 
 from __future__ import annotations
 
@@ -70,3 +70,15 @@ async def test_a_revocation_does_not_end_what_anyone_may_do() -> None:
         rig.server.reconsider(None)
         await peer.send(OK)
         assert (await client.contains(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("name", [b"X-Request-Id", b"X-Trace"])
+async def test_an_answer_that_passes_carries_the_requests_id_if_asked_for(name: bytes) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nX-Request-ID: theirs\r\nContent-Length: 0\r\n\r\n"
+    request = b"GET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\n\r\n"
+    async with running(answer=answer) as rig:
+        assert b"mine" not in await rig.ask(request)
+        rig.shared.request_id_header = name
+        answered = await rig.ask(request)
+    assert name + b": mine\r\n" in answered
+    assert (b"theirs" in answered) is (name != b"X-Request-Id")
