@@ -1,6 +1,6 @@
 """Renders the Helm chart, and renews what is made from it or put into it.
 
-python -m lab.manifests      # writes deploy/kubernetes.yaml, and the policy's schema into the chart's own
+python -m lab.manifests      # writes deploy/kubernetes.yaml, and what the sidecar takes into values.schema.json
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ import argparse
 import json
 import subprocess
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from authz_sidecar.config import policy_model
+from authz_sidecar.config.table import TABLE
 from lab import ROOT
 from lab.stack.binaries import require
 
@@ -22,6 +24,26 @@ OPERATORS = CHART / "examples" / "operators.yaml"
 SCHEMA = CHART / "values.schema.json"
 PLAIN = ROOT / "deploy" / "kubernetes.yaml"
 NAMESPACE = "students"
+FIXED = frozenset(
+    {
+        "AUTHZ_ADMIN_LISTEN",
+        "AUTHZ_DRAIN_TIMEOUT",
+        "AUTHZ_JWT_AUDIENCE",
+        "AUTHZ_JWT_ISSUER",
+        "AUTHZ_LISTEN",
+        "AUTHZ_MODE",
+        "AUTHZ_POLICY",
+        "AUTHZ_TLS_CERT",
+        "AUTHZ_TLS_KEY",
+        "AUTHZ_UPSTREAM",
+        "AUTHZ_UPSTREAM_CA",
+        "AUTHZ_USER_SERVICE",
+        "AUTHZ_VALIDATION",
+    }
+)
+"""Settings that the chart itself gives."""
+NOT_OFFERED = frozenset({"AUTHZ_HANDOVER", "AUTHZ_HANDOVER_TIMEOUT", "AUTHZ_ISSUERS_FILE"})
+"""For files that it does not mount, and for processes that follow each other on one machine."""
 HEADER = """\
 # The Student service with the sidecar in front of it, and the User service: see deploy/README.md.
 # Made by `python -m lab.manifests` from the chart beside it.
@@ -30,15 +52,19 @@ HEADER = """\
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
-    SCHEMA.write_text(json.dumps(with_policy_schema(json.loads(SCHEMA.read_text())), indent=2) + "\n")
+    SCHEMA.write_text(json.dumps(with_the_sidecars_own(json.loads(SCHEMA.read_text())), indent=2) + "\n")
     PLAIN.write_text(plain())
     print(f"{PLAIN.relative_to(ROOT)} and {SCHEMA.relative_to(ROOT)} are made anew")
 
 
-def with_policy_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """The chart's schema with that of the policy file, which is the sidecar's own."""
-    policy = {"$id": "policy", **policy_model.schema()}
-    return {**schema, "$defs": {**schema["$defs"], "policy": policy}}
+def with_the_sidecars_own(schema: dict[str, Any]) -> dict[str, Any]:
+    """The chart's schema with that of the policy file and the names of settings, which are the sidecar's."""
+    made = deepcopy(schema)
+    made["$defs"]["policy"] = {"$id": "policy", **policy_model.schema()}
+    free = [each.variable for each in TABLE if not each.secret]
+    settings = made["properties"]["sidecar"]["properties"]["settings"]
+    settings["propertyNames"]["enum"] = [name for name in free if name not in FIXED | NOT_OFFERED]
+    return made
 
 
 def plain() -> str:

@@ -20,7 +20,7 @@ from authz_sidecar.admin.access import OPEN_PATHS
 from authz_sidecar.config import policy_file, reading
 from authz_sidecar.config.addresses import UpstreamAddress
 from authz_sidecar.config.table import TABLE
-from lab import ROOT, manifests
+from lab import ROOT, dashboard, manifests
 
 UPSTREAM_PORT = 8000
 VERSIONS = ("1.30", "1.34", "1.36", "1.37")
@@ -383,6 +383,8 @@ def test_the_broker_gets_the_rights_and_limits_of_the_other_example(rendered: Re
 def test_the_alerts_are_all_there_and_find_the_sidecars(rendered: Rendered) -> None:
     rules = find(rendered["operators"], "PrometheusRule", "students-alerts")
     assert rules["spec"] == yaml.safe_load((manifests.CHART / "monitoring" / "alerts.yaml").read_text())
+    shown = find(rendered["operators"], "ConfigMap", "students-dashboard")["data"]["authz-sidecar.json"]
+    assert json.loads(shown) == dashboard.dashboard()
     monitor = find(rendered["operators"], "ServiceMonitor", "student-service")["spec"]
     admin = find(rendered["operators"], "Service", "student-service-admin")
     labels = admin["metadata"]["labels"]

@@ -11,27 +11,11 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from authz_sidecar.config.table import TABLE
 from lab import manifests
 
 SCHEMA = json.loads(manifests.SCHEMA.read_text())
 DEFAULTS = yaml.safe_load((manifests.CHART / "values.yaml").read_text())
 EXAMPLE = yaml.safe_load(manifests.EXAMPLE.read_text())
-SET_BY_THE_CHART = {
-    "AUTHZ_ADMIN_LISTEN",
-    "AUTHZ_DRAIN_TIMEOUT",
-    "AUTHZ_JWT_AUDIENCE",
-    "AUTHZ_JWT_ISSUER",
-    "AUTHZ_LISTEN",
-    "AUTHZ_MODE",
-    "AUTHZ_POLICY",
-    "AUTHZ_TLS_CERT",
-    "AUTHZ_TLS_KEY",
-    "AUTHZ_UPSTREAM",
-    "AUTHZ_UPSTREAM_CA",
-    "AUTHZ_USER_SERVICE",
-    "AUTHZ_VALIDATION",
-}
 
 GOOD: list[dict[str, Any]] = [
     {},
@@ -157,12 +141,6 @@ def test_helm_tells_the_place(helm: str, setting: str, said: str) -> None:
     assert said in raised.value.stderr
 
 
-def test_every_setting_of_the_sidecar_can_be_given_in_one_way() -> None:
-    free = set(SCHEMA["properties"]["sidecar"]["properties"]["settings"]["propertyNames"]["enum"])
-    assert free | SET_BY_THE_CHART == {setting.variable for setting in TABLE if not setting.secret}
-    assert not free & SET_BY_THE_CHART
-
-
 def test_every_value_is_described() -> None:
     """The schema knows each default, and no other."""
 
@@ -177,6 +155,6 @@ def test_every_value_is_described() -> None:
     names(SCHEMA, DEFAULTS)
 
 
-def test_the_policy_is_described_as_by_the_sidecar() -> None:
-    """`python -m lab.manifests` renews it."""
-    assert manifests.with_policy_schema(SCHEMA) == SCHEMA
+def test_settings_and_policy_are_described_as_by_the_sidecar() -> None:
+    """`python -m lab.manifests` renews them."""
+    assert manifests.with_the_sidecars_own(SCHEMA) == SCHEMA
