@@ -1,6 +1,6 @@
 """Renders the Helm chart, and renews what is made from it or put into it.
 
-python -m lab.manifests      # writes deploy/kubernetes.yaml, and what the sidecar takes into values.schema.json
+python -m lab.manifests      # writes deploy/kubernetes.yaml, and what the sidecar takes into the schema
 """
 
 from __future__ import annotations
