@@ -63,15 +63,18 @@ class KeyRefresher:
         kids = self._set.kids if age <= self._settings.jwks_max_age else ()
         return KeysStatus(tuple(kids), age if math.isfinite(age) else None, self._failure)
 
-    async def learn(self, name: KeyName) -> Verdict | None:
-        """Ask for a key that is not at hand: `None` once it is, else why the token cannot be accepted."""
+    async def learn(self, name: KeyName, tried: Key | None = None) -> Verdict | None:
+        """Ask for a key that is not at hand, or that may have changed: as `tokens.Keys` has it."""
         if self._flight or self._clock.monotonic() - self._asked_at >= ASK_AGAIN_SECONDS:
             await self.refresh()
         if self._failure is not None:
             return Verdict(Code.KEYS_UNKNOWN, "the signing keys cannot be fetched now")
-        if self.find(name) is not None:
+        found = self.find(name)
+        if found is not None and found is not tried:
             return None
-        if name[0] is None:
+        if found is not None:
+            detail = "the access token has a bad signature"
+        elif name[0] is None:
             detail = "the access token does not name its key, and not exactly one key fits"
         else:
             detail = "the access token is signed with an unknown key"

@@ -33,8 +33,11 @@ class Keys(Protocol):
     def find(self, name: KeyName) -> Key | None:
         """The key of this name, if it is at hand."""
 
-    async def learn(self, name: KeyName) -> Verdict | None:
-        """Ask for a key that is not at hand: `None` once it is, else why the token cannot be accepted."""
+    async def learn(self, name: KeyName, tried: Key | None = None) -> Verdict | None:
+        """Ask for a key that is not at hand: `None` once it is, else why the token cannot be accepted.
+
+        `tried`: the one at hand, where it did not verify a token that names none: it may be another by now.
+        """
 
 
 class _Verified(NamedTuple):
@@ -60,11 +63,12 @@ class _Token:
 
 
 class _KeyMissing(Exception):
-    """The key that a token names is not at hand."""
+    """The key that a token names is not at hand, or it names none and the one that was `tried` is not it."""
 
-    def __init__(self, name: KeyName) -> None:
+    def __init__(self, name: KeyName, tried: Key | None) -> None:
         super().__init__(name)
         self.name = name
+        self.tried = tried
 
 
 class TokenAuthenticator:
@@ -86,7 +90,7 @@ class TokenAuthenticator:
                 self._remembered.forget(token)
                 verified = self._remembered[token]
         except _KeyMissing as missing:
-            return partial(self._keys.learn, missing.name)
+            return partial(self._keys.learn, missing.name, missing.tried)
         if verified.valid_from <= now < verified.valid_until:
             return verified.identity
         self._remembered.forget(token)
@@ -115,8 +119,10 @@ class TokenAuthenticator:
         name = self._check_header(token.header)
         key = self._keys.find(name)
         if key is None:
-            raise _KeyMissing(name)
+            raise _KeyMissing(name, None)
         if not _ALGORITHMS[name[1]].verify(token.signed, key.public, token.signature):
+            if name[0] is None:
+                raise _KeyMissing(name, key)
             raise _invalid("has a bad signature")
         identity = claims.identity(_object(token.payload), self._settings, key.kid, token.payload)
         valid_from = (identity.not_before or 0) - self._settings.leeway

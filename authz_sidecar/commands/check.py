@@ -23,8 +23,9 @@ from authz_sidecar.commands.settings import add_settings, sources
 from authz_sidecar.config import configuration, findings
 from authz_sidecar.config.findings import Finding, Kind
 from authz_sidecar.config.issuer import Issuer
+from authz_sidecar.config.jwt_settings import JwtSettings
 from authz_sidecar.config.policy_file import PolicyFile
-from authz_sidecar.config.table import JwtSettings, Settings
+from authz_sidecar.config.table import Settings
 from authz_sidecar.core import reach
 from authz_sidecar.core.errors import ConfigurationError, MalformedMessage, Problem, Unavailable
 from authz_sidecar.core.policy import Policy

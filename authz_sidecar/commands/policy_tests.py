@@ -83,7 +83,7 @@ class Signer:
     def find(self, name: KeyName) -> Key | None:
         return self._key if name == (KEY_ID, self._algorithm) else None
 
-    async def learn(self, name: KeyName) -> Verdict | None:
+    async def learn(self, name: KeyName, tried: Key | None = None) -> Verdict | None:
         raise AssertionError("every token is signed with the one key there is")
 
 

@@ -232,3 +232,17 @@ async def test_stopping_in_the_middle_of_a_refresh(rig: Rig) -> None:
     await rig.endpoint.reached(1)
     async with asyncio.timeout(DEADLINE):
         await rig.keys.stop()
+
+
+async def test_a_key_that_did_not_fit_a_token_without_a_name_may_be_another_by_now(rig: Rig) -> None:
+    name = (None, "EdDSA")
+    assert await rig.keys.learn(name) is None
+    tried = rig.keys.find(name)
+    assert await rig.keys.learn(name, tried) == Verdict(
+        Code.TOKEN_INVALID, "the access token has a bad signature"
+    )
+    rig.endpoint.serve(jwks("one"))
+    assert await rig.keys.learn(name, tried) is not None  # asked for a moment ago
+    rig.clock.now += module.ASK_AGAIN_SECONDS
+    assert await rig.keys.learn(name, tried) is None
+    assert rig.keys.find(name) is not tried
