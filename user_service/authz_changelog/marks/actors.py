@@ -84,7 +84,7 @@ def _saying(execute: Callable[..., Any], sql: Any, params: Any, many: bool, cont
     author = (_asked.get() or _program)()
     connection = context["connection"]
     if connection.vendor == "postgresql":
-        if not connection.in_atomic_block and connection.get_autocommit():
+        if _is_alone(connection):
             with transaction.atomic(using=connection.alias):
                 _say(connection, author)
                 return execute(sql, params, many, context)
@@ -95,6 +95,14 @@ def _saying(execute: Callable[..., Any], sql: Any, params: Any, many: bool, cont
         return execute(sql, params, many, context)
     finally:
         _writing.reset(token)
+
+
+def _is_alone(connection: BaseDatabaseWrapper) -> bool:
+    """Whether a statement is a transaction of its own. Django knows of none that somebody began by SQL."""
+    if connection.in_atomic_block or not connection.get_autocommit():
+        return False
+    idle: bool = connection.connection.info.transaction_status == 0
+    return idle
 
 
 def _writes(sql: str) -> bool:
