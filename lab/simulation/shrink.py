@@ -6,15 +6,16 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
+from authz_sidecar.core.verdicts import Code
 from lab.simulation.plan import Fault, Plan, Setup
 from lab.simulation.run import Outcome, run
 
 ATTEMPTS = 150
-_PARTICULARS = re.compile(r"[0-9][0-9a-f.:TZ-]*|\{.*|\(.*?\)")
+_PARTICULARS = re.compile(rf"[0-9][0-9a-f.:TZ-]*|\{{.*|\(.*?\)|\b(?:{'|'.join(Code)})\b")
 
 
 def kind_of(violation: str) -> str:
-    """What is wrong, without times and numbers."""
+    """What is wrong, without times, numbers and codes."""
     return _PARTICULARS.sub("#", violation.split(" s: ", 1)[1])
 
 
