@@ -1,14 +1,19 @@
 """`authz-sidecar conformance` tells a User service that keeps the wire contract from one that does not."""
 
+import json
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from authz_sidecar.cli import main
 from authz_sidecar.commands import contract
-from lab import ROOT, tiny_user_service
+from lab import DEADLINE, ROOT, tiny_user_service
+from lab.stack.alone import Alone
+from lab.stack.process import wait_for
 from lab.tiny_user_service import FAULTS, Log
 
 TOKEN = "a-token-of-twenty-characters"
@@ -90,3 +95,35 @@ def test_it_needs_a_credential(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 def test_the_page_says_every_rule_that_is_tried() -> None:
     page = (ROOT / "docs/contract.md").read_text()
     assert [rule for rule in contract.RULES if f"**{rule}**" not in page] == []
+
+
+def test_the_tiny_one_feeds_a_sidecar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = tmp_path / "rules.yaml"
+    policy.write_text("version: 1\nrules:\n  - {methods: [PUT], path: /things/, permission: a.b}\n")
+    with serving() as url:
+        settings = {"USER_SERVICE": url, "SERVICE_TOKEN": TOKEN, "POLICY": policy, "ADMIN_TOKEN": TOKEN}
+        sidecar = Alone("http://127.0.0.1:1", tmp_path, FEED_INTERVAL="0.1", **settings)
+        monkeypatch.setenv("AUTHZ_ADMIN_LISTEN", f"127.0.0.1:{sidecar.admin_port}")
+        monkeypatch.setenv("AUTHZ_ADMIN_TOKEN", TOKEN)
+
+        def allowed() -> bool:
+            main(["explain", "--json", "--subject", "ann@example.org", "PUT", "/things/"])
+            return bool(json.loads(capsys.readouterr().out)["allowed"])
+
+        try:
+            sidecar.ready()
+            wait_for(lambda: sidecar.counted("authz_applied_revision") == 6, DEADLINE, "all", sidecar.process)
+            assert allowed()
+            put(url, "/users/ann@example.org", {**ANN, "permissions": []})
+            wait_for(lambda: sidecar.counted("authz_applied_revision") == 7, DEADLINE, "it", sidecar.process)
+            assert not allowed()
+        finally:
+            sidecar.process.stop()
+
+
+def put(url: str, path: str, state: object) -> None:
+    request = urllib.request.Request(f"{url}{path}", json.dumps(state).encode(), method="PUT")  # noqa: S310 (our own server)
+    with urllib.request.urlopen(request, timeout=DEADLINE) as answer:  # noqa: S310 (our own server)
+        assert answer.status == 200
