@@ -43,6 +43,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "tokens.cors.TokenCorsMiddleware",
     "authz_changelog.middleware.RevisionHeaderMiddleware",
     "authz_changelog.middleware.ActorMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -134,6 +135,8 @@ AUTH_AUDIENCES = env.words("AUTH_AUDIENCES", "student-service")
 AUTH_ACCESS_TOKEN_SECONDS = env.number("AUTH_ACCESS_TOKEN_SECONDS", 300, least=1)
 AUTH_REFRESH_TOKEN_SECONDS = env.number("AUTH_REFRESH_TOKEN_SECONDS", 7 * 24 * 3600, least=1)
 AUTHENTICATION_BACKENDS = ["tokens.backends.LimitedBackend"]
+# Origins of browsers whose scripts may sign in, like https://app.example.org; empty: none.
+AUTH_CORS_ORIGINS = env.words("AUTH_CORS_ORIGINS", "")
 # Attempts per account and client address; empty: no limit but that of attempts under way.
 AUTH_LOGIN_RATE = os.environ.get("AUTH_LOGIN_RATE", "10/min")
 # Attempts that one process has under way: fewer than its threads, which answer sidecars too.
