@@ -115,10 +115,14 @@ class Report:
         return Window.of(self.answers, fault.began_at, fault.over_at)
 
     def without(self, dependency: str) -> Window:
-        """What was sent while a dependency was away and the newest proof still held."""
+        """What was sent while a dependency was away and the newest proof still held.
+
+        Not what names a revision that is not here: whether it is of this history only the User service knows.
+        """
         lost = [each for each in self.injected if each.loses == dependency]
+        answers = [answer for answer in self.answers if answer.get("code") != "behind"]
         windows = [
-            Window.of(self.answers, each.began_at, min(each.ended_at, each.began_at + self.bridged))
+            Window.of(answers, each.began_at, min(each.ended_at, each.began_at + self.bridged))
             for each in lost
         ]
         return sum(windows, Window())

@@ -31,6 +31,14 @@ def test_what_is_sent_before_everybody_is_live_again_is_not_outside() -> None:
     assert report.without("redis").requests == 1
 
 
+def test_no_copy_can_answer_for_a_revision_that_is_not_here() -> None:
+    fault = Injected("kill postgresql", "", "postgresql", began_at=10, ended_at=12, live_at=13)
+    sent = [answer(10, 503) | {"code": "behind"}, answer(11, 503) | {"code": "stale"}, answer(11, 200)]
+    report = Report(1, 1, max_staleness=5, injected=[fault], answers=sent)
+    window = report.without("postgresql")
+    assert (window.requests, window.unknown) == (2, 1)
+
+
 def test_failures_name_what_failed() -> None:
     never = Injected("kill redis", "redis", None, began_at=10, ended_at=12)
     report = Report(
