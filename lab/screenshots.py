@@ -137,7 +137,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory, Redis() as redis, RabbitMQ() as rabbitmq:
         policy = Path(directory) / "policy.yaml"
         policy.write_text((ROOT / "compose" / "policy.yaml").read_text())
-        another = policy.read_text().replace("students.delete_student", "students.change_student")
+        another = policy.read_text().replace("permission: students.delete_student", "allow: authenticated")
         policy.with_name("new.yaml").write_text(another)
         env = {**ENV, "AUTHZ_POLICY": str(policy)}
         with Stack(redis=redis, rabbitmq=rabbitmq, sidecar_env=env) as system:

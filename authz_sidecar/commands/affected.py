@@ -35,7 +35,7 @@ class Affected:
         """Plain values, ready for JSON."""
         return {
             "decisions": self.count,
-            "subjects": len(self.subjects),
+            "subjects": len(self.subjects.keys() - {NOBODY}),
             "by_subject": dict(self.subjects.most_common()),
             "example": self.example,
             "first": self.first,
@@ -44,8 +44,9 @@ class Affected:
 
     def counted(self) -> str:
         """Like "3 decisions of 2 subjects"."""
-        count, subjects = self.count, len(self.subjects)
-        return f"{count:,} decision{'s' * (count != 1)} of {subjects:,} subject{'s' * (subjects != 1)}"
+        count, known = self.count, len(self.subjects.keys() - {NOBODY})
+        whose = f"{known:,} subject{'s' * (known != 1)}" if known else "nobody known"
+        return f"{count:,} decision{'s' * (count != 1)} of {whose}"
 
     def worded(self) -> Iterator[str]:
         """The lines that follow a title."""
