@@ -52,10 +52,10 @@ def aspell() -> str:
 
 
 def prose(text: str) -> str:
-    """Without what is written as code, addresses, and names of files and programs."""
+    """Without what is written as code, addresses, numbers, and names of files and programs."""
     for code in (FENCED, re.compile(r"`[^`]*`"), re.compile(r"(?<=\])\([^)]*\)"), re.compile(r"<[^>]+>")):
         text = code.sub(" ", text)
-    return re.sub(r"\S*[_/.@:=]\S*[a-z]\S*", " ", text)
+    return re.sub(r"\S*[_/.@:=]\S*[a-z]\S*|\S*\d\S*", " ", text)
 
 
 def test_words_are_spelt_right(aspell: str) -> None:
