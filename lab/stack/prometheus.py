@@ -10,13 +10,12 @@ from urllib.request import urlopen
 import yaml
 
 from lab import ROOT
-from lab.manifests import CHART
 from lab.stack.binaries import require
 from lab.stack.daemon import Daemon
 from lab.stack.process import Process
 
 CONFIGURATION = ROOT / "compose" / "prometheus.yaml"
-ALERTS = CHART / "monitoring" / "alerts.yaml"
+ALERTS = ROOT / "deploy" / "helm" / "authz-sidecar" / "monitoring" / "alerts.yaml"
 
 
 class Prometheus(Daemon):

@@ -141,4 +141,4 @@ def test_the_version_is_everywhere_the_same() -> None:
     assert version("authz-sidecar") == __version__
     changes = (ROOT / "CHANGELOG.md").read_text()
     assert re.search(rf"^## .*\b{re.escape(__version__)}\b", changes, re.MULTILINE)
-    assert f"image: authz-sidecar:{__version__}\n" in (ROOT / "deploy" / "kubernetes.yaml").read_text()
+    assert f'image: "authz-sidecar:{__version__}"\n' in (ROOT / "deploy" / "kubernetes.yaml").read_text()
