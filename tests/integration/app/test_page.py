@@ -30,7 +30,7 @@ async def test_a_person_signs_in_and_reads_what_is_wrong(start: Callable[..., Al
         await tab.until("!document.querySelector('#problems').hidden")
         await tab.until(f"{TEXT}.includes('user service does not answer')")
         shown = await tab.evaluate(TEXT)
-        assert "changes are refused" in shown
+        assert "no signing keys: changes are refused" in shown
         assert "POST /secret/" in shown
         assert "no_rule" in shown
         assert "hidden" not in shown
