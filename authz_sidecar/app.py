@@ -22,6 +22,7 @@ from authz_sidecar.config import descriptors
 from authz_sidecar.config.configuration import Configuration
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.config.table import ReplicaSettings
+from authz_sidecar.core import hosts
 from authz_sidecar.core.policy import Policy
 from authz_sidecar.core.ports import Authorizer, Clock, ReplicaStatus
 from authz_sidecar.core.tracing import Tracer
@@ -107,6 +108,7 @@ class Sidecar:
             token_header=self.settings.jwt.header.encode(),
             enforced=self.settings.mode == "enforce",
             identifies=self._identity is not None,
+            unnamed_host=hosts.normal(self.settings.upstream.authority.encode()),
         )
         admin_runner = self._admin_runner(keys, Explainer(lambda: decides, self._holdings))
         listeners = self._listeners

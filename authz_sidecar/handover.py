@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 LIVE = b"live\n"
 MOST_SOCKETS = 64
 ANSWER_SECONDS = 5.0
+MOST_SECONDS = 3660.0
+"""More than the longest that a newer version may be told to take: one that hangs blocks nobody for ever."""
 
 
 class Predecessor:
@@ -95,7 +97,8 @@ class Handover:
         logger.info("a newer version is being started and is handed the listening sockets")
         try:
             socket.send_fds(successor, [b"\n"], [each.fileno() for each in self._sockets])
-            told = await asyncio.get_running_loop().sock_recv(successor, len(LIVE))
+            async with asyncio.timeout(MOST_SECONDS):
+                told = await asyncio.get_running_loop().sock_recv(successor, len(LIVE))
         except OSError:
             told = b""
         if told == LIVE:

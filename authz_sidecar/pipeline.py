@@ -81,6 +81,8 @@ class Pipeline:
     enforced: bool = True
     identifies: bool = False
     """Whether who asks is found out, too, where nobody needs to be known: the service is told."""
+    unnamed_host: str = ""
+    """The host of a request that names none: what it is sent on with."""
 
     def decide(self, request: RequestHead, request_id: str) -> Decision | Undecided:
         """The decision on a request, at once where nothing has to be waited for."""
@@ -174,8 +176,12 @@ class Pipeline:
             case.policy.digest,
             websocket=request.upgrade,
             owns=case.owns,
-            host=headers.host(request.fields) if case.policy.by_host else None,
+            host=self._host(request) if case.policy.by_host else None,
         )
+
+    def _host(self, request: RequestHead) -> str:
+        """As rules name it; without a Host field, the one that the request is sent on with."""
+        return headers.host(request.fields) if b"host" in request.fields.known else self.unnamed_host
 
     # the steps
 
@@ -196,7 +202,7 @@ class Pipeline:
         self._check_form(request)
         case.well_formed = True
         policy = self.policy
-        rules = policy.at(headers.host(request.fields)) if policy.by_host else policy.elsewhere
+        rules = policy.at(self._host(request)) if policy.by_host else policy.elsewhere
         if not rules.governs(request.method):
             return self._unmatched(request)
         path = target.path(request.target)
@@ -236,7 +242,7 @@ class Pipeline:
             return Verdict(Code.WEBSOCKET_NO_RULE, "no rule allows this WebSocket")
         if request.method in SAFE_METHODS:
             return Verdict(Code.SAFE_METHOD)
-        if self.policy.by_host and headers.host(request.fields) not in self.policy.by_host:
+        if self.policy.by_host and self._host(request) not in self.policy.by_host:
             return Verdict(Code.NO_RULE, "no rule names this host")
         return Verdict(Code.NO_RULE, "no rule allows this")
 

@@ -127,6 +127,8 @@ def _text(entity: Mapping[str, Any], name: str, key: str) -> str:
     value = entity.get(key)
     if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT:
         raise Malformed(f"{name}.{key} must be text of 1 to {MAX_TEXT} characters")
+    if any("\ud800" <= each <= "\udfff" for each in value):
+        raise Malformed(f"{name}.{key} must be text that UTF-8 can hold")
     return value
 
 

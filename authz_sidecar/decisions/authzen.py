@@ -107,6 +107,8 @@ class AuthZen:
                     content += more
         except TimeoutError:
             raise Unanswerable("", FaultCode.REQUEST_TIMEOUT) from None
+        except (ConnectionError, web.RequestPayloadError):
+            raise Malformed("the body ends before its end, or is not framed as it says") from None
         if len(content) > MAX_BODY_BYTES:
             raise Unanswerable(f"at most {MAX_BODY_BYTES} bytes", FaultCode.BODY_TOO_LARGE)
         return content

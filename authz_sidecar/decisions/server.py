@@ -99,6 +99,7 @@ class BoundedServer(web.Server):
             port.handle,
             keepalive_timeout=limits.idle_seconds,
             access_log=None,
+            auto_decompress=False,  # a question is JSON as it stands
             max_line_size=limits.head_bytes,
             max_field_size=limits.head_bytes,
             max_headers=limits.head_fields,

@@ -184,11 +184,9 @@ class UpstreamPool:
         self._wake_next()
         try:
             return await self._connect()
-        except BaseException:
-            self._turns.wake()
-            raise
         finally:
             self._opening -= 1
+            self._turns.wake()  # until now it was counted twice, or it never came to be
 
     async def _connect(self) -> UpstreamConnection:
         loop, address, tls = asyncio.get_running_loop(), self.address, self._tls

@@ -304,6 +304,14 @@ def test_a_request_without_a_host_is_for_one_that_none_names(tmp_path: Any) -> N
     assert (decision.verdict.code, decision.verdict.detail) == (Code.NO_RULE, "no rule names this host")
 
 
+def test_a_request_without_a_host_is_for_the_one_that_it_is_sent_on_with(tmp_path: Any) -> None:
+    decides = pipeline(loaded(tmp_path, HOSTS))
+    decides.unnamed_host = "admin.example"
+    for line, wanted in (("POST", Code.TOKEN_MISSING), ("GET", Code.SAFE_METHOD)):
+        head = RequestHead(line, b"/students/" if line == "POST" else b"/secret/", of_request([]), "peer")
+        assert decided(decides, head).verdict.code == wanted
+
+
 def test_two_hosts_are_refused_before_any_is_believed(tmp_path: Any) -> None:
     fields = of_request([(b"Host", b"api.example"), (b"Host", b"admin.example")])
     head = RequestHead("POST", b"/students/", fields, "peer")

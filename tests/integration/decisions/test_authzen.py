@@ -138,6 +138,7 @@ MALFORMED: dict[str, tuple[Any, str]] = {
     "text for a subject": ({**asked("alice", "read"), "subject": "alice"}, "subject is missing or no object"),
     "a number for a name": ({**asked("alice", "read"), "action": {"name": 123}}, "action.name must be"),
     "an empty id": (asked("", "read"), "subject.id must be"),
+    "no text at all": (asked("\ud800", "read"), "subject.id must be text that UTF-8 can hold"),
     "a long id": (asked("a" * 256, "read"), "subject.id must be"),
     "no JSON": (b"{", "the body must be JSON"),
     "nothing": (b"", "the body must be JSON"),
@@ -167,6 +168,8 @@ async def test_how_it_has_to_be_sent(service: Service) -> None:
     ) as answer:
         assert answer.headers["X-Request-ID"] == "mine-7"
         assert answer.headers["Content-Type"] == "application/json"
+    status, told = await service.ask("/access/v1/evaluation", b"no gzip", Content_Encoding="gzip")
+    assert (status, told["code"]) == (400, "question_malformed")
     big = {**good, "context": "x" * 1024 * 1024}
     assert (await service.ask("/access/v1/evaluation", big))[1]["code"] == "body_too_large"
 

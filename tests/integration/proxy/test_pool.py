@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
 
 import pytest
 
 from authz_sidecar.config.limits import ProxyLimits
+from authz_sidecar.proxy.upstream import UpstreamConnection
 from lab import DEADLINE
 from lab.wire import Client, Peer, Rig, running
 from lab.wire.peers import wait_for
@@ -144,3 +146,21 @@ async def test_anonymous_requests_leave_connections_to_those_who_prove_who_they_
         again = await rig.client()
         await again.send(GET % 5)
         await served(again, peer, GET % 5)
+
+
+async def test_one_that_is_being_made_is_not_counted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes between its being made and its being used has a place of his own."""
+    async with running(ProxyLimits(upstream_connections=2)) as rig:
+        pool, made = rig.shared.pool, UpstreamConnection.connection_made
+        second: list[asyncio.Task[UpstreamConnection]] = []
+
+        def comes_then(connection: UpstreamConnection, transport: asyncio.BaseTransport) -> None:
+            made(connection, transport)
+            if not second:
+                asking = pool.acquire("GET", new=False, anonymous=False)
+                second.append(asyncio.get_running_loop().create_task(asking))
+
+        monkeypatch.setattr(UpstreamConnection, "connection_made", comes_then)
+        first = await pool.acquire("GET", new=False, anonymous=False)
+        async with asyncio.timeout(DEADLINE):
+            assert await second[0] is not first
