@@ -26,8 +26,16 @@ NOTHING: Final = "no_such_app.no_such_permission"
 BUCKETS: Final = 16
 SOME: Final = 20
 """Users who are asked about."""
-PATHS: Final = ("head", "snapshot", "digest?buckets=1", "permissions", "subjects/x")
 OTHER_EPOCH: Final = "00000000-0000-4000-8000-000000000000"
+CALLS: Final = (
+    ("GET", "head"),
+    ("GET", f"changes?epoch={OTHER_EPOCH}&after=0"),
+    ("GET", "snapshot"),
+    ("GET", "digest?buckets=1"),
+    ("GET", "permissions"),
+    ("GET", "subjects/x"),
+    ("POST", "check"),
+)
 
 
 class Broken(Exception):
@@ -45,10 +53,10 @@ class Service:
     position: Position = field(default_factory=lambda: Position("", 0, None))
     entities: Mapping[EntityKey, Entity] = field(default_factory=dict)
 
-    async def status(self, path: str, credential: str | None) -> int:
+    async def status(self, path: str, credential: str | None, method: str = "GET") -> int:
         headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}
         url = f"{self.url.rstrip('/')}/authz/v1/{path}"
-        async with self.session.get(url, headers=headers, allow_redirects=False) as response:
+        async with self.session.request(method, url, headers=headers, allow_redirects=False) as response:
             return response.status
 
     async def raw_head(self) -> Document:
@@ -76,11 +84,11 @@ async def outcomes(service: Service) -> AsyncIterator[tuple[str, str]]:
 
 
 async def _credential(service: Service) -> None:
-    for path in PATHS:
+    for method, path in CALLS:
         for credential in (None, "wrong"):
-            if (status := await service.status(path, credential)) != 401:
+            if (status := await service.status(path, credential, method)) != 401:
                 said = "no credential" if credential is None else "a wrong credential"
-                raise Broken(f"/authz/v1/{path} with {said}: {status}, not 401")
+                raise Broken(f"{method} /authz/v1/{path} with {said}: {status}, not 401")
 
 
 async def _head(service: Service) -> None:

@@ -40,7 +40,9 @@ def catch_up() -> None:
 
 def restore() -> None:
     """Put back the triggers that a migration took away with their table, whether it went well or not."""
-    if installation.tables_exist() and installation.columns_exist() and installation.missing():
+    if not installation.tables_exist():
+        installation.uninstall()  # they would write to a table that an older version does not have
+    elif installation.columns_exist() and installation.missing():
         installation.install()
 
 

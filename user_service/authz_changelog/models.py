@@ -134,6 +134,7 @@ class Change(models.Model):
     class Meta:
         indexes = (
             models.Index(fields=["kind", "key"], name="authz_changelog_change_key"),
+            models.Index(fields=["at"], name="authz_changelog_change_at"),
             models.Index(
                 fields=["actor_key"], name="authz_changelog_change_actor", condition=~models.Q(actor_key="")
             ),

@@ -33,7 +33,7 @@ def history(request: HttpRequest) -> HttpResponse:
     if not request.user.is_superuser:
         if asked not in ({}, {"user": request.user.get_username()}):
             raise PermissionDenied
-        asked = {"user": str(request.user.pk)}
+        asked = {"user": request.user.get_username()}
     try:
         changes = selecting.changes(asked)
     except selecting.BadQuestion as error:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
+from django.core.exceptions import ValidationError
 from django.db.models import Model, Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -35,5 +36,8 @@ class HistoryOfGrants(admin.ModelAdmin):  # type: ignore[type-arg] # not generic
 
 def _about(model: type[Model], key: str) -> Q:
     if issubclass(model, Watched().user):
-        return selecting.of_user(generations.text(model._meta.pk.to_python(key)))
+        try:
+            return selecting.of_user(generations.text(model._meta.pk.to_python(key)))
+        except ValidationError:
+            return Q(pk__in=())  # Django says that there is none
     return selecting.of_group(key)

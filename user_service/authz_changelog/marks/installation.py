@@ -11,7 +11,7 @@ from django.db.backends.utils import CursorWrapper
 from authz_changelog.marks import descendants, triggers
 from authz_changelog.marks.triggers import Trigger
 from authz_changelog.marks.watched import Watched
-from authz_changelog.models import End, Head
+from authz_changelog.models import Change, End, Head
 
 
 class Present(NamedTuple):
@@ -27,7 +27,7 @@ class Present(NamedTuple):
 
 def tables_exist() -> bool:
     """False before the first migrations have run to their end."""
-    ours = (Head._meta.db_table, End._meta.db_table)
+    ours = (Head._meta.db_table, End._meta.db_table, Change._meta.db_table)
     return {*Watched().tables(), *ours}.issubset(connection.introspection.table_names())
 
 

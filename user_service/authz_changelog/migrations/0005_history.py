@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
                 ('last_revision', models.BigIntegerField(help_text='Of many rows: the last revision.', null=True)),
             ],
             options={
-                'indexes': [models.Index(fields=['kind', 'key'], name='authz_changelog_change_key'), models.Index(condition=models.Q(('actor_key', ''), _negated=True), fields=['actor_key'], name='authz_changelog_change_actor'), models.Index(condition=models.Q(('revision__isnull', False)), fields=['revision'], name='authz_changelog_change_rev'), models.Index(condition=models.Q(('pending', True)), fields=['kind', 'key'], name='authz_changelog_change_pending'), models.Index(condition=models.Q(('of_many', True), ('pending', True)), fields=['id'], name='authz_changelog_change_many')],
+                'indexes': [models.Index(fields=['kind', 'key'], name='authz_changelog_change_key'), models.Index(fields=['at'], name='authz_changelog_change_at'), models.Index(condition=models.Q(('actor_key', ''), _negated=True), fields=['actor_key'], name='authz_changelog_change_actor'), models.Index(condition=models.Q(('revision__isnull', False)), fields=['revision'], name='authz_changelog_change_rev'), models.Index(condition=models.Q(('pending', True)), fields=['kind', 'key'], name='authz_changelog_change_pending'), models.Index(condition=models.Q(('of_many', True), ('pending', True)), fields=['id'], name='authz_changelog_change_many')],
             },
         ),
     ]

@@ -111,3 +111,19 @@ def test_a_page_tells_a_users_history(as_admin: APIClient, admin: User, alice: U
     assert expected in client.get("/history/").content.decode()
     assert client.get("/history/?user=admin").status_code == 403
     assert client.get("/history/?revision=1").status_code == 403
+
+
+def test_nobody_reads_the_history_of_a_namesake(as_admin: APIClient, alice: User, client: Client) -> None:
+    """Somebody may be called what another's primary key is."""
+    namesake = User.objects.create_user(str(alice.pk))
+    as_admin.put(f"/api/users/{namesake.pk}/permissions/{LABEL}/")
+    as_admin.put(f"/api/users/{alice.pk}/permissions/{LABEL}/")
+    client.force_login(alice)
+    page = client.get("/history/").content.decode()
+    assert f"+ {LABEL} for alice by" in page
+    assert f"+ {LABEL} for {namesake.username} by" not in page
+
+
+def test_the_admin_has_no_history_of_what_is_no_key(admin: User, client: Client) -> None:
+    client.force_login(admin)
+    assert client.get("/admin/accounts/user/abc/history/").status_code == 302
