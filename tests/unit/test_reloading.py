@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -159,13 +159,8 @@ async def test_a_bad_file_is_tried_once_until_it_changes_again(world: World) -> 
             return contents()
 
     before = world.reloader.in_force
-    world.reloader.in_force = Configuration(
-        before.settings,
-        before.file,
-        Counting(before.sources.flags, before.sources.environ),
-        before.tls,
-        before.contents,
-    )
+    counting = Counting(before.sources.flags, before.sources.environ)
+    world.reloader.in_force = replace(before, sources=counting)
     await wait_for(lambda: looks > 5)
     assert [report.accepted for report in world.told] == [False]
     world.write("policy.yaml", POLICY % "b")

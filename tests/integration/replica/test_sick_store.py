@@ -26,7 +26,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Much is tried in a short time."""
     monkeypatch.setattr(store_sync, "LAST_RETRY", 0.01)
     monkeypatch.setattr(store_sync, "CHECK_INTERVAL", 0.01)
-    monkeypatch.setattr(store_sync, "AFTER_LOAD", 0.0)
+    monkeypatch.setattr(store_sync, "AFTER_LOAD", 0.001)
 
 
 @pytest.fixture
@@ -65,9 +65,9 @@ class Counting(RedisStore):
         self.writes += 1
         return await super().apply(generation, before, change)
 
-    async def stage(self) -> str:
+    async def claim(self, seconds: float) -> bool:
         self.writes += 1
-        return await super().stage()
+        return await super().claim(seconds)
 
 
 class Forgetful(MemoryStore):

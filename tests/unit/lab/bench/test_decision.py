@@ -79,7 +79,7 @@ def warm() -> Warm:
     key = Key("bench", frozenset({"RS256"}), (), private.public_key())
     clock = SystemClock()
     authorizer = CachedAuthorizer(Replica(clock.monotonic), 3600, inf)  # type: ignore[arg-type]
-    authenticator = TokenAuthenticator(_settings().jwt, Keys(KeySet.of([key])))
+    authenticator = TokenAuthenticator(_settings().jwt.alone, Keys(KeySet.of([key])))
     pipeline = Pipeline(policy_file.load(POLICY), authenticator, authorizer, clock)
     heads = [_head(_token(private, number)) for number in range(SUBJECTS)]
     decisions = [pipeline.decide(head, "warm") for head in heads]
