@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -13,6 +14,8 @@ from authz_sidecar.core.errors import ConfigurationError, Problem
 Keys = tuple[str | int, ...]
 """The way to a part of a document: names of keys and indices of lists."""
 
+MAX_BYTES = 1024 * 1024
+"""Of a file of configuration."""
 _TEXT = r"[^\s,{}\[\]]*"
 _UNQUOTED_PATH = re.compile(
     rf"\bpath:\s*(?P<path>(?:/{_TEXT})?(?:[{{\[]{_TEXT}[}}\]]{_TEXT})+|/{_TEXT}\?{_TEXT})"
@@ -111,6 +114,17 @@ class Document:
     def _rest_is_empty(self, line: int, column: int) -> bool:
         lines = self._content.decode("utf-8", "replace").split("\n")[line:]
         return not "".join([*map(str.strip, [lines[0][column:] if lines else "", *lines[1:]])])
+
+
+def read_whole(path: Path) -> bytes:
+    """The content of a file of configuration. Raises ConfigurationError."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise single(str(path), f"cannot be read: {error.strerror}") from error
+    if len(content) > MAX_BYTES:
+        raise single(str(path), f"is larger than {MAX_BYTES} bytes")
+    return content
 
 
 def single(place: str, message: str) -> ConfigurationError:

@@ -14,11 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from authz_sidecar.config import mistakes, parsers
 from authz_sidecar.config.addresses import any_url
-from authz_sidecar.config.document import Document, single
+from authz_sidecar.config.document import Document, read_whole
 from authz_sidecar.config.issuer import Issuer
 from authz_sidecar.core.errors import ConfigurationError, Problem
-
-MAX_BYTES = 1024 * 1024
 
 
 class _Strict(BaseModel):
@@ -110,13 +108,7 @@ def schema() -> dict[str, Any]:
 
 def read(path: Path) -> tuple[Issuer, ...]:
     """Raises ConfigurationError with every problem of the file."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise single(str(path), f"cannot be read: {error.strerror}") from error
-    if len(content) > MAX_BYTES:
-        raise single(str(path), f"is larger than {MAX_BYTES} bytes")
-    document = Document(str(path), content)
+    document = Document(str(path), read_whole(path))
     try:
         model = IssuersModel.model_validate(document.data)
     except ValidationError as error:

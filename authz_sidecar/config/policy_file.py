@@ -8,13 +8,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from authz_sidecar.config import mistakes
-from authz_sidecar.config.document import Document, single
+from authz_sidecar.config.document import Document, read_whole
 from authz_sidecar.config.policy_model import ExpectationModel, PolicyModel
 from authz_sidecar.core import policy
 from authz_sidecar.core.errors import ConfigurationError, Problem
 from authz_sidecar.core.policy import Policy, RuleSource
-
-MAX_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ def load(path: Path) -> Policy:
 
 def read(path: Path) -> PolicyFile:
     """The policy and its tests. Raises ConfigurationError with every problem of the file."""
-    document = Document(str(path), _content(path))
+    document = Document(str(path), read_whole(path))
     try:
         model = PolicyModel.model_validate(document.data)
     except ValidationError as error:
@@ -61,13 +59,3 @@ def read(path: Path) -> PolicyFile:
     compiled = policy.compile(sources, allow_method_override=override, actions=model.actions)
     tests = (Expectation(document.place(("tests", index)), each) for index, each in enumerate(model.tests))
     return PolicyFile(compiled, tuple(tests))
-
-
-def _content(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise single(str(path), f"cannot be read: {error.strerror}") from error
-    if len(content) > MAX_BYTES:
-        raise single(str(path), f"is larger than {MAX_BYTES} bytes")
-    return content

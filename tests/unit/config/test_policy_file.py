@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from authz_sidecar.config import policy_file, policy_model
+from authz_sidecar.config import document, policy_file, policy_model
 from authz_sidecar.core.errors import ConfigurationError
 from authz_sidecar.core.verdicts import Requirement
 
@@ -256,7 +256,7 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, make: object) ->
 
 
 def test_a_huge_file_is_an_error(tmp_path: Path) -> None:
-    assert "larger than" in problems(tmp_path, b"#" * (policy_file.MAX_BYTES + 1))[0]
+    assert "larger than" in problems(tmp_path, b"#" * (document.MAX_BYTES + 1))[0]
 
 
 def test_tests_stand_beside_the_rules_and_are_not_part_of_the_policy(tmp_path: Path) -> None:
