@@ -98,7 +98,9 @@ HOP_BY_HOP: Final = frozenset(
         b"upgrade",
     }
 )
-_READ_HERE: Final = frozenset({b"authorization", b"authz-min-revision", b"content-length", b"host"})
+_READ_HERE: Final = frozenset(
+    {b"accept", b"authorization", b"authz-min-revision", b"content-length", b"host"}
+)
 _DROPPED: Final = HOP_BY_HOP | {
     b"connection",
     b"http2-settings",

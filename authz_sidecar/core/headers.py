@@ -158,9 +158,15 @@ def forwarded_request(
     return [*kept, *own, (b"X-Forwarded-For", path), (b"X-Request-Id", request_id.encode("ascii"))]
 
 
-def forwarded_response(response: Fields) -> FieldList:
-    """The fields to send downstream: order, case and duplicates kept, hop-by-hop ones removed."""
-    return _without_named(response.kept, response.known)
+def forwarded_response(response: Fields, id_header: bytes = b"", request_id: str = "") -> FieldList:
+    """The fields to send downstream: order, case and duplicates kept, hop-by-hop ones removed.
+
+    `id_header`: carries the request's id, instead of the service's own; empty: none does.
+    """
+    sent_on = _without_named(response.kept, response.known)
+    if not id_header:
+        return sent_on
+    return [*fields.without(sent_on, frozenset({id_header.lower()})), (id_header, request_id.encode("ascii"))]
 
 
 def kept_seconds(response: Fields) -> float:

@@ -237,7 +237,7 @@ class Exchange(UpstreamUser):
         hop = self._connection_line()
         if chunked:
             hop = (b"Transfer-Encoding: chunked", *hop)
-        sent_on = self._shared.answered_fields(response.fields, self.request_id)
+        sent_on = headers.forwarded_response(response.fields, self._shared.request_id_header, self.request_id)
         return framing.response_head(response.status, response.reason, sent_on, hop)
 
     def _connection_line(self) -> tuple[bytes, ...]:
@@ -307,7 +307,9 @@ class Exchange(UpstreamUser):
         if state is CROSSING or state is RELAYING or state is SWITCHED:
             self._finish(answer.status, broken=True)
             return
-        answer = answers.addressed(answer, self.request.fields, self._shared.cors_origins)
+        asked, origins = self.request.fields, self._shared.cors_origins
+        if origins or b"accept" in asked.known:
+            answer = answers.addressed(answer, asked, origins)
         head = framing.answer_head(answer, [], self._connection_line())
         self._client.write(head if self.request.method == "HEAD" else head + answer.body)
         self._finish(answer.status)

@@ -9,8 +9,6 @@ from itertools import count
 from typing import Final, Protocol
 
 from authz_sidecar.config.limits import ProxyLimits
-from authz_sidecar.core import fields, headers
-from authz_sidecar.core.fields import FieldList, Fields
 from authz_sidecar.core.ports import Clock, RequestObserver
 from authz_sidecar.core.tracing import Tracer
 from authz_sidecar.core.verdicts import Decision, Failure, FaultCode, RequestHead
@@ -100,13 +98,6 @@ class Shared:
         self.clients.discard(client)
         if not self.clients:
             self.empty.set()
-
-    def answered_fields(self, response: Fields, request_id: str) -> FieldList:
-        """The fields of the service's answer as they go on to the client."""
-        sent_on, name = headers.forwarded_response(response), self.request_id_header
-        if not name:
-            return sent_on
-        return [*fields.without(sent_on, frozenset({name.lower()})), (name, request_id.encode("ascii"))]
 
     def new_request_id(self) -> str:
         return f"{self._id_prefix}{next(self._ids):08x}"

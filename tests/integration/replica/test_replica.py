@@ -21,6 +21,12 @@ LOAD = 2
 Start = Callable[..., Awaitable[Any]]
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that was loaded a moment ago is loaded again without a wait."""
+    monkeypatch.setattr(store_sync, "AFTER_LOAD", 0.1)
+
+
 class TestStart:
     async def test_from_a_snapshot(self, start: Start, store: Store, service: Any) -> None:
         sidecar = await start(store)
