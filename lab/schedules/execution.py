@@ -5,21 +5,20 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import psycopg
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import IntegrityError, InternalError, OperationalError, connection, transaction
+from django.db import IntegrityError, InternalError, OperationalError
 from psycopg import errors
 
 from lab.schedules import product, world
-from lab.schedules.actors import Actor, Ended, Event, Job, Killed, Parked
+from lab.schedules.actors import Actor, Ended, Event, Killed, Parked
 from lab.schedules.catalogue import CATALOGUE, Writer
 from lab.schedules.catalogue.rows import GivenUp
-from lab.schedules.catalogue.writers import execute
 from lab.schedules.databases import Database
 from lab.schedules.history import Claim, Commit, History, Revision
-from lab.schedules.schedule import GIVE_WAY, ISOLATION, KILL, Part, Schedule
+from lab.schedules.roles import Role, job
+from lab.schedules.schedule import GIVE_WAY, KILL, Part, Schedule
 
 AT_WORK = 0.01
 """Seconds after which a statement is suspected to wait."""
@@ -35,33 +34,6 @@ WRITERS_TROUBLE = (
     *(psycopg.IntegrityError, psycopg.OperationalError),  # from COPY, which Django knows nothing of
 )
 """How a writer may fail without our fault: another writer was there first."""
-
-
-@dataclass
-class Role:
-    """One part of the schedule, and how far it is."""
-
-    part: Part
-    actor: Actor
-    writer: Writer | None
-    begun: bool = False
-    ended: bool = False
-    killed: bool = False
-    statement: str = ""
-    """The one it is parked before, or executing."""
-    waits: set[str] = field(default_factory=set)
-    marked: bool = True
-    """Whether something was, when it began."""
-    contains: int = 0
-    """For ours: commits before it began; for a writer: the number of its own."""
-
-    @property
-    def name(self) -> str:
-        return self.part.name
-
-    @property
-    def ours(self) -> bool:
-        return self.writer is None
 
 
 class Stage:
@@ -140,7 +112,7 @@ class _Play:
         role.begun = True
         role.contains = len(self.history.commits) - 1
         role.marked = role.part.what not in LOOKS_ONLY_WHEN_MARKED or bool(self._marks())
-        role.actor.begin(_job(role))
+        role.actor.begin(job(role))
         self._await(role)
 
     def _await(self, role: Role) -> None:
@@ -328,36 +300,3 @@ def _may_happen(error: BaseException) -> bool:
 
 def _first_line(error: BaseException) -> str:
     return (str(error) or repr(error)).splitlines()[0]
-
-
-def _job(role: Role) -> Job:
-    if role.writer is None:
-        return product.ACTIONS[role.part.what]
-    writer, part = role.writer, role.part
-
-    def write(_: Actor) -> product.Said:
-        since = product.last_change() if part.answered else 0
-        for statement in writer.outside[:1]:
-            execute(statement)
-        try:
-            _transact(writer, part.isolation)
-        finally:
-            for statement in writer.outside[1:]:
-                execute(statement)
-        return product.answered(since) if part.answered else product.Said()
-
-    return write
-
-
-def _transact(writer: Writer, isolation: str) -> None:
-    if writer.autocommit:
-        writer.body(execute)
-        return
-    with transaction.atomic():
-        if connection.vendor == "postgresql" and isolation != "rc":
-            execute(f"SET TRANSACTION ISOLATION LEVEL {ISOLATION[isolation]}")
-        writer.body(execute)
-        if connection.vendor == "postgresql":
-            # Whatever could make it wait is done before the commit: in which order they commit is then known.
-            execute("/* checks */ SET CONSTRAINTS ALL IMMEDIATE")
-        connection.run_on_commit = []  # the schedule says when the log is brought up to date
