@@ -1,18 +1,20 @@
 """Renders the Helm chart, and renews what is made from it or put into it.
 
-python -m lab.manifests      # writes deploy/kubernetes.yaml, and what the sidecar takes into the schema
+python -m lab.manifests      # deploy/kubernetes.yaml, and in the chart its version and what the sidecar takes
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from authz_sidecar import __version__
 from authz_sidecar.config import policy_model
 from authz_sidecar.config.table import TABLE
 from lab import ROOT
@@ -52,9 +54,16 @@ HEADER = """\
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
+    about = CHART / "Chart.yaml"
+    about.write_text(of_this_version(about.read_text()))
     SCHEMA.write_text(json.dumps(with_the_sidecars_own(json.loads(SCHEMA.read_text())), indent=2) + "\n")
     PLAIN.write_text(plain())
     print(f"{PLAIN.relative_to(ROOT)} and {SCHEMA.relative_to(ROOT)} are made anew")
+
+
+def of_this_version(chart: str) -> str:
+    """What is said about the chart, with the version of the sidecar as its own and its images'."""
+    return re.sub(r'^((?:v|appV)ersion: "?)[^"\n]*', rf"\g<1>{__version__}", chart, flags=re.MULTILINE)
 
 
 def with_the_sidecars_own(schema: dict[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 Runs under any Python from 3.11 on, with nothing installed. What is there already is left alone.
 
-    python3 -m lab.setup.bootstrap [--dev] [--bench] [--if-possible] [PROGRAM...]
+    python3 -m lab.setup.bootstrap [--dev] [--bench] [--release] [--if-possible] [PROGRAM...]
 
 With `--if-possible` it goes on without programs that cannot be installed here.
-`--dev` adds what tests and gates need, `--bench` what benchmarks compare with; a PROGRAM is one of
-`redis-server`, `rabbitmq-server`, `postgres`, `libfaketime.so.1`, `nginx`, `haproxy`, `wrk`,
-`promtool`, `helm`, `aspell` and `chromium-headless-shell`.
+`--dev` adds what tests and gates need, `--bench` what benchmarks compare with, `--release` what builds a
+release; a PROGRAM is one of `redis-server`, `rabbitmq-server`, `postgres`, `libfaketime.so.1`, `nginx`,
+`haproxy`, `wrk`, `promtool`, `helm`, `aspell` and `chromium-headless-shell`.
 
 The environment is made with `$PYTHON` if that is set, else with Debian's own Python where there is one that
 is new enough: it was built with profile-guided optimization, those of version managers were not.
@@ -65,13 +65,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--dev", action="store_true")
     parser.add_argument("--bench", action="store_true")
+    parser.add_argument("--release", action="store_true")
     parser.add_argument("--if-possible", action="store_true")
     parser.add_argument("programs", nargs="*", choices=[[], *DEBIAN_PACKAGES, "helm"], metavar="PROGRAM")
     arguments = parser.parse_args()
     try:
         programs = [program for program in arguments.programs if program in DEBIAN_PACKAGES]
         _ensure_programs(programs, if_possible=arguments.if_possible)
-        extras = [extra for extra in ("dev", "bench") if getattr(arguments, extra)]
+        extras = [extra for extra in ("dev", "bench", "release") if getattr(arguments, extra)]
         _ensure_venv(["user-service", "student-service", *extras])
         if "helm" in arguments.programs and find("helm") is None:
             _ensure_helm()

@@ -30,7 +30,7 @@ def main() -> int:
     if STAMP.exists() and STAMP.read_text() == digest:
         return 0
     try:
-        _ensure_compiler()
+        ensure_compiler()
         with step("compiling the sidecar"), TemporaryDirectory(prefix="compile-") as directory:
             _compile(Path(directory))
     except subprocess.CalledProcessError as error:
@@ -40,7 +40,7 @@ def main() -> int:
     return 0
 
 
-def _ensure_compiler() -> None:
+def ensure_compiler() -> None:
     """Where we may: elsewhere the build says what it lacks."""
     headers = Path(sysconfig.get_path("include"), "Python.h")
     missing = [] if shutil.which("gcc") else ["gcc", "libc6-dev"]
