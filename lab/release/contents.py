@@ -42,7 +42,7 @@ def of_sdist(archive: Path, distribution: Distribution) -> list[str]:
 def of_wheel(archive: Path, distribution: Distribution, *, compiled: bool) -> list[str]:
     """What is wrong with a wheel, a sentence each."""
     with zipfile.ZipFile(archive) as opened:
-        names = {name for name in opened.namelist() if ".dist-info/" not in name}
+        names = {name for name in opened.namelist() if ".dist-info/" not in name and name[-1] != "/"}
         (metadata,) = (name for name in opened.namelist() if name.endswith(".dist-info/METADATA"))
         said = message_from_bytes(opened.read(metadata))
     libraries = {found[1] for name in names if (found := LIBRARY.match(name))}
