@@ -1,10 +1,11 @@
 """The replica in Redis. The only module that knows `redis`.
 
-The prefix is one hash tag, so that a Cluster keeps the keys together; v1 is the version of this format:
+The prefix is one hash tag, so that a Cluster keeps the keys together; v2 is the version of this format (the
+first has no `tokens_not_before`: whoever took over a copy of it would let ended tokens pass):
 
-    {<prefix>}:v1:current     name of the current generation
-    {<prefix>}:v1:gen:<name>  a hash: @epoch @revision @at, and each entity as u:<key> or g:<key>
-    {<prefix>}:v1:loading     somebody loads a new generation; it expires
+    {<prefix>}:v2:current     name of the current generation
+    {<prefix>}:v2:gen:<name>  a hash: @epoch @revision @at, and each entity as u:<key> or g:<key>
+    {<prefix>}:v2:loading     somebody loads a new generation; it expires
 
 An entity's value is its revision, a space and its canonical state; `null` is a tombstone. Position and
 entities share one key, so whatever Redis loses (FLUSHALL, eviction, a failover) it loses both: an entity
@@ -53,9 +54,9 @@ class RedisStore:
 
     def __init__(self, url: str, prefix: str) -> None:
         self._client = connect(url)
-        self._current_key = f"{{{prefix}}}:v1:current"
-        self._generations = f"{{{prefix}}}:v1:gen:"
-        self._loading_key = f"{{{prefix}}}:v1:loading"
+        self._current_key = f"{{{prefix}}}:v2:current"
+        self._generations = f"{{{prefix}}}:v2:gen:"
+        self._loading_key = f"{{{prefix}}}:v2:loading"
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
         self._read = self._script("read")
         self._apply = self._script("apply")

@@ -71,14 +71,14 @@ async def test_all_keys_share_one_slot(
     await store.stage()
     keys = await client.keys(f"*{prefix}*")
     assert len(keys) == 3
-    assert {key.decode()[: len(prefix) + 6] for key in keys} == {f"{{{prefix}}}:v1:"}
+    assert {key.decode()[: len(prefix) + 6] for key in keys} == {f"{{{prefix}}}:v2:"}
 
 
 async def test_a_staged_generation_expires_unless_it_is_switched_to(
     store: RedisStore, client: Client, prefix: str
 ) -> None:
     name = await store.stage()
-    key = f"{{{prefix}}}:v1:gen:{name}"
+    key = f"{{{prefix}}}:v2:gen:{name}"
     assert 0 < await client.ttl(key) <= 60
     await client.expire(key, 5)
     await store.fill(name, [STAFF])
@@ -92,7 +92,7 @@ async def test_the_replaced_generation_is_removed(
 ) -> None:
     name = await store.stage()
     await store.switch(name, TEN, None)
-    assert await client.keys(f"*{prefix}*gen:*") == [f"{{{prefix}}}:v1:gen:{name}".encode()]
+    assert await client.keys(f"*{prefix}*gen:*") == [f"{{{prefix}}}:v2:gen:{name}".encode()]
 
 
 async def test_a_staged_generation_that_was_lost_cannot_be_completed(
@@ -100,7 +100,7 @@ async def test_a_staged_generation_that_was_lost_cannot_be_completed(
 ) -> None:
     name = await store.stage()
     await store.fill(name, [STAFF])
-    await client.delete(f"{{{prefix}}}:v1:gen:{name}")
+    await client.delete(f"{{{prefix}}}:v2:gen:{name}")
     with pytest.raises(StoreUnavailable):
         await store.fill(name, [STAFF])
     with pytest.raises(StoreUnavailable):
@@ -111,13 +111,13 @@ async def test_a_staged_generation_that_was_lost_cannot_be_completed(
 async def test_a_value_that_cannot_be_read_is_unavailable(
     store: RedisStore, client: Client, prefix: str, generation: str, value: bytes
 ) -> None:
-    await client.hset(f"{{{prefix}}}:v1:gen:{generation}", "g:1", value)  # type: ignore[misc]
+    await client.hset(f"{{{prefix}}}:v2:gen:{generation}", "g:1", value)  # type: ignore[misc]
     with pytest.raises(StoreUnavailable):
         await store.read([STAFF.key])
 
 
 async def test_a_key_of_another_type_is_unavailable(store: RedisStore, client: Client, prefix: str) -> None:
-    await client.lpush(f"{{{prefix}}}:v1:current", "x")  # type: ignore[misc]
+    await client.lpush(f"{{{prefix}}}:v2:current", "x")  # type: ignore[misc]
     with pytest.raises(StoreUnavailable):
         await store.current()
 
