@@ -59,6 +59,12 @@ class Connection:
             return 0
         return max(self._handed_bytes, self._transport.get_write_buffer_size())
 
+    @property
+    def descriptor(self) -> int:
+        """The socket's; -1 where there is none any more."""
+        connection = None if self._transport is None else self._transport.get_extra_info("socket")
+        return -1 if connection is None else connection.fileno()
+
     def opened(self, transport: asyncio.BaseTransport, high_water_bytes: int) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=high_water_bytes)

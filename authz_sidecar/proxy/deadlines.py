@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from math import inf
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 from authz_sidecar.core.ports import Clock
 
@@ -22,10 +22,13 @@ class Expiring(Protocol):
         """The deadline has passed."""
 
 
-class Sweep:
+E = TypeVar("E", bound=Expiring)
+
+
+class Sweep(Generic[E]):
     """Looks at all deadlines a few times a second: setting one costs an assignment and no clock."""
 
-    def __init__(self, expiring: Iterable[Expiring], clock: Clock) -> None:
+    def __init__(self, expiring: Iterable[E], clock: Clock) -> None:
         self._expiring = expiring
         self._clock = clock
         self._timer: asyncio.TimerHandle | None = None

@@ -189,8 +189,17 @@ class UpstreamPool:
             self._turns.wake()  # until now it was counted twice, or it never came to be
 
     async def _connect(self) -> UpstreamConnection:
-        loop, address, tls = asyncio.get_running_loop(), self.address, self._tls
         connection = UpstreamConnection(self, self._limits)
+        try:
+            await self._reach(connection)
+        except BaseException:  # who waited may have left just after it was made, which uvloop tells nobody
+            connection.close()
+            connection.connection_lost(None)
+            raise
+        return connection
+
+    async def _reach(self, connection: UpstreamConnection) -> None:
+        loop, address, tls = asyncio.get_running_loop(), self.address, self._tls
         factory = cast(Callable[[], asyncio.Protocol], lambda: connection)
         if address.path is not None:
             await loop.create_unix_connection(factory, address.path)
@@ -199,4 +208,3 @@ class UpstreamPool:
         else:
             transport, _ = await loop.create_connection(asyncio.Protocol, address.host, address.port)
             await secure(transport, connection, tls, address.host)
-        return connection

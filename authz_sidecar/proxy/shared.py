@@ -16,7 +16,7 @@ from authz_sidecar.identity import IdentityHeaders
 from authz_sidecar.pipeline import Pipeline
 from authz_sidecar.proxy.budget import Budget
 from authz_sidecar.proxy.client import Client
-from authz_sidecar.proxy.deadlines import Sweep
+from authz_sidecar.proxy.departures import ClientSweep
 from authz_sidecar.proxy.pool import UpstreamPool
 
 COUNTED_SHARE: Final = 0.75
@@ -76,7 +76,7 @@ class Shared:
         """Whether every connection ends with its next answer: what comes next is somebody else's."""
         self.empty = asyncio.Event()
         """Set when the last client has gone."""
-        self._sweep = Sweep(self.clients, clock)
+        self._sweep = ClientSweep(self.clients, clock)
         self.deadline = self._sweep.deadline
         self._tasks: set[asyncio.Task[None]] = set()
         self._id_prefix = secrets.token_hex(8)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import ssl
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
+"""A server's with such a certificate, and a client's that trusts it."""
 
 
 def self_signed() -> tuple[bytes, bytes]:

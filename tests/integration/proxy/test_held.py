@@ -11,11 +11,14 @@ import pytest
 
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core.verdicts import FaultCode
+from authz_sidecar.proxy.departures import departed
 from authz_sidecar.proxy.downstream import MOST_A_TURN, Downstream
 from authz_sidecar.proxy.proxied import ProxiedDownstream
 from lab.wire import Rig, running
 from lab.wire.peers import Peer, wait_for
 
+EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 REFUSED = b"DELETE /students/1/ HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -37,6 +40,33 @@ async def test_a_client_that_pipelines_refusals_lets_the_loop_turn() -> None:
         await client.until(lambda received: received.count(b"HTTP/1.1 401") == 1000)
         await sending
         assert 0 < most <= MOST_A_TURN
+
+
+async def test_who_leaves_while_nothing_is_read_is_noticed(rig: Rig) -> None:
+    """Or a connection to the service would be held for nobody, as long as the service may be silent."""
+    client = await rig.client()
+    await client.send(GET * 1000)
+    peer = await rig.upstream.accept()
+    await peer.contains(b"\r\n\r\n")
+    await wait_for(rig.paused)
+    client.reset()
+    await peer.closed()
+    assert rig.observer.answers == [499]
+
+
+async def test_who_only_sends_no_more_still_has_its_answers(rig: Rig) -> None:
+    client = await rig.client()
+    await client.send(GET * 2)
+    peer = await rig.upstream.accept()
+    await peer.contains(b"\r\n\r\n")
+    await wait_for(rig.paused)
+    client.eof()
+    (there,) = rig.server.connections
+    assert departed([there]) == []
+    await peer.send(EMPTY)
+    await peer.until(lambda received: received.count(GET[:14]) == 2)
+    await peer.send(EMPTY)
+    assert (await client.rest()).count(b"200 OK") == 2
 
 
 async def test_fields_are_counted_while_they_come(rig: Rig) -> None:

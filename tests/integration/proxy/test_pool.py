@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from authz_sidecar.config.addresses import UpstreamAddress
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.proxy.upstream import UpstreamConnection
 from lab import DEADLINE
 from lab.wire import Client, Peer, Rig, running
+from lab.wire.certificates import Contexts
 from lab.wire.peers import wait_for
 
 GET = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -146,6 +148,40 @@ async def test_anonymous_requests_leave_connections_to_those_who_prove_who_they_
         again = await rig.client()
         await again.send(GET % 5)
         await served(again, peer, GET % 5)
+
+
+@pytest.mark.parametrize("unix", [False, True])
+async def test_who_leaves_as_a_connection_is_made_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unix: bool
+) -> None:
+    """Or clients who come and leave would take up all places, for ever."""
+    async with running(unix_path=str(tmp_path / "upstream.sock") if unix else None) as rig:
+        pool, made = rig.shared.pool, UpstreamConnection.connection_made
+
+        def and_leaves(connection: UpstreamConnection, transport: asyncio.BaseTransport) -> None:
+            made(connection, transport)
+            asking.cancel()
+
+        monkeypatch.setattr(UpstreamConnection, "connection_made", and_leaves)
+        asking = asyncio.create_task(pool.acquire("GET", new=False, anonymous=True))
+        await asyncio.wait([asking])
+        assert asking.cancelled()
+        await (await rig.upstream.accept()).closed()
+        await wait_for(lambda: not pool.connections)
+
+
+async def test_who_leaves_while_tls_is_agreed_on_leaves_nothing_behind(contexts: Contexts) -> None:
+    async with running(upstream_tls=contexts) as rig:
+        await rig.upstream.stop()
+        await rig.upstream.start()  # it never answers a hello
+        pool = rig.shared.pool
+        pool.address = UpstreamAddress.parse(f"https://localhost:{rig.upstream.port}")
+        client = await rig.client()
+        await client.send(GET % 1)
+        peer = await rig.upstream.accept()
+        await peer.contains(b"\x16")
+        client.reset()
+        assert (await peer.closed())[:1] == b"\x16"
 
 
 async def test_one_that_is_being_made_is_not_counted_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core.verdicts import FaultCode
 from lab.wire import Client, running
-from lab.wire.certificates import self_signed
+from lab.wire.certificates import Contexts
 from lab.wire.peers import wait_for
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -20,18 +20,6 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + b"x" * 300_000
 POST = (
     b"POST /students/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer bob\r\nContent-Length: 1000000\r\n\r\nabc"
 )
-
-Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
-
-
-@pytest.fixture(scope="module")
-def contexts(tmp_path_factory: pytest.TempPathFactory) -> Contexts:
-    """A server's context with a certificate for localhost, and a client's that trusts it."""
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    path.write_bytes(b"".join(self_signed()))
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(path)
-    return server, ssl.create_default_context(cafile=str(path))
 
 
 async def test_tls_to_the_upstream(contexts: Contexts) -> None:
