@@ -105,7 +105,7 @@ class Sidecar:
             authenticator=authenticator,
             authorizer=authorizer,
             clock=self.clock,
-            token_header=self.settings.jwt.header.encode(),
+            token_places=self.settings.token.places,
             enforced=self.settings.mode == "enforce",
             identifies=self._identity is not None,
             unnamed_host=hosts.normal(self.settings.upstream.authority.encode()),

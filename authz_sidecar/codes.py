@@ -68,6 +68,12 @@ TABLE: Final[Mapping[str, Meaning]] = MappingProxyType(
         Code.METHOD_UNKNOWN: Meaning(
             501, "this method is not implemented", "Use GET, HEAD, OPTIONS, POST, PUT, PATCH or DELETE."
         ),
+        Code.SUBPROTOCOL_MISSING: Meaning(
+            400,
+            "a WebSocket offers the subprotocol that carries its access token, and no other",
+            "Offer at least one that the service knows beside it: browsers close a WebSocket whose service "
+            "has chosen none of those that were offered.",
+        ),
         # refused: who asks
         Code.TOKEN_MISSING: Meaning(
             401, "the rule needs an access token, and there is none", "Send `Authorization: Bearer …`."
@@ -84,6 +90,14 @@ TABLE: Final[Mapping[str, Meaning]] = MappingProxyType(
             401, "there is no such user", "Create the user, or sign in as one who exists."
         ),
         Code.SUBJECT_INACTIVE: Meaning(401, "this user is deactivated", "Activate the user."),
+        Code.CROSS_ORIGIN: Meaning(
+            403,
+            "a change or a WebSocket has its access token in a cookie, and no browser says that a page of "
+            "the same origin sent it",
+            "Send it from a page of the service, or list that page's origin in `AUTHZ_TOKEN_COOKIE_ORIGINS`. "
+            "If it is one of the service: what ends TLS must be in `AUTHZ_TRUSTED_PROXIES` and say "
+            "`X-Forwarded-Proto`, and `X-Forwarded-Host` where it changes Host.",
+        ),
         # refused: what they may do
         Code.WEBSOCKET_NO_RULE: Meaning(
             403,
@@ -233,6 +247,11 @@ TABLE: Final[Mapping[str, Meaning]] = MappingProxyType(
             "the service did not answer in time",
             "See what keeps the service, or raise `AUTHZ_RESPONSE_TIMEOUT` or `AUTHZ_CONNECT_TIMEOUT`.",
             "repeatable",
+        ),
+        FaultCode.SUBPROTOCOL_ECHOED: Meaning(
+            502,
+            "the service chose the subprotocol that carries the access token, which it was not offered",
+            "Let the service choose one of the subprotocols that it is offered.",
         ),
         FaultCode.INTERNAL_ERROR: Meaning(
             500, "the request could not be decided", "See the log of the sidecar, and report it.", "later"

@@ -81,7 +81,7 @@ class Explainer:
         """A subject by name needs no token; all other steps are those of any request."""
         fields: FieldList = [(b"Host", asked.host.encode("latin-1"))]
         if asked.token is not None:
-            fields.append((pipeline.token_header, b"Bearer " + asked.token))
+            fields.append((pipeline.token_places.header, b"Bearer " + asked.token))
         request = RequestHead(asked.method, asked.target, of_request(fields), "explain")
         found = pipeline.decide(request, REQUEST_ID)
         decision = found if isinstance(found, Decision) else await found()

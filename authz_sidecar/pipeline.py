@@ -18,6 +18,7 @@ from math import inf
 
 from authz_sidecar.codes import TABLE
 from authz_sidecar.core import headers, target
+from authz_sidecar.core.bearer import TokenPlaces
 from authz_sidecar.core.entities import RevisionToken
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.policy import Policy
@@ -42,6 +43,7 @@ MAX_ROUNDS = 8
 RESTLESS = Verdict(Code.GRANTS_UNKNOWN, "the permissions changed faster than they could be read")
 
 ALIVE = Requirement("authenticated")
+AUTHORIZATION = TokenPlaces()
 _OPEN = frozenset({Code.SAFE_METHOD, Code.ANYONE})
 
 Undecided = Callable[[], Awaitable[Decision]]
@@ -77,7 +79,7 @@ class Pipeline:
     authenticator: Authenticator
     authorizer: Authorizer
     clock: Clock
-    token_header: bytes = b"authorization"
+    token_places: TokenPlaces = AUTHORIZATION
     enforced: bool = True
     identifies: bool = False
     """Whether who asks is found out, too, where nobody needs to be known: the service is told."""
@@ -215,7 +217,7 @@ class Pipeline:
         if case.known is not None:
             case.identity = case.known
             return self._authorize(_question(case, rule, case.known, path, None))
-        token = headers.bearer_token(request.fields, self.token_header)
+        token = self._token(request)
         identity = self.authenticator.authenticate(token, self.clock.wall())
         if not isinstance(identity, Identity):
             return identity
@@ -229,13 +231,22 @@ class Pipeline:
                 raise Refused(Code.METHOD_REFUSED, f"{request.method} is not proxied")
             raise Refused(Code.METHOD_UNKNOWN, "this method is not implemented")
         target.check_form(request.target, request.method)
+        places = self.token_places
         headers.check(
             request.fields,
             request.method,
             safe=request.method in SAFE_METHODS,
-            token_header=self.token_header,
+            token_header=places.header,
             allow_method_override=self.policy.allow_method_override,
         )
+        if places.elsewhere:
+            places.check(request)
+
+    def _token(self, request: RequestHead) -> bytes:
+        places = self.token_places
+        if places.elsewhere:
+            return places.token(request)
+        return headers.bearer_token(request.fields, places.header)
 
     def _unmatched(self, request: RequestHead) -> Verdict:
         if request.upgrade:  # what goes on behind a GET is no GET
@@ -268,7 +279,7 @@ class Pipeline:
         """Whether the token is that of a user who may act. Raises Refused."""
         case.identity = case.known
         if case.identity is None:
-            token = headers.bearer_token(case.request.fields, self.token_header)
+            token = self._token(case.request)
             identity = self.authenticator.authenticate(token, self.clock.wall())
             if not isinstance(identity, Identity):
                 return identity

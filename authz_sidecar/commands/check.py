@@ -54,8 +54,7 @@ def check(asked: Asked) -> int:
     """Print all of it. Returns the exit code."""
     policy = asked.file.policy
     issuers = asked.issuers or (_ANYONE.alone,)
-    header = (asked.settings.jwt if asked.settings else _ANYONE).header
-    results = policy_tests.run(policy, issuers[0], header, asked.file.tests)
+    results = policy_tests.run(policy, issuers[0], asked.file.tests)
     tested = Counter(result.decision.rule for result in results)
     if asked.settings is not None:
         _print_port(asked.settings)

@@ -87,7 +87,7 @@ class Signer:
         raise AssertionError("every token is signed with the one key there is")
 
 
-def run(policy: Policy, settings: Issuer, header: str, tests: Iterable[Expectation]) -> list[Result]:
+def run(policy: Policy, settings: Issuer, tests: Iterable[Expectation]) -> list[Result]:
     """All of them, in their order."""
     signer = Signer(settings)
     authenticator = TokenAuthenticator(settings, signer)
@@ -95,17 +95,17 @@ def run(policy: Policy, settings: Issuer, header: str, tests: Iterable[Expectati
     for test in tests:
         held = frozenset(test.model.permissions or ())
         supposed = Supposed.holding(held, superuser=test.model.superuser)
-        decides = Pipeline(policy, authenticator, supposed, SystemClock(), header.encode())
-        decision = decides.decide(_request(test.model, header, signer), request_id="test")
+        decides = Pipeline(policy, authenticator, supposed, SystemClock())
+        decision = decides.decide(_request(test.model, signer), request_id="test")
         if not isinstance(decision, Decision):
             raise TypeError("nothing has to be waited for here")
         results.append(Result(test, decision))
     return results
 
 
-def _request(test: ExpectationModel, header: str, signer: Signer) -> RequestHead:
+def _request(test: ExpectationModel, signer: Signer) -> RequestHead:
     pairs = [(b"Host", (test.host or "test").encode())]
     if test.permissions is not None or test.superuser or test.claims is not None:
-        pairs.append((header.encode(), b"Bearer " + signer.token(test.claims or {})))
+        pairs.append((b"Authorization", b"Bearer " + signer.token(test.claims or {})))
     target = quote(test.path, safe=_VISIBLE).encode("ascii")
     return RequestHead(test.method, target, of_request(pairs), "127.0.0.1")

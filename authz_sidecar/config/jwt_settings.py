@@ -59,13 +59,6 @@ class JwtSettings:
         "claim with what people call the user: told to the service (AUTHZ_IDENTITY), decided by nowhere",
         default="preferred_username",
     )
-    header: str = setting(
-        "AUTHZ_TOKEN_HEADER",
-        parsers.token_header,
-        "header that carries the access token",
-        default="Authorization",
-    )
-    """In lower case."""
     jwks_url: str = setting(
         "AUTHZ_JWKS_URL",
         addresses.any_url,

@@ -142,7 +142,9 @@ def repeatable_methods(text: str) -> frozenset[str]:
     return methods
 
 
-_UNFIT_TOKEN_HEADERS = frozenset({"connection", "content-length", "cookie", "host", "transfer-encoding"})
+_UNFIT_TOKEN_HEADERS = frozenset(
+    {"connection", "content-length", "cookie", "host", "origin", "transfer-encoding"}
+) | {"sec-fetch-site", "sec-websocket-protocol"}
 
 
 def token_header(text: str) -> str:

@@ -126,7 +126,7 @@ def _contradictions(values: Values) -> list[Problem]:
     target, head = values["AUTHZ_MAX_TARGET_BYTES"], values["AUTHZ_MAX_HEAD_BYTES"]
     if isinstance(target, int) and isinstance(head, int) and target >= head:
         problems.append(Problem("AUTHZ_MAX_TARGET_BYTES", "must be less than AUTHZ_MAX_HEAD_BYTES"))
-    problems += [*_identity_contradictions(values), *_decisions_contradictions(values)]
+    problems += [*_identity_contradictions(values), *_needs(values)]
     upstream = values["AUTHZ_UPSTREAM"]
     if values["AUTHZ_UPSTREAM_CA"] and isinstance(upstream, UpstreamAddress) and not upstream.tls:
         problems.append(Problem("AUTHZ_UPSTREAM_CA", "must not be set unless AUTHZ_UPSTREAM is https://"))
@@ -138,10 +138,12 @@ def _contradictions(values: Values) -> list[Problem]:
     return problems
 
 
-def _decisions_contradictions(values: Values) -> list[Problem]:
-    if values["AUTHZ_DECISIONS_TOKEN"] is None or values["AUTHZ_DECISIONS_LISTEN"] != ():
-        return []
-    return [Problem("AUTHZ_DECISIONS_TOKEN", "needs AUTHZ_DECISIONS_LISTEN: AuthZEN is asked there")]
+def _needs(values: Values) -> Iterator[Problem]:
+    """Settings that are of use beside another one only."""
+    if values["AUTHZ_DECISIONS_TOKEN"] is not None and values["AUTHZ_DECISIONS_LISTEN"] == ():
+        yield Problem("AUTHZ_DECISIONS_TOKEN", "needs AUTHZ_DECISIONS_LISTEN: AuthZEN is asked there")
+    if values["AUTHZ_TOKEN_COOKIE_ORIGINS"] and values["AUTHZ_TOKEN_COOKIE"] == "":
+        yield Problem("AUTHZ_TOKEN_COOKIE_ORIGINS", "needs AUTHZ_TOKEN_COOKIE")
 
 
 def _identity_contradictions(values: Values) -> list[Problem]:

@@ -16,6 +16,7 @@ from authz_sidecar.config.jwt_settings import JwtSettings
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.config.server_tls import ServerTls
 from authz_sidecar.config.setting import group, setting, settings_of
+from authz_sidecar.config.token_places import TokenPlaceSettings
 from authz_sidecar.config.traces import TraceSettings
 
 
@@ -179,6 +180,7 @@ class Settings:
         default="cached",
     )
     jwt: JwtSettings
+    token: TokenPlaceSettings
     identity: IdentitySettings
     replica: ReplicaSettings
     trusted_proxies: tuple[Network, ...] = setting(

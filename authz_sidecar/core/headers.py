@@ -103,7 +103,11 @@ def bearer_token(request: Fields, token_header: bytes) -> bytes:
         if usual:
             raise Refused(Code.TOKEN_MISSING, "this needs an access token (Authorization: Bearer)")
         token = values[0]
-    token = token.strip(b" ")
+    return plain_token(token.strip(b" "))
+
+
+def plain_token(token: bytes) -> bytes:
+    """A token as it stands in whatever place. Raises Refused where it cannot be one."""
     if not token or _SPACE in token or _COMMA in token:
         raise Refused(Code.TOKEN_INVALID, "the access token is malformed")
     return token

@@ -19,6 +19,8 @@ class RequestHead(NamedTuple):
     peer: str
     upgrade: bool = False
     """It asks to go on as WebSocket."""
+    origin: bytes = b""
+    """Which it was sent to, as browsers write an `Origin`; empty: not known, or asked by nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class Code(StrEnum):
     LOOKS_LIKE_A_HOOK = "looks_like_a_hook"
     METHOD_REFUSED = "method_refused"
     METHOD_UNKNOWN = "method_unknown"
+    SUBPROTOCOL_MISSING = "subprotocol_missing"
     # refused: who asks
     TOKEN_MISSING = "token_missing"  # noqa: S105 (a refusal code, not a password)
     TOKEN_INVALID = "token_invalid"  # noqa: S105 (a refusal code, not a password)
@@ -124,6 +127,7 @@ class Code(StrEnum):
     TOKEN_EPOCH = "token_epoch"  # noqa: S105 (a refusal code, not a password)
     SUBJECT_UNKNOWN = "subject_unknown"
     SUBJECT_INACTIVE = "subject_inactive"
+    CROSS_ORIGIN = "cross_origin"
     # refused: what they may do
     NO_RULE = "no_rule"
     WEBSOCKET_NO_RULE = "websocket_no_rule"
@@ -171,6 +175,7 @@ class FaultCode(StrEnum):
     # the service, or we, could not serve it
     UPSTREAM_UNREACHABLE = "upstream_unreachable"
     UPSTREAM_TIMEOUT = "upstream_timeout"
+    SUBPROTOCOL_ECHOED = "subprotocol_echoed"
     INTERNAL_ERROR = "internal_error"
     # the connection is closed without an answer
     PROXY_NOT_TRUSTED = "proxy_not_trusted"

@@ -43,7 +43,7 @@ class Downstream(Client):
         super().__init__(shared.pool.outbox)
         self._shared = shared
         self._limits = shared.limits
-        self._reader = RequestReader(shared.limits, shared.pipeline.token_header)
+        self._reader = RequestReader(shared.limits, shared.pipeline.token_places.header)
         self._state: ClientState = HEAD
         self._exchange: Exchange | None = None
         """The one that is under way in SERVING; in TUNNEL it still waits for its end."""

@@ -17,7 +17,7 @@ from authz_sidecar.core import headers
 from authz_sidecar.core.errors import UpstreamError, UpstreamUnreachable
 from authz_sidecar.core.verdicts import Answered, Decision, FaultCode, RequestHead
 from authz_sidecar.pipeline import Undecided
-from authz_sidecar.proxy import framing
+from authz_sidecar.proxy import framing, rewriting
 from authz_sidecar.proxy.client import Client
 from authz_sidecar.proxy.messages import CHUNKED, CLOSE, IncomingRequest, IncomingResponse
 from authz_sidecar.proxy.shared import Shared
@@ -37,6 +37,7 @@ from authz_sidecar.proxy.upstream import UpstreamConnection, UpstreamUser
 logger = logging.getLogger("authz.proxy")
 
 INTERNAL_ERROR: Final = Fault(FaultCode.INTERNAL_ERROR)
+SUBPROTOCOL_ECHOED: Final = Fault(FaultCode.SUBPROTOCOL_ECHOED)
 
 ANSWER_GRACE_SECONDS: Final = 0.05
 """What an answer that has begun may still take when its permission is gone."""
@@ -100,8 +101,7 @@ class Exchange(UpstreamUser):
     @property
     def head(self) -> RequestHead:
         """What is decided on."""
-        request, peer = self.request, self._client.peer
-        return RequestHead(request.method, request.target, request.fields, peer, request.upgrade)
+        return rewriting.decided_on(self._shared, self._client, self.request)
 
     async def _decide_later(self, undecided: Undecided, since: float) -> None:
         self._decided(await undecided(), since)
@@ -116,11 +116,7 @@ class Exchange(UpstreamUser):
         shared.revocable.add(self)
         request, pool = self.request, shared.pool
         connection = None if self._retried else pool.checkout(request.method, anonymous=self._anonymous)
-        sent_on = self._client.forwarded(request.fields, self.request_id)
-        if shared.identity is not None:
-            sent_on += shared.identity.for_service(decision)
-        unsent = framing.request_beginning(request, sent_on, pool.authority)
-        whole = request.complete
+        unsent, whole = rewriting.request_beginning(shared, self._client, request, decision), request.complete
         if connection is None:
             self._connect(unsent, whole=whole)
         else:
@@ -203,8 +199,8 @@ class Exchange(UpstreamUser):
         if reader.interims:
             self._relay_interims(connection)
         response = reader.response
-        if response is not None and response.status == 101:
-            self._open_tunnel(connection, response)
+        if response is not None and self.request.upgrade:
+            self._answer_upgrade(connection, response)
         elif response is not None:
             self._relay(response)
         if reader.broken:
@@ -234,20 +230,20 @@ class Exchange(UpstreamUser):
         self._enter(CROSSING if self._state is SENDING else RELAYING)
         if not chunked and (response.framing is CHUNKED or response.framing is CLOSE):
             self._client.keep_alive = False
-        hop = self._connection_line()
+        hop = self._client.settled(self.request, leaving=self._shared.leaving)
         if chunked:
             hop = (b"Transfer-Encoding: chunked", *hop)
         sent_on = headers.forwarded_response(response.fields, self._shared.request_id_header, self.request_id)
         return framing.response_head(response.status, response.reason, sent_on, hop)
 
-    def _connection_line(self) -> tuple[bytes, ...]:
-        """What the client is told of the connection; it is settled from here on."""
-        client, request = self._client, self.request
-        kept = client.keep_alive and request.keep_alive and request.complete
-        client.keep_alive = kept and not self._shared.leaving
-        if not client.keep_alive:
-            return (b"Connection: close",)
-        return () if request.minor == 1 else (b"Connection: keep-alive",)
+    def _answer_upgrade(self, connection: UpstreamConnection, response: IncomingResponse) -> None:
+        places = self._shared.token_places
+        if places is not None and places.is_echoed(response.fields):
+            self.fail(SUBPROTOCOL_ECHOED)
+        elif response.status == 101:
+            self._open_tunnel(connection, response)
+        else:
+            self._relay(response)
 
     def _open_tunnel(self, connection: UpstreamConnection, response: IncomingResponse) -> None:
         """Splice both connections; the exchange is over for HTTP but can still be revoked."""
@@ -307,11 +303,9 @@ class Exchange(UpstreamUser):
         if state is CROSSING or state is RELAYING or state is SWITCHED:
             self._finish(answer.status, broken=True)
             return
-        asked, origins = self.request.fields, self._shared.cors_origins
-        if origins or b"accept" in asked.known:
-            answer = answers.addressed(answer, asked, origins)
-        head = framing.answer_head(answer, [], self._connection_line())
-        self._client.write(head if self.request.method == "HEAD" else head + answer.body)
+        shared, client, request = self._shared, self._client, self.request
+        hop = client.settled(request, leaving=shared.leaving)
+        client.write(rewriting.own_answer(answer, request, shared.cors_origins, hop))
         self._finish(answer.status)
 
     def _finish(self, status: int, *, broken: bool = False) -> None:

@@ -70,11 +70,6 @@ def frame_response(response: IncomingResponse, *, to_head: bool) -> bool:
     return True
 
 
-def request_beginning(request: IncomingRequest, sent_on: FieldList, authority: bytes) -> bytes:
-    """What goes upstream of a request first: its head, and what has arrived of its body."""
-    return request_head(request, sent_on, authority) + arrived(request, chunked=request.framing is CHUNKED)
-
-
 def request_head(request: IncomingRequest, sent_on: FieldList, authority: bytes) -> bytes:
     """The head to send upstream. `sent_on` are the fields that go on, without this hop's own."""
     lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.target), *map(_LINE, sent_on)]

@@ -9,6 +9,7 @@ from itertools import count
 from typing import Final, Protocol
 
 from authz_sidecar.config.limits import ProxyLimits
+from authz_sidecar.core.bearer import TokenPlaces
 from authz_sidecar.core.ports import Clock, RequestObserver
 from authz_sidecar.core.tracing import Tracer
 from authz_sidecar.core.verdicts import Decision, Failure, FaultCode, RequestHead
@@ -41,6 +42,8 @@ class Shared:
 
     request_id_header: bytes = b""
     """Under which the service's answers carry the request's id; empty: they do not."""
+    token_places: TokenPlaces | None
+    """Where what is not for the service may be; `None` where that is nowhere."""
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class Shared:
         tracer: Tracer | None = None,
     ) -> None:
         self.pipeline = pipeline
+        self.token_places = pipeline.token_places if pipeline.token_places.removes else None
         self.pool = pool
         self.observer = observer
         self.clock = clock

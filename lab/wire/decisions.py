@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from authz_sidecar.core import policy
+from authz_sidecar.core.bearer import TokenPlaces
 from authz_sidecar.core.entities import Position
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.ports import Pending
@@ -19,7 +20,7 @@ from authz_sidecar.core.verdicts import (
     Requirement,
     Verdict,
 )
-from authz_sidecar.pipeline import Pipeline
+from authz_sidecar.pipeline import AUTHORIZATION, Pipeline
 
 ALICE, BOB, NOBODY = b"alice", b"bob", b"nobody"
 """Tokens: alice may do everything the policy names, bob nothing; nobody's is invalid."""
@@ -103,8 +104,20 @@ class Observer:
         self.answers.append(answered.status)
 
 
-def pipeline(permissions: Permissions, *, enforced: bool = True, identifies: bool = False) -> Pipeline:
+def pipeline(
+    permissions: Permissions,
+    *,
+    enforced: bool = True,
+    identifies: bool = False,
+    places: TokenPlaces = AUTHORIZATION,
+) -> Pipeline:
     rules = [policy.RuleSource("test", methods, path, wanted) for methods, path, wanted in RULES]
     return Pipeline(
-        policy.compile(rules), permissions, permissions, Clock(), enforced=enforced, identifies=identifies
+        policy.compile(rules),
+        permissions,
+        permissions,
+        Clock(),
+        places,
+        enforced=enforced,
+        identifies=identifies,
     )

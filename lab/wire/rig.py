@@ -12,7 +12,9 @@ from aiohttp import web
 
 from authz_sidecar.config.addresses import UpstreamAddress
 from authz_sidecar.config.limits import ProxyLimits
+from authz_sidecar.core.bearer import TokenPlaces
 from authz_sidecar.identity import IdentityHeaders
+from authz_sidecar.pipeline import AUTHORIZATION
 from authz_sidecar.proxy.pool import UpstreamPool
 from authz_sidecar.proxy.server import ProxyServer
 from authz_sidecar.proxy.shared import Shared
@@ -84,6 +86,7 @@ async def running(
     tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
     proxy_protocol: bool = False,
     identity: IdentityHeaders | None = None,
+    places: TokenPlaces = AUTHORIZATION,
 ) -> AsyncIterator[Rig]:
     """A running rig. TLS contexts come as (server's, client's)."""
     limits = limits or PATIENT
@@ -95,7 +98,7 @@ async def running(
     )
     permissions, observer, clock = Permissions(), Observer(), Clock()
     pool = UpstreamPool(UpstreamAddress.parse(url), limits, clock, upstream_tls[1] if upstream_tls else None)
-    decides = pipeline(permissions, enforced=enforced, identifies=identity is not None)
+    decides = pipeline(permissions, enforced=enforced, identifies=identity is not None, places=places)
     shared = Shared(decides, pool, observer, clock, limits, trusts, identity=identity)
     server = ProxyServer(shared, tls=tls[0] if tls else None, proxy_protocol=proxy_protocol)
     runner = web.ServerRunner(cast(web.Server, server), shutdown_timeout=1)  # as app.py does

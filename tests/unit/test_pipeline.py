@@ -9,6 +9,7 @@ import pytest
 
 from authz_sidecar.codes import TABLE
 from authz_sidecar.core import policy
+from authz_sidecar.core.bearer import TokenPlaces
 from authz_sidecar.core.entities import RevisionToken
 from authz_sidecar.core.errors import Refused
 from authz_sidecar.core.fields import of_request
@@ -238,7 +239,7 @@ async def test_a_decision_tells_everything(pipeline: Pipeline) -> None:
 
 
 async def test_the_token_may_be_in_another_header(pipeline: Pipeline) -> None:
-    moved = replace(pipeline, token_header=b"x-token")
+    moved = replace(pipeline, token_places=TokenPlaces(b"x-token"))
     assert (await decided(moved, request("POST", "/students/", AUTH), "r")).verdict.code is Code.TOKEN_MISSING
     assert (await decided(moved, request("POST", "/students/", ("X-Token", "ann")), "r")).forward
 

@@ -35,7 +35,7 @@ def test_defaults() -> None:
     loaded = load()
     assert loaded.listen == (Address("127.0.0.1", 8080),)
     assert loaded.jwt.algorithms == {"RS256", "ES256", "EdDSA"}
-    assert loaded.jwt.header == "authorization"
+    assert loaded.token.header == "authorization"
     assert loaded.jwt.jwks_url == "http://127.0.0.1:8000/.well-known/jwks.json"
     assert loaded.replica.redis_url is None
     assert loaded.replica.amqp_url is None
@@ -80,7 +80,7 @@ def test_a_flag_wins_over_the_environment() -> None:
         ("AUTHZ_JWT_TYPE", "", "jwt.type", ""),
         ("AUTHZ_JWT_ALGORITHMS", "ES384, PS256", "jwt.algorithms", {"ES384", "PS256"}),
         ("AUTHZ_JWT_REVISION_CLAIMS", "False", "jwt.revision_claims", False),
-        ("AUTHZ_TOKEN_HEADER", "X-Token", "jwt.header", "x-token"),
+        ("AUTHZ_TOKEN_HEADER", "X-Token", "token.header", "x-token"),
         ("AUTHZ_MAX_STALENESS", "1e1", "replica.max_staleness", 10.0),
         ("AUTHZ_NEAR_CACHE_SIZE", "7000", "replica.near_cache_size", 7000),
         ("AUTHZ_REDIS_URL", "rediss://:pw@h:6380/1", "replica.redis_url", "rediss://:pw@h:6380/1"),
