@@ -81,6 +81,9 @@ def test_a_flag_wins_over_the_environment() -> None:
         ("AUTHZ_JWT_ALGORITHMS", "ES384, PS256", "jwt.algorithms", {"ES384", "PS256"}),
         ("AUTHZ_JWT_REVISION_CLAIMS", "False", "jwt.revision_claims", False),
         ("AUTHZ_TOKEN_HEADER", "X-Token", "token.header", "x-token"),
+        ("AUTHZ_TOKEN_SUBPROTOCOL", "true", "token.places.subprotocol", True),
+        ("AUTHZ_TOKEN_COOKIE", "__Host-token", "token.places.removes", True),
+        ("AUTHZ_TOKEN_COOKIE", "", "token.places.removes", False),
         ("AUTHZ_MAX_STALENESS", "1e1", "replica.max_staleness", 10.0),
         ("AUTHZ_NEAR_CACHE_SIZE", "7000", "replica.near_cache_size", 7000),
         ("AUTHZ_REDIS_URL", "rediss://:pw@h:6380/1", "replica.redis_url", "rediss://:pw@h:6380/1"),
@@ -149,6 +152,16 @@ def test_accepted_values(variable: str, value: str, attribute: str, wanted: obje
         ("AUTHZ_TOKEN_HEADER", "X_Token"),
         ("AUTHZ_TOKEN_HEADER", "Host"),
         ("AUTHZ_TOKEN_HEADER", "a b"),
+        ("AUTHZ_TOKEN_HEADER", "Origin"),
+        ("AUTHZ_TOKEN_HEADER", "Sec-WebSocket-Protocol"),
+        ("AUTHZ_TOKEN_SUBPROTOCOL", "authz"),
+        ("AUTHZ_TOKEN_COOKIE", "a=b"),
+        ("AUTHZ_TOKEN_COOKIE", "$Version"),
+        ("AUTHZ_TOKEN_COOKIE", "tökén"),
+        ("AUTHZ_TOKEN_COOKIE_ORIGINS", "*"),
+        ("AUTHZ_TOKEN_COOKIE_ORIGINS", "null"),
+        ("AUTHZ_TOKEN_COOKIE_ORIGINS", "app.example"),
+        ("AUTHZ_TOKEN_COOKIE_ORIGINS", "https://app.example/path"),
         ("AUTHZ_MAX_STALENESS", "inf"),
         ("AUTHZ_MAX_STALENESS", "soon"),
         ("AUTHZ_FEED_INTERVAL", "0"),
@@ -405,6 +418,14 @@ def test_identity_mistakes(given: dict[str, str], text: str) -> None:
     found = problems(**given)
     assert any(problem.startswith(text) for problem in found), found
     assert not any("k" * 31 in problem for problem in found)
+
+
+def test_origins_of_cookies_are_as_browsers_write_them() -> None:
+    given = {"AUTHZ_TOKEN_COOKIE_ORIGINS": "https://App.example:443, http://[::1]:8080/, http://b:80"}
+    found = load(AUTHZ_TOKEN_COOKIE="token", **given).token.cookie_origins
+    assert found == {b"https://app.example", b"http://[::1]:8080", b"http://b"}
+    (problem,) = problems(**given)
+    assert problem == "AUTHZ_TOKEN_COOKIE_ORIGINS: needs AUTHZ_TOKEN_COOKIE"
 
 
 def test_the_credential_for_authzen_needs_its_port() -> None:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from http.cookies import CookieError, SimpleCookie
+
 import pytest
+from django.http.cookie import parse_cookie
+from hypothesis import given
+from hypothesis import strategies as st
 
 from authz_sidecar.core import bearer
 from authz_sidecar.core.bearer import TokenPlaces
@@ -219,6 +227,42 @@ def test_an_echo(name: str, value: str, echoed: bool) -> None:
     response = of_response(received(((name, value),)))
     assert ALL.is_echoed(response) is echoed
     assert not TokenPlaces(cookie="token").is_echoed(response)
+
+
+WORDS = (
+    "token",
+    "token=T",
+    "; token=T",
+    "to",
+    "ken",
+    "a",
+    "b=1",
+    "%74",
+    "%20",
+    "$Version",
+    "\xa0",
+    "\u3000",
+    "é",
+)
+SIGNS = ("; ", *'=;, \t"\\[')
+
+
+def found_by_others(value: str) -> Iterator[str]:
+    """What the parsers of Django and of Python's own library take for the token."""
+    yield parse_cookie(value).get("token", "")
+    others: SimpleCookie = SimpleCookie()
+    with suppress(CookieError):
+        others.load(value)
+    yield others["token"].value if "token" in others else ""
+
+
+@given(st.lists(st.sampled_from([*WORDS, *SIGNS]), max_size=9).map("".join))
+def test_other_parsers_find_the_same_token_and_none_in_what_goes_on(cookie: str) -> None:
+    for _, value in ALL.without([(b"Cookie", cookie.encode())]):
+        assert not any(found_by_others(value.decode())), value
+    token = read(ALL, ("Cookie", cookie.encode().decode("latin-1")))
+    if re.fullmatch("[A-Z]+", token):
+        assert set(found_by_others(cookie)) <= {token, ""}
 
 
 def test_the_prefix_is_a_contract() -> None:
