@@ -335,10 +335,7 @@ class Downstream(Client):
         self._enter(LINGERING)
         self.deadline = self._shared.deadline(self._limits.linger_seconds)
         self.update()
-        if self.scheme == "https":
-            self.close()
-        else:
-            self.write_eof()
+        self.write_eof()
 
     def _abort(self) -> None:
         if self._transport is not None:

@@ -30,8 +30,9 @@ class ProxyServer:
     # aiohttp's runner calls these
 
     def __call__(self) -> Downstream | Handshake:
-        client = self._protocol(self._shared)
-        return client if self._tls is None else Handshake(self._shared, self._tls, client)
+        if self._tls is None:
+            return self._protocol(self._shared)
+        return Handshake(self._shared, self._tls, self._protocol)
 
     @property
     def connections(self) -> list[Client]:
@@ -54,8 +55,8 @@ class ProxyServer:
 
     def _drain(self) -> None:
         self._shared.draining = True
-        for handshake in self._shared.handshakes:
-            handshake.cancel()
+        for handshake in list(self._shared.handshakes):
+            handshake.abort()
         for connection in self.connections:
             connection.drain()
 
@@ -63,8 +64,7 @@ class ProxyServer:
         """Until the last client has gone, but no longer than this."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await asyncio.gather(*self._shared.handshakes, return_exceptions=True)
-                if self._shared.clients:
+                if self._shared.clients or self._shared.handshakes:
                     await self._shared.empty.wait()
 
     # a newer version has taken over

@@ -37,6 +37,13 @@ class Revocable(Protocol):
         """It was decided again: end it if it is no longer let through."""
 
 
+class Ending(Protocol):
+    """A connection that can be ended at any moment."""
+
+    def abort(self) -> None:
+        """Do so."""
+
+
 class Shared:
     """The parts that requests are served with, and who is being served."""
 
@@ -71,7 +78,7 @@ class Shared:
         self.tracer = tracer
         self.budget = Budget(int(COUNTED_SHARE * limits.buffer_bytes))
         self.clients: set[Client] = set()
-        self.handshakes: set[asyncio.Task[None]] = set()
+        self.handshakes: set[Ending] = set()
         """Connections that have yet to agree on TLS. Each has the place that it will need as a client."""
         self.revocable: set[Revocable] = set()
         self.draining = False
@@ -79,7 +86,7 @@ class Shared:
         self.leaving = False
         """Whether every connection ends with its next answer: what comes next is somebody else's."""
         self.empty = asyncio.Event()
-        """Set when the last client has gone."""
+        """Set when the last client has gone, and who was to become one."""
         self._sweep = ClientSweep(self.clients, clock)
         self.deadline = self._sweep.deadline
         self._tasks: set[asyncio.Task[None]] = set()
@@ -98,9 +105,22 @@ class Shared:
         """Whether another connection may agree on TLS first, and then be a client."""
         return not self.draining and len(self.clients) + len(self.handshakes) < self.limits.connections
 
+    def began(self, handshake: Ending) -> None:
+        """Note a connection that has yet to agree on TLS."""
+        self.handshakes.add(handshake)
+        self.empty.clear()
+
+    def settled(self, handshake: Ending) -> None:
+        """It has, or never will."""
+        self.handshakes.discard(handshake)
+        self._look_whether_empty()
+
     def disconnected(self, client: Client) -> None:
         self.clients.discard(client)
-        if not self.clients:
+        self._look_whether_empty()
+
+    def _look_whether_empty(self) -> None:
+        if not self.clients and not self.handshakes:
             self.empty.set()
 
     def new_request_id(self) -> str:

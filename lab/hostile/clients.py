@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -115,6 +116,7 @@ class Crowd:
         self._clients: set[Client] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._numbers = count(1)
+        self._tls = _trusting()
         self.tally = Tally()
 
     async def run(self) -> Tally:
@@ -145,7 +147,10 @@ class Crowd:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALLEST_BUFFER)
             connection.bind((f"{NETWORK}{1 + number % ADDRESSES}", 0))
             await loop.sock_connect(connection, ("127.0.0.1", self._ports[kind.tls]))
-            await loop.create_connection(make, sock=connection)
+            tls = self._tls if kind.agrees else None
+            await loop.create_connection(
+                make, sock=connection, ssl=tls, server_hostname="localhost" if tls else None
+            )
         except OSError:
             connection.close()
             self.tally.failed += 1
@@ -169,6 +174,14 @@ class Crowd:
             for client in list(self._clients):
                 client.reset()
             await asyncio.sleep(TICK_SECONDS)
+
+
+def _trusting() -> ssl.SSLContext:
+    """Whoever attacks does not ask who it is."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 async def serve(ports: tuple[int, int]) -> None:

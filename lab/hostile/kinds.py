@@ -30,6 +30,8 @@ class Kind:
     """At once, with a reset; or it closes its side only."""
     tls: bool = False
     """It is at the sidecar that speaks TLS."""
+    agrees: bool = False
+    """On TLS, and says it all through it."""
 
 
 def _request(line: bytes, *fields: bytes, body: bytes = b"") -> bytes:
@@ -82,6 +84,10 @@ def _websocket(number: int) -> bytes:
     return _request(b"GET /socket/%d" % number, *fields, b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==")
 
 
+def _large_body(number: int) -> bytes:
+    return _request(b"POST /open/%d" % number, b"Content-Length: 100000", body=bytes(100_000))
+
+
 _POST: Final = b"POST /open/x"
 _CHUNKED: Final = b"Transfer-Encoding: chunked"
 
@@ -121,4 +127,6 @@ KINDS: Final = (
     Kind("WebSockets that say nothing", _websocket),
     Kind("no TLS where TLS is spoken", _nothing, tls=True),
     Kind("half a hello of TLS", lambda n: _CLIENT_HELLO, lambda n: b"\0", tls=True),
+    Kind("nothing through TLS", _nothing, tls=True, agrees=True),
+    Kind("large bodies through TLS", _large_body, tls=True, agrees=True),
 )

@@ -11,9 +11,11 @@ import pytest
 
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core.verdicts import FaultCode
+from authz_sidecar.proxy.secured import TLS_BYTES
 from lab.wire import Client, running
 from lab.wire.certificates import Contexts
 from lab.wire.peers import wait_for
+from tests.integration.proxy.test_upgrade import tunnel
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + b"x" * 300_000
@@ -163,6 +165,59 @@ async def test_half_a_handshake_has_the_time_of_a_head(contexts: Contexts) -> No
             await slow.send(b"\x16\x03\x01")
             assert await slow.closed() == b""
         await wait_for(lambda: not rig.shared.handshakes)
+
+
+async def test_what_tls_takes_comes_out_of_what_clients_may_fill(contexts: Contexts) -> None:
+    """Who would take more than there is, is closed; who has it already goes on."""
+    limits = ProxyLimits(buffer_bytes=4 * TLS_BYTES, connect_seconds=60)  # a quarter is the allocator's
+    async with running(limits, answer=OK, tls=contexts) as rig:
+        held = [await rig.client() for _ in range(3)]
+        with suppress(ConnectionError):
+            await rig.client()
+        assert [failure.code for failure in rig.observer.failures] == [FaultCode.BUFFERS_FULL]
+        await held[0].send(GET)
+        assert (await held.pop(0).rest()).endswith(b"x" * 300_000)
+        await wait_for(lambda: rig.shared.budget.taken_bytes == 2 * TLS_BYTES)
+        assert (await rig.ask(GET)).endswith(b"x" * 300_000)
+    await wait_for(lambda: rig.shared.budget.taken_bytes == 0)
+
+
+async def test_the_beginning_of_a_record_is_counted(contexts: Contexts) -> None:
+    async with running(tls=contexts) as rig:
+        async with await Client.connect(rig.port) as slow:
+            await slow.send(HALF_HELLO)
+            await wait_for(lambda: rig.shared.budget.taken_bytes == len(HALF_HELLO))
+        await wait_for(lambda: rig.shared.budget.taken_bytes == 0)
+
+
+async def test_an_upload_of_many_records_arrives_as_it_was_sent(contexts: Contexts) -> None:
+    body = bytes(range(256)) * 2000
+    async with running(answer=OK, tls=contexts) as rig:
+        head = b"POST /open/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        assert (await rig.ask(head % len(body) + body)).endswith(b"x" * 300_000)
+        assert rig.upstream.received.endswith(b"\r\n\r\n" + body)
+
+
+async def test_a_websocket_over_tls(contexts: Contexts) -> None:
+    frames = bytes(range(256)) * 1000
+    async with running(tls=contexts) as rig:
+        client, peer = await tunnel(rig)
+        await client.send(frames)
+        assert await peer.until(lambda received: len(received) >= len(frames)) == frames
+        await peer.send(frames)
+        assert await client.until(lambda received: len(received) >= len(frames)) == frames
+        peer.close()
+        assert await client.rest() == frames
+
+
+async def test_a_farewell_of_tls_ends_a_connection(contexts: Contexts) -> None:
+    """Between two requests, and when more had been sent with it."""
+    async with running(answer=OK, tls=contexts) as rig:
+        client = await rig.client()
+        await client.send(GET.replace(b"close", b"keep-alive"))
+        await client.contains(b"x" * 300_000)
+        client.close()
+        await wait_for(lambda: not rig.server.connections)
 
 
 async def test_a_handshake_ends_with_the_server(contexts: Contexts) -> None:
