@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from authz_sidecar.config import configuration
@@ -49,6 +49,11 @@ class Report:
         }
 
 
+async def nowhere(_contents: Contents) -> Sequence[str]:
+    """There are no other processes."""
+    return ()
+
+
 class Reloader:
     """One attempt at a time. `in_force` is the last good configuration."""
 
@@ -58,13 +63,18 @@ class Reloader:
         apply: Callable[[Configuration], None],
         told: Callable[[Report], None],
         wall: Callable[[], float],
+        spread: Callable[[Contents], Awaitable[Sequence[str]]] = nowhere,
     ) -> None:
-        """`apply` puts a good configuration into force at once; `told` hears of every attempt."""
+        """`apply` puts a good configuration into force at once; `told` hears of every attempt.
+
+        `spread` does the same in all other processes, and says what went wrong there.
+        """
         self.in_force = in_force
         self.latest: Report | None = None
         self._apply = apply
         self._told = told
         self._wall = wall
+        self._spread = spread
         self._tried: Contents = in_force.contents
         self._lock = asyncio.Lock()
 
@@ -75,6 +85,7 @@ class Reloader:
             try:
                 found = await asyncio.to_thread(configuration.read, self.in_force.sources)
                 report = self._accept(found, cause)
+                report = replace(report, problems=tuple(await self._spread(found.contents)))
             except ConfigurationError as error:
                 problems = tuple(map(str, error.problems))
                 report = Report(accepted=False, cause=cause, at=self._wall(), problems=problems)
@@ -111,6 +122,8 @@ def _log(report: Report) -> None:
     fields = {"fields": {"reload": report.as_dict()}}
     if not report.accepted:
         logger.error("the configuration is rejected, the last good one goes on", extra=fields)
+    elif report.problems:
+        logger.error("reloaded, but not in every process", extra=fields)
     elif report.needs_restart:
         logger.warning("reloaded; a restart is needed for some of it", extra=fields)
     else:

@@ -21,12 +21,15 @@ VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 Explain = Callable[[Asked], Awaitable[dict[str, Any]]]
 
 
-def handler(explain: Explain, recent: Recent) -> Callable[[web.Request], Awaitable[web.Response]]:
+def handler(
+    explain: Explain, count: Callable[[], Awaitable[None]], recent: Recent
+) -> Callable[[web.Request], Awaitable[web.Response]]:
     """GET with a query that names a subject, or the id of a request that was refused a moment ago; POST with
-    a JSON object that may hold a token instead."""
+    a JSON object that may hold a token instead. `count` is awaited before `recent` is asked."""
 
     async def answer(request: web.Request) -> web.Response:
         if "request_id" in request.query:
+            await count()
             then = _refusal(request.query["request_id"], recent())
             found = await explain(question(_of(then)))
             return web.json_response({**found, "then": then, "lines": worded(found)})

@@ -13,7 +13,7 @@ from aiohttp import web
 from authz_sidecar.config.addresses import UpstreamAddress
 from authz_sidecar.config.tls import client as client_context
 from authz_sidecar.core.errors import MalformedMessage, Unavailable
-from authz_sidecar.core.ports import KeysStatus, ReplicaStatus
+from authz_sidecar.core.ports import KeysStatus
 from authz_sidecar.core.verdicts import Verdict
 from authz_sidecar.source import UserServiceClient
 
@@ -97,11 +97,11 @@ def remembered(check: Check) -> Check:
     return ask
 
 
-def loaded(status: Callable[[], ReplicaStatus]) -> Check:
+def loaded(was_live: Callable[[], bool]) -> Check:
     """Whether the replica was LIVE once. Staleness does not count: reads still pass."""
 
     async def check() -> str | None:
-        return None if status().was_live else "the permissions are not loaded yet"
+        return None if was_live() else "the permissions are not loaded yet"
 
     return check
 

@@ -7,7 +7,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
 from typing import Any, Final
 
@@ -21,10 +21,13 @@ MAX_TOKEN: Final = 4096
 
 
 class Page:
-    """Signs in, shows the page and keeps it up to date. `read` makes what one event says."""
+    """Signs in, shows the page and keeps it up to date. `read` makes what one event says, after `count`."""
 
-    def __init__(self, access: Access, read: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(
+        self, access: Access, count: Callable[[], Awaitable[None]], read: Callable[[], Mapping[str, Any]]
+    ) -> None:
         self._access = access
+        self._count = count
         self._read = read
         self._page, self._sign_in = _Document("page.html"), _Document("sign_in.html")
         self._closing = asyncio.Event()
@@ -63,6 +66,7 @@ class Page:
             response = web.StreamResponse(headers=headers)
             await response.prepare(request)
             while not self._closing.is_set():
+                await self._count()
                 await response.write(f"data: {json.dumps(self._read())}\n\n".encode())
                 await self._wait()
             return response

@@ -15,6 +15,10 @@ from authz_sidecar.admin.page import Page
 from authz_sidecar.config.table import AdminSettings
 
 
+async def nothing_to_count() -> None:
+    """There are no other processes."""
+
+
 @dataclass(frozen=True, slots=True)
 class AdminSources:
     """What the admin port shows: each is asked anew for every request."""
@@ -33,6 +37,8 @@ class AdminSources:
     """What the page shows."""
     wall: Callable[[], float]
     """Unix seconds."""
+    count: Callable[[], Awaitable[None]] = nothing_to_count
+    """Awaited before metrics, status, recent refusals and the page are asked for."""
 
 
 def application(sources: AdminSources, settings: AdminSettings) -> web.Application:
@@ -41,27 +47,29 @@ def application(sources: AdminSources, settings: AdminSettings) -> web.Applicati
     app = web.Application(middlewares=[access.guard(on_loopback=settings.on_loopback)])
     app.router.add_get("/livez", sources.health.livez)
     app.router.add_get("/readyz", sources.health.readyz)
-    app.router.add_get("/metrics", _metrics(sources.metrics))
-    app.router.add_get("/status", _status(sources.status))
-    explain = access.holders(handler(sources.explain, sources.recent))
+    app.router.add_get("/metrics", _metrics(sources))
+    app.router.add_get("/status", _status(sources))
+    explain = access.holders(handler(sources.explain, sources.count, sources.recent))
     app.router.add_get("/explain", explain)
     app.router.add_post("/explain", explain)
     app.router.add_post("/reload", access.holders(_reload(sources.reload)))
-    Page(access, sources.page).add_to(app)
+    Page(access, sources.count, sources.page).add_to(app)
     return app
 
 
-def _metrics(exposition: Callable[[], tuple[bytes, str]]) -> Handler:
+def _metrics(sources: AdminSources) -> Handler:
     async def metrics(_request: web.Request) -> web.Response:
-        body, content_type = exposition()
+        await sources.count()
+        body, content_type = sources.metrics()
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     return metrics
 
 
-def _status(read: Callable[[], dict[str, Any]]) -> Handler:
+def _status(sources: AdminSources) -> Handler:
     async def status(_request: web.Request) -> web.Response:
-        return web.json_response(read())
+        await sources.count()
+        return web.json_response(sources.status())
 
     return status
 

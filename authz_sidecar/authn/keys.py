@@ -7,7 +7,9 @@ import contextlib
 import json
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from aiohttp import ClientError, ClientSession
 
@@ -26,17 +28,78 @@ ASK_AGAIN_SECONDS = 1.0
 MAX_BYTES = 1024 * 1024
 
 
-class KeyRefresher:
-    """Holds the last good key set. A failed refresh never replaces it; age does."""
+class Published(NamedTuple):
+    """A key set as it was published; `None` while none was fetched. `at`: asked for then, on our clock."""
 
-    def __init__(self, session: ClientSession, settings: Issuer, clock: Clock) -> None:
-        self._session = session
+    body: bytes | None
+    at: float
+    failure: str | None
+    """Why it could not be fetched again since; `None` when that has not failed."""
+
+
+class HeldKeys(ABC):
+    """Implements `tokens.Keys` with the last good set of one issuer. Failures never replace it; age does."""
+
+    def __init__(self, settings: Issuer, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
         self._set = EMPTY
         self._set_at = -math.inf
-        self._asked_at = -math.inf
         self._failure: str | None = "they have not been fetched yet"
+
+    def find(self, name: KeyName) -> Key | None:
+        """The key of this name, if the set is young enough to be believed."""
+        return self._set.keys.get(name) if self._age() <= self._settings.jwks_max_age else None
+
+    def _age(self) -> float:
+        return self._clock.monotonic() - self._set_at
+
+    def status(self) -> KeysStatus:
+        age = self._age()
+        kids = self._set.kids if age <= self._settings.jwks_max_age else ()
+        return KeysStatus(tuple(kids), age if math.isfinite(age) else None, self._failure)
+
+    def take(self, published: Published) -> bool:
+        """Hold what was published. Whether it differs from before. Raises MalformedMessage."""
+        before = self._set
+        if published.body is not None and published.at >= self._set_at:
+            self._set = KeySet.parse(published.body).after(before)
+            self._set_at = published.at
+        self._failure = published.failure
+        return self._set != before
+
+    @abstractmethod
+    async def ask(self) -> None:
+        """Have the keys fetched, unless they were asked for a moment ago."""
+
+    async def learn(self, name: KeyName, tried: Key | None = None) -> Verdict | None:
+        """Ask for a key that is not at hand, or that may have changed: as `tokens.Keys` has it."""
+        await self.ask()
+        if self._failure is not None:
+            return Verdict(Code.KEYS_UNKNOWN, "the signing keys cannot be fetched now")
+        found = self.find(name)
+        if found is not None and found is not tried:
+            return None
+        if found is not None:
+            detail = "the access token has a bad signature"
+        elif name[0] is None:
+            detail = "the access token does not name its key, and not exactly one key fits"
+        else:
+            detail = "the access token is signed with an unknown key"
+        return Verdict(Code.TOKEN_INVALID, detail)
+
+
+class KeyRefresher(HeldKeys):
+    """Fetches them."""
+
+    def __init__(self, session: ClientSession, settings: Issuer, clock: Clock) -> None:
+        super().__init__(settings, clock)
+        self._session = session
+        self._asked_at = -math.inf
+        self.published = Published(None, -math.inf, self._failure)
+        """What was fetched last that was good, and what has failed since."""
+        self.on_tried: Callable[[], None] = lambda: None
+        """Called when `published` may be another."""
         self._flight: asyncio.Task[bool] | None = None
         self._background: asyncio.Task[None] | None = None
 
@@ -51,34 +114,9 @@ class KeyRefresher:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
 
-    def find(self, name: KeyName) -> Key | None:
-        """The key of this name, if the set is young enough to be believed."""
-        return self._set.keys.get(name) if self._age() <= self._settings.jwks_max_age else None
-
-    def _age(self) -> float:
-        return self._clock.monotonic() - self._set_at
-
-    def status(self) -> KeysStatus:
-        age = self._age()
-        kids = self._set.kids if age <= self._settings.jwks_max_age else ()
-        return KeysStatus(tuple(kids), age if math.isfinite(age) else None, self._failure)
-
-    async def learn(self, name: KeyName, tried: Key | None = None) -> Verdict | None:
-        """Ask for a key that is not at hand, or that may have changed: as `tokens.Keys` has it."""
+    async def ask(self) -> None:
         if self._flight or self._clock.monotonic() - self._asked_at >= ASK_AGAIN_SECONDS:
             await self.refresh()
-        if self._failure is not None:
-            return Verdict(Code.KEYS_UNKNOWN, "the signing keys cannot be fetched now")
-        found = self.find(name)
-        if found is not None and found is not tried:
-            return None
-        if found is not None:
-            detail = "the access token has a bad signature"
-        elif name[0] is None:
-            detail = "the access token does not name its key, and not exactly one key fits"
-        else:
-            detail = "the access token is signed with an unknown key"
-        return Verdict(Code.TOKEN_INVALID, detail)
 
     async def refresh(self) -> bool:
         """Fetch the keys now, together with everyone else who asks meanwhile. Whether it worked."""
@@ -102,33 +140,47 @@ class KeyRefresher:
     async def _try(self) -> bool:
         self._asked_at = asked_at = self._clock.monotonic()
         try:
-            fetched = KeySet.parse(await published(self._session, self._settings)).after(self._set)
+            found = Published(await published(self._session, self._settings), asked_at, None)
+            if self.take(found):
+                self._tell()
+            self.published = found
         except (Unavailable, MalformedMessage) as error:
             self._failure = str(error)
+            self.published = self.published._replace(failure=self._failure)
             logger.warning("signing keys: %s (%s)", error, self._settings.keys_place)
             return False
-        if fetched != self._set:
-            logger.info("signing keys: %s", ", ".join(fetched.kids))
-            for kid in sorted(fetched.ambiguous):
-                logger.warning("signing keys: different ones are called %s, which is meant is not known", kid)
-        self._set, self._set_at, self._failure = fetched, asked_at, None
+        finally:
+            self.on_tried()
         return True
 
+    def _tell(self) -> None:
+        logger.info("signing keys: %s", ", ".join(self._set.kids))
+        for kid in sorted(self._set.ambiguous):
+            logger.warning("signing keys: different ones are called %s, which is meant is not known", kid)
 
-class IssuersKeys:
-    """The keys of all issuers, each refreshed for itself."""
 
-    def __init__(self, session: ClientSession, issuers: Iterable[Issuer], clock: Clock) -> None:
-        self.by_issuer = {each.issuer: KeyRefresher(session, each, clock) for each in issuers}
+class FollowedKeys(HeldKeys):
+    """Somebody else fetches them, and has `take` called with what came of it."""
 
-    async def start(self) -> None:
-        """Does not wait for any."""
-        for keys in self.by_issuer.values():
-            await keys.start()
+    def __init__(
+        self, settings: Issuer, clock: Clock, fetch: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        """`fetch` returns when that one has been asked and answered; it raises Unavailable."""
+        super().__init__(settings, clock)
+        self._fetch = fetch
 
-    async def stop(self) -> None:
-        for keys in self.by_issuer.values():
-            await keys.stop()
+    async def ask(self) -> None:
+        try:
+            await self._fetch()
+        except Unavailable as error:
+            self._failure = str(error)
+
+
+class KeysByIssuer:
+    """The keys of all issuers."""
+
+    def __init__(self, by_issuer: Mapping[str, HeldKeys]) -> None:
+        self.by_issuer = by_issuer
 
     def statuses(self) -> Mapping[str, KeysStatus]:
         """By issuer."""
@@ -147,6 +199,23 @@ class IssuersKeys:
             max(known) if len(known) == len(ages) else None,
             "; ".join(told) or None,
         )
+
+
+class IssuersKeys(KeysByIssuer):
+    """Each refreshed for itself."""
+
+    def __init__(self, session: ClientSession, issuers: Iterable[Issuer], clock: Clock) -> None:
+        self.refreshers = {each.issuer: KeyRefresher(session, each, clock) for each in issuers}
+        super().__init__(self.refreshers)
+
+    async def start(self) -> None:
+        """Does not wait for any."""
+        for keys in self.refreshers.values():
+            await keys.start()
+
+    async def stop(self) -> None:
+        for keys in self.refreshers.values():
+            await keys.stop()
 
 
 async def published(session: ClientSession, issuer: Issuer) -> bytes:

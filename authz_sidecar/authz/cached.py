@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 from authz_sidecar.core.decision import Behind, Missing, decide, stand
-from authz_sidecar.core.entities import EntityKey
+from authz_sidecar.core.entities import EntityKey, RevisionToken
 from authz_sidecar.core.ports import Pending
+from authz_sidecar.core.proofs import Proofs
 from authz_sidecar.core.verdicts import Code, Question, Verdict
-from authz_sidecar.replica.replica import Replica
+from authz_sidecar.replica.near_cache import NearCache
 from authz_sidecar.replica.waiting import Arrival
+
+
+class WaitingRoom(Protocol):
+    """As `replica.waiting.Waiting` has it."""
+
+    async def for_entities(self, keys: tuple[EntityKey, ...], sub: str) -> bool: ...
+    async def for_revision(self, wanted: RevisionToken, asked_at: float, sub: str) -> Arrival: ...
+
+
+class Kept(Protocol):
+    """A copy of the permissions in this process that somebody keeps up to date."""
+
+    @property
+    def near(self) -> NearCache: ...
+    @property
+    def proofs(self) -> Proofs: ...
+    @property
+    def waiting(self) -> WaitingRoom: ...
+    @property
+    def now(self) -> Callable[[], float]: ...
 
 
 class CachedAuthorizer:
     """Implements `core.ports.Authorizer`."""
 
-    def __init__(self, replica: Replica, max_staleness: float, max_audit_age: float) -> None:
+    def __init__(self, replica: Kept, max_staleness: float, max_audit_age: float) -> None:
         """Bounds in seconds; an infinite one is none."""
         self._near = replica.near
         self._proofs = replica.proofs

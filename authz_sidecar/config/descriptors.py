@@ -7,6 +7,7 @@ import resource
 from dataclasses import replace
 
 from authz_sidecar.config.limits import ProxyLimits
+from authz_sidecar.core.errors import ConfigurationError, Problem
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,17 @@ def fitting(limits: ProxyLimits, ports: int = 1) -> ProxyLimits:
     )
     upstream = min(limits.upstream_connections, connections)
     return replace(limits, connections=connections, upstream_connections=upstream)
+
+
+def demand(workers: int) -> None:
+    """Raises ConfigurationError when a process cannot hold a connection to each of so many workers."""
+    allowed = _raised(workers + RESERVE)
+    if workers + RESERVE > allowed:
+        message = (
+            f"only {max(1, int(allowed) - RESERVE)} fit into the limit of {allowed:g} file descriptors; "
+            f"take fewer, or raise the hard limit (ulimit -Hn) to {workers + RESERVE}"
+        )
+        raise ConfigurationError([Problem("AUTHZ_WORKERS", message)])
 
 
 def _raised(needed: int) -> float:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from authz_sidecar.config.parsers import boolean, count, repeatable_methods, seconds
 from authz_sidecar.config.setting import group, setting
 
@@ -91,3 +94,18 @@ class ProxyLimits:
     """A client that reads nothing for so long while bytes wait for it is cut off."""
     linger_seconds: float = 2.0
     """How long a client that still sends may take to read an early answer."""
+
+
+def divided(limits: ProxyLimits, workers: int) -> Iterator[ProxyLimits]:
+    """What each of so many processes may take, so that together they take exactly as much."""
+    for number in range(workers):
+        yield replace(
+            limits,
+            connections=_share(limits.connections, workers, number),
+            upstream_connections=_share(limits.upstream_connections, workers, number),
+            buffer_bytes=_share(limits.buffer_bytes, workers, number),
+        )
+
+
+def _share(whole: int, parts: int, number: int) -> int:
+    return whole // parts + (number < whole % parts)

@@ -126,7 +126,7 @@ def _contradictions(values: Values) -> list[Problem]:
     target, head = values["AUTHZ_MAX_TARGET_BYTES"], values["AUTHZ_MAX_HEAD_BYTES"]
     if isinstance(target, int) and isinstance(head, int) and target >= head:
         problems.append(Problem("AUTHZ_MAX_TARGET_BYTES", "must be less than AUTHZ_MAX_HEAD_BYTES"))
-    problems += [*_identity_contradictions(values), *_needs(values)]
+    problems += [*_identity_contradictions(values), *_needs(values), *_workers_contradictions(values)]
     upstream = values["AUTHZ_UPSTREAM"]
     if values["AUTHZ_UPSTREAM_CA"] and isinstance(upstream, UpstreamAddress) and not upstream.tls:
         problems.append(Problem("AUTHZ_UPSTREAM_CA", "must not be set unless AUTHZ_UPSTREAM is https://"))
@@ -144,6 +144,24 @@ def _needs(values: Values) -> Iterator[Problem]:
         yield Problem("AUTHZ_DECISIONS_TOKEN", "needs AUTHZ_DECISIONS_LISTEN: AuthZEN is asked there")
     if values["AUTHZ_TOKEN_COOKIE_ORIGINS"] and values["AUTHZ_TOKEN_COOKIE"] == "":
         yield Problem("AUTHZ_TOKEN_COOKIE_ORIGINS", "needs AUTHZ_TOKEN_COOKIE")
+
+
+_DIVIDED = ("AUTHZ_MAX_CONNECTIONS", "AUTHZ_MAX_UPSTREAM_CONNECTIONS")
+
+
+def _workers_contradictions(values: Values) -> list[Problem]:
+    workers = values["AUTHZ_WORKERS"]
+    if not isinstance(workers, int) or workers == 1:
+        return []
+    problems = [
+        Problem("AUTHZ_WORKERS", f"must not be more than {each}: the limit is divided among them")
+        for each in _DIVIDED
+        if isinstance(values[each], int) and values[each] < workers
+    ]
+    if values["AUTHZ_HANDOVER"] is not None:
+        message = "cannot go with AUTHZ_WORKERS above 1: only one process hands its sockets over"
+        problems.append(Problem("AUTHZ_HANDOVER", message))
+    return problems
 
 
 def _identity_contradictions(values: Values) -> list[Problem]:

@@ -222,6 +222,13 @@ class Settings:
         default="5",
     )
     traces: TraceSettings
+    workers: int = setting(
+        "AUTHZ_WORKERS",
+        parsers.count(1, 256),
+        "processes that serve requests; with more than 1, one more follows the User service for all of them "
+        "(limits are of the sidecar as a whole and divided among them)",
+        default="1",
+    )
     log_level: str = setting(
         "AUTHZ_LOG_LEVEL",
         parsers.choice("debug", "info", "warning", "error"),

@@ -142,7 +142,7 @@ def parse_instant(text: str) -> float:
 
 def encode_state(state: EntityState) -> str:
     """The canonical form of a state: equal states are equal texts, here and in digests."""
-    return json.dumps(_fields_of(state), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(fields_of(state), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def decode_state(kind: Kind, text: str | bytes) -> EntityState:
@@ -156,7 +156,8 @@ def shown(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:40]}…"
 
 
-def _fields_of(state: EntityState) -> dict[str, Any] | None:
+def fields_of(state: EntityState) -> dict[str, Any] | None:
+    """A state as the contract has it: plain values for JSON."""
     if state is None:
         return None
     if isinstance(state, GroupState):

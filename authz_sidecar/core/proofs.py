@@ -78,6 +78,11 @@ class Proofs:
         age = now - self._audited_at
         return age if age > 0.0 else 0.0
 
+    @property
+    def audited_at(self) -> float:
+        """Since when every part of the log had been compared with the tables; `NEVER`: not known."""
+        return self._audited_at
+
     def hears_broker(self, now: float) -> bool:
         """Whether heartbeats arrive in time, so that the feed need not be polled."""
         return self.heartbeat_at is not None and now - self.heartbeat_at <= self.silence

@@ -103,6 +103,9 @@ CLOCK_OFFSET = Family(
     "gauge",
     "How far the User service's clock is ahead of ours, by its latest answer; NaN before the first.",
 )
+WORKERS = Family(
+    "authz_workers", "gauge", "Processes that serve requests; there while AUTHZ_WORKERS is above 1."
+)
 CONNECTIONS = Family("authz_connections", "gauge", "Connections of clients.")
 DECISIONS_CONNECTIONS = Family(
     "authz_decisions_connections", "gauge", "Connections to the decisions port; there while it is on."

@@ -28,7 +28,7 @@ class RequestHooks:
         self._decision_log.failed(failure)
 
     def retried(self, request_id: str) -> None:
-        self._metrics.retries.inc()
+        self._metrics.retried()
         self._decision_log.retried(request_id)
 
     def answered(self, answered: Answered) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
@@ -35,10 +35,18 @@ class Metrics:
         self._failures = Tally(families.FAILURES, ((code,) for code in FaultCode))
         self._responses = Tally(families.RESPONSES, ((each,) for each in _CLASSES[1:6]))
         self._response_seconds = Distribution(families.RESPONSE_SECONDS)
-        tallies = (self._decisions, self._rules, self._failures, self._responses)
-        for each in (*tallies, self._decision_seconds, self._response_seconds):
+        self._retries = Tally(families.RETRIES, [()])
+        self._of_requests: dict[str, Tally | Distribution] = {
+            "decisions": self._decisions,
+            "rules": self._rules,
+            "failures": self._failures,
+            "responses": self._responses,
+            "retries": self._retries,
+            "decision_seconds": self._decision_seconds,
+            "response_seconds": self._response_seconds,
+        }
+        for each in self._of_requests.values():
             self.registry.register(each)
-        self.retries = self._counter(families.RETRIES)
         self._calls = self._counter(families.USER_SERVICE_CALLS)
         self.propagation = Distribution(families.PROPAGATION_SECONDS)
         self.registry.register(self.propagation)
@@ -55,11 +63,13 @@ class Metrics:
         self._reloads = self._counter(families.RELOADS)
         for outcome in ("accepted", "rejected"):
             self._reloads.labels(outcome)
-        rejected = families.RELOAD_REJECTED
-        self._reload_rejected = Gauge(rejected.name, rejected.meaning, registry=self.registry)
+        self._reload_rejected = self._gauge(families.RELOAD_REJECTED)
 
     def _counter(self, family: Family) -> Counter:
         return Counter(family.name, family.meaning, family.labels, registry=self.registry)
+
+    def _gauge(self, family: Family) -> Gauge:
+        return Gauge(family.name, family.meaning, registry=self.registry)
 
     def decided(self, decision: Decision, seconds: float) -> None:
         self._decisions.counts[decision.verdict.code, "true" if decision.enforced else "false"] += 1
@@ -96,6 +106,26 @@ class Metrics:
         self._responses.counts[_CLASSES[status // 100],] += 1
         self._response_seconds.observe(seconds)
 
+    def retried(self) -> None:
+        self._retries.counts[()] += 1
+
+    def counted(self) -> dict[str, Any]:
+        """What has been counted of requests, as plain values for `add`."""
+        return {name: each.counted() for name, each in self._of_requests.items()}
+
+    def add(self, counted: Mapping[str, Any]) -> None:
+        """Count what another process has counted of requests, too."""
+        for name, each in self._of_requests.items():
+            each.add(counted[name])
+        self._known_rules.update(rule for rule, *_ in counted["rules"])
+
+    def show(self, counted: Iterable[Mapping[str, Any]]) -> None:
+        """Of requests, have counted exactly what these others have."""
+        for each in self._of_requests.values():
+            each.clear()
+        for one in counted:
+            self.add(one)
+
     def called(self, endpoint: str, status: int | None) -> None:
         """A call to the User service ended; `None` when there was no answer."""
         self._calls.labels(endpoint, f"{status // 100}xx" if status else "none").inc()
@@ -122,7 +152,7 @@ class Metrics:
 
     def export(self, family: Family, read: Callable[[], float]) -> None:
         """A gauge that is read when somebody scrapes."""
-        Gauge(family.name, family.meaning, registry=self.registry).set_function(read)
+        self._gauge(family).set_function(read)
 
     def watch(self, outputs: Outputs) -> None:
         """Export how many lines the logs have lost."""

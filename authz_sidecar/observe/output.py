@@ -3,7 +3,8 @@
 A write to a pipe that nobody reads, to a terminal that is held or to a disk that hangs takes for ever. So
 nothing writes but one thread for each file, and everybody else puts whole lines into a queue
 (`observe.lines`): the decision log, the loggers, and whatever prints. Where both streams are one file they
-share the thread, and so no line gets into the middle of another.
+share the thread, and so no line gets into the middle of another. Where several processes write to one pipe
+or socket, they write no more at once than the kernel keeps together.
 
 A descriptor that was closed at the start would be given to the next socket, which would then receive the
 log. It is reserved instead, by a file that takes no writes: what is meant for it is lost, and counted.
@@ -15,6 +16,7 @@ import io
 import logging
 import os
 import select
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -32,6 +34,7 @@ BATCH_SECONDS = 0.05
 """How long lines may wait for others, so that they are written together."""
 STOP_SECONDS = 2.0
 """What the end waits for a reader."""
+PIPE_BUF = select.PIPE_BUF
 MAX_UNENDED = 64 * 1024
 """What is printed and never ends a line is cut there."""
 
@@ -47,8 +50,12 @@ class Outputs:
 class Writer:
     """The thread that writes to one file what its queues hold."""
 
-    def __init__(self, descriptor: int, wake: SimpleQueue[None], queues: Sequence[LineQueue]) -> None:
+    def __init__(
+        self, descriptor: int, wake: SimpleQueue[None], queues: Sequence[LineQueue], *, shared: bool = False
+    ) -> None:
+        """`shared`: other processes write to the same file."""
         self._descriptor = descriptor
+        self._together = shared and not stat.S_ISREG(os.fstat(descriptor).st_mode)
         self._wake = wake
         self._queues = queues
         self._torn = b""
@@ -70,7 +77,9 @@ class Writer:
             ending = self._ending.wait(BATCH_SECONDS)
             for queue in self._queues:
                 lines = queue.take()
-                queue.written(lines, self._write("".join(lines).encode(errors="backslashreplace")))
+                data = "".join(lines).encode(errors="backslashreplace")
+                parts = kept_together(data) if self._together else (data,)
+                queue.written(lines, sum(map(self._write, parts)))
 
     def _write(self, lines: bytes) -> int:
         """Write whole lines. Returns how many of them were lost."""
@@ -92,6 +101,18 @@ class Writer:
         except BlockingIOError:  # somebody we share the file with has set it so
             select.select([], [self._descriptor], [], 1.0)
             return 0
+
+
+def kept_together(data: bytes) -> Iterator[bytes]:
+    """Whole lines in parts of `PIPE_BUF` bytes at most, so that nothing gets in between (pipe(7)).
+
+    A line that is longer is a part by itself.
+    """
+    begin = 0
+    while begin < len(data):
+        end = data.rfind(b"\n", begin, begin + PIPE_BUF) + 1 or data.find(b"\n", begin) + 1
+        yield data[begin : end or len(data)]
+        begin = end or len(data)
 
 
 class Printed(io.RawIOBase):
@@ -129,16 +150,22 @@ class Printed(io.RawIOBase):
 
 
 @contextmanager
-def taken_over() -> Iterator[Outputs]:
-    """Until the end of the context nothing but our writers writes to standard output and error."""
+def taken_over(*, shared: bool = False) -> Iterator[Outputs]:
+    """Until the end of the context nothing but our writers writes to standard output and error.
+
+    `shared`: but for those of other processes of ours.
+    """
     _reserve()
     wakes: list[SimpleQueue[None]] = [SimpleQueue(), SimpleQueue()]
     same = os.path.sameopenfile(STDOUT, STDERR)
     out, error = LineQueue(wakes[0]), LineQueue(wakes[0] if same else wakes[1])
     if same:
-        writers = [Writer(STDERR, wakes[0], [out, error])]
+        writers = [Writer(STDERR, wakes[0], [out, error], shared=shared)]
     else:
-        writers = [Writer(STDOUT, wakes[0], [out]), Writer(STDERR, wakes[1], [error])]
+        writers = [
+            Writer(STDOUT, wakes[0], [out], shared=shared),
+            Writer(STDERR, wakes[1], [error], shared=shared),
+        ]
     printed = Printed(out, STDOUT), Printed(error, STDERR)
     try:
         with redirect_stdout(_text(printed[0])), redirect_stderr(_text(printed[1])):

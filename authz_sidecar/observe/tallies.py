@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
@@ -27,6 +28,19 @@ class Tally(Collector):
     def __init__(self, family: Family, expected: Iterable[tuple[str, ...]] = ()) -> None:
         self.counts: Counter[tuple[str, ...]] = Counter(dict.fromkeys(expected, 0))
         self._family = family
+
+    def counted(self) -> list[Any]:
+        """Plain values for `add`."""
+        return [[*values, count] for values, count in self.counts.items()]
+
+    def add(self, counted: list[Any]) -> None:
+        """Count what another has counted, too."""
+        for *values, count in counted:
+            self.counts[tuple(values)] += count
+
+    def clear(self) -> None:
+        """Start from 0 again."""
+        self.counts = Counter(dict.fromkeys(self.counts, 0))
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         family = CounterMetricFamily(self._family.name, self._family.meaning, labels=self._family.labels)
@@ -58,6 +72,21 @@ class Distribution(Collector):
     def observe(self, value: float) -> None:
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
+
+    def counted(self) -> list[Any]:
+        """Plain values for `add`."""
+        return [*self._counts, self._sum]
+
+    def add(self, counted: list[Any]) -> None:
+        """Count what another has counted, too."""
+        *counts, total = counted
+        self._counts = [ours + theirs for ours, theirs in zip(self._counts, counts, strict=True)]
+        self._sum += total
+
+    def clear(self) -> None:
+        """Start from 0 again."""
+        self._counts = [0] * len(self._counts)
+        self._sum = 0.0
 
     def quantile(self, share: float) -> float | None:
         """The bound of the bucket that this share of all values lies within; `None` without values.

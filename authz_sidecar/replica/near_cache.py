@@ -22,6 +22,8 @@ class NearCache:
         self.position: Position | None = None
         """The newest revision applied here; `None` before the first."""
         self.history: History | None = None
+        self.forgotten = 0
+        """How often something that was wrong had to be forgotten."""
 
     def __len__(self) -> int:
         return len(self._entities)
@@ -51,6 +53,7 @@ class NearCache:
 
     def forget(self, keys: Sequence[EntityKey]) -> None:
         """Read these again before they are used."""
+        self.forgotten += 1
         for key in keys:
             self._entities.pop(key, None)
 

@@ -71,10 +71,18 @@ class Replica:
         self._stale = False
         self._stale_since = 0.0
         self._changed: Callable[[Collection[EntityKey] | None], None] = lambda _: None
+        self._proved: Callable[[], None] = lambda: None
 
-    def watch(self, changed: Callable[[Collection[EntityKey] | None], None]) -> None:
-        """Have `changed` called with the entities of each move; `None`: any may have changed."""
-        self._changed = changed
+    def watch(
+        self,
+        changed: Callable[[Collection[EntityKey] | None], None],
+        proved: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Have `changed` called with the entities of each move; `None`: any may have changed.
+
+        And `proved` whenever the proof of freshness may be another one.
+        """
+        self._changed, self._proved = changed, proved
 
     async def start(self) -> None:
         """Returns at once; dependencies that are down are waited for in the background."""
@@ -141,6 +149,7 @@ class Replica:
                 self._execute(self._machine.heartbeat(message, now))
                 if self._subscription is not None:
                     self._subscription.proved()
+                self._proved()
         self._wake.set()
 
     def _on_subscription(self, state: State, reason: str) -> None:
@@ -262,6 +271,7 @@ class Replica:
             audited_at=stream.audited_at,
         )
         self.waiting.moved(confirmed_at=stream.sent_at)
+        self._proved()
 
     async def _ask_head(self) -> None:
         self._machine.asking(self.now())

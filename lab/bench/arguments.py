@@ -28,6 +28,9 @@ def parse() -> argparse.Namespace:
         "--audit", action="store_true", help="what comparing a log of a million users costs, instead"
     )
     parser.add_argument(
+        "--workers", action="store_true", help="what several processes and a full log cost, instead"
+    )
+    parser.add_argument(
         "--publish", action="store_true", help="write docs/benchmarks.md, its chart and lab/bench/results"
     )
     return parser.parse_args()

@@ -28,7 +28,7 @@ def main(arguments: argparse.Namespace) -> int:
         _say(f"warning: other programs keep this machine {busy:.0%} busy; figures and spread will show it")
     started = time.monotonic()
     try:
-        alone = arguments.revocation or arguments.bulk or arguments.audit
+        alone = arguments.revocation or arguments.bulk or arguments.audit or arguments.workers
         results = _by_itself(arguments) if alone else _parts(arguments)
     except (WrongAnswer, StackError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -62,13 +62,15 @@ def _parts(arguments: argparse.Namespace) -> dict[str, Result]:
 
 def _by_itself(arguments: argparse.Namespace) -> dict[str, Result]:
     """With real servers, and nothing else beside it."""
-    from lab.bench import auditing, bulk, revocation
+    from lab.bench import auditing, bulk, revocation, workers
 
     name, part = (
         ("audit", auditing.run)
         if arguments.audit
         else ("import", bulk.run)
         if arguments.bulk
+        else ("workers", workers.run)
+        if arguments.workers
         else ("revocation", revocation.run)
     )
     return {name: part(host.claim_cores(), quick=arguments.quick, progress=_say)}

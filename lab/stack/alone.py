@@ -31,6 +31,7 @@ class Alone:
         redirections: str = "",
         listen: str = "127.0.0.1:{0}",
         activated: socket.socket | None = None,
+        policy_text: str = POLICY,
         **settings: object,
     ) -> None:
         """`redirections`: of the shell, for streams that are not to go to the log file.
@@ -41,7 +42,7 @@ class Alone:
         self.admin_port = free_port()
         self.user_service_port = free_port()
         policy = directory / "policy.yaml"
-        policy.write_text(POLICY)
+        policy.write_text(policy_text)
         env = {
             "AUTHZ_LISTEN": listen.format(self.port),
             "AUTHZ_ADMIN_LISTEN": listen.format(self.admin_port),

@@ -7,23 +7,19 @@ import socket
 import stat
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from http.client import HTTPConnection
 from pathlib import Path
-from threading import Event
 
 import pytest
 
 from lab import DEADLINE
 from lab.stack.client import People
+from lab.stack.crowd import Crowd
 from lab.stack.process import Process, wait_for
 from lab.stack.services import Sidecar
 from lab.stack.system import Stack
 
 HANDOVERS = 3
-CLIENTS = 4
-"""Of each kind: those that keep their connection, and those that make one for each request."""
 GRANT = "students.change_student"
 
 
@@ -49,40 +45,10 @@ def ended(older: Process, newer: Process) -> None:
     wait_for(lambda: not older.alive, DEADLINE, "the end of the older one", newer)
 
 
-class Clients:
-    """Asks without a pause, until told to stop; knows how each request ended."""
-
-    def __init__(self, port: int, token: str) -> None:
-        self._port = port
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        self._stop = Event()
-        self._pool = ThreadPoolExecutor(2 * CLIENTS)
-        self._answers = [self._pool.submit(self._ask, keep=bool(n % 2)) for n in range(2 * CLIENTS)]
-
-    def _ask(self, *, keep: bool) -> list[int]:
-        statuses: list[int] = []
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=DEADLINE)
-        headers = self._headers if keep else {**self._headers, "Connection": "close"}
-        while not self._stop.is_set():
-            # http.client connects anew only after an answer that ends the connection.
-            connection.request("PATCH", "/students/999999/", b"{}", headers)
-            with connection.getresponse() as answer:
-                statuses.append(answer.status)
-                answer.read()
-        connection.close()
-        return statuses
-
-    def stop(self) -> list[int]:
-        """The status of each answer. Raises what a client met instead of an answer."""
-        self._stop.set()
-        self._pool.shutdown()
-        return [status for each in self._answers for status in each.result()]
-
-
 def test_no_request_notices(older: Sidecar, people: People, tmp_path: Path) -> None:
     people.grant(people.new_user("handed"), GRANT).demand("a grant", 200)
     with ExitStack() as exits:
-        clients = Clients(older.port, people.token("handed"))
+        clients = Crowd(older.port, people.token("handed"))
         exits.callback(clients.stop)
         running = older.process
         for number in range(HANDOVERS):

@@ -76,7 +76,7 @@ async def kids(provider: Provider) -> tuple[tuple[str, ...], str | None]:
     """What is fetched once: the keys, or why there are none."""
     async with ClientSession(timeout=ClientTimeout(total=DEADLINE)) as session:
         keys = IssuersKeys(session, [provider.issuer], Clock())
-        await keys.by_issuer[provider.issuer.issuer].refresh()
+        await keys.refreshers[provider.issuer.issuer].refresh()
         status = keys.status()
     return status.kids, status.failure
 

@@ -43,6 +43,7 @@ def exposition() -> str:
     )
     metrics.registry.register(facts)
     for family in (
+        families.WORKERS,
         families.CONNECTIONS,
         families.DECISIONS_CONNECTIONS,
         families.IN_FLIGHT,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from authz_sidecar.core.verdicts import Code, Decision, Verdict
@@ -77,3 +79,32 @@ def test_rules_that_come_and_go_with_policies_do_not_fill_the_memory() -> None:
     assert len(rules) == 2 * (1 + MAX_RULES + 1)
     assert found['authz_rule_decisions_total{outcome="allowed",rule="(others)"}'] == 1
     assert found['authz_rule_decisions_total{outcome="allowed",rule="POST /1/"}'] == 1
+
+
+def test_what_several_processes_have_counted_adds_up() -> None:
+    """By way of JSON, and however often it is asked for."""
+    workers = [Metrics(), Metrics()]
+    for number, each in enumerate(workers, 1):
+        for _ in range(number):
+            each.decided(decided(Code.GRANTED, "PUT /a/"), 0.001)
+            each.answered(200, 0.5)
+            each.retried()
+    whole = Metrics()
+    for _ in range(2):
+        whole.show(json.loads(json.dumps(each.counted())) for each in workers)
+    found = exported(whole)
+    assert found['authz_decisions_total{code="granted",enforced="true"}'] == 3
+    assert found['authz_rule_decisions_total{outcome="allowed",rule="PUT /a/"}'] == 3
+    assert found['authz_responses_total{class="2xx"}'] == 3
+    assert found["authz_upstream_retries_total"] == 3
+    assert found["authz_decision_seconds_count"] == 3
+    assert found["authz_response_seconds_sum"] == 1.5
+    assert whole.totals()["decision"] == 0.001
+
+
+def test_a_process_goes_on_from_what_the_one_before_has_counted() -> None:
+    before, after = Metrics(), Metrics()
+    before.decided(decided(Code.GRANTED, "PUT /a/"), 0.001)
+    after.add(before.counted())
+    after.decided(decided(Code.GRANTED, "PUT /a/"), 0.001)
+    assert exported(after)['authz_decisions_total{code="granted",enforced="true"}'] == 2

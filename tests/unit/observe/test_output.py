@@ -11,10 +11,12 @@ from threading import Thread
 from typing import NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from authz_sidecar.observe import output
 from authz_sidecar.observe.lines import LineQueue
-from authz_sidecar.observe.output import MAX_UNENDED, Printed, Writer
+from authz_sidecar.observe.output import MAX_UNENDED, PIPE_BUF, Printed, Writer, kept_together
 from lab import DEADLINE
 
 
@@ -146,3 +148,35 @@ def test_what_is_printed_is_lines(printed: list[bytes], wanted: list[str]) -> No
         stream.write(part)
     stream.end()
     assert queue.take() == wanted
+
+
+@given(st.lists(st.binary(max_size=6000).map(lambda line: line.replace(b"\n", b" ") + b"\n"), max_size=30))
+def test_what_others_write_gets_between_lines_only(lines: list[bytes]) -> None:
+    """The kernel keeps so many bytes together (pipe(7)); a longer line goes alone."""
+    parts = list(kept_together(b"".join(lines)))
+    assert b"".join(parts) == b"".join(lines)
+    assert all(part.endswith(b"\n") for part in parts)
+    assert all(len(part) <= PIPE_BUF or part.count(b"\n") == 1 for part in parts)
+
+
+def test_writers_to_one_pipe_keep_their_lines_whole(pipe: Pipe) -> None:
+    wakes: list[SimpleQueue[None]] = [SimpleQueue(), SimpleQueue()]
+    queues = [LineQueue(wake) for wake in wakes]
+    received = bytearray()
+
+    def read() -> None:
+        while received.count(b"\n") < 2000:
+            received.extend(os.read(pipe.reading, 1000))
+
+    reader = Thread(target=read)
+    reader.start()
+    writers = [
+        Writer(pipe.writing, wake, [queue], shared=True) for wake, queue in zip(wakes, queues, strict=True)
+    ]
+    for number in range(1000):
+        for name, queue in zip("ab", queues, strict=True):
+            queue.put(name * (1 + number % 300) + "\n")
+    for each in writers:
+        each.stop(time.monotonic() + DEADLINE)
+    reader.join(DEADLINE)
+    assert all(len(set(line)) == 1 for line in received.decode().splitlines())

@@ -1,0 +1,247 @@
+"""Starts the processes of one sidecar and replaces those that end.
+
+It owns the listening sockets: a connection that waits in one survives whoever was to accept it. It has
+no thread and no event loop, so that it can fork: a replacement has everything loaded and begins at once. And
+it logs nothing, because a write may wait for ever: how one has ended, the one in its place tells.
+
+    configuration, sockets ─▶ running ── SIGTERM ─▶ workers end ── all have ─▶ follower ends ─▶ done
+                                └── a process that could never start ──────▲
+
+To a worker SIGTERM is passed on; the follower, which workers need to the last, ends when its socket to the
+supervisor does. SIGHUP is for the follower, which tells the workers; when all have put another configuration
+into force, it is read here, too: for those that will be started. A follower that is silent is killed.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Final
+
+from authz_sidecar.config import configuration, descriptors
+from authz_sidecar.config.configuration import Configuration
+from authz_sidecar.core.errors import ConfigurationError
+from authz_sidecar.fair import Shares
+from authz_sidecar.feed.rendezvous import Rendezvous
+from authz_sidecar.listening import Listeners
+from authz_sidecar.workers.place import FOLLOWER, RELOADED, STARTED, Place
+from authz_sidecar.workers.restarts import Restarts
+
+BAD_CONFIGURATION: Final = 2
+LOOK_SECONDS: Final = 0.25
+BEYOND_DRAIN: Final = 10.0
+"""Seconds that a worker may take to end beside those that its requests may."""
+FOLLOWER_ENDS_IN: Final = 5.0
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
+HEARD = (*ENDING, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
+
+Serve = Callable[[Configuration, Place], None]
+"""Be that process, until it is to end. Raises ConfigurationError."""
+
+
+class Child:
+    """One process, or the one in its place."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.restarts = Restarts()
+        self.pid: int | None = None
+        self.due: float | None = 0.0
+        """When it is to be started; `None` while it runs, or when no other follows."""
+        self.socket: socket.socket | None = None
+        self.started_at = 0.0
+        self.heard_at = 0.0
+        self.has_started = False
+        """Whether one has ever come so far as to serve."""
+        self.silent = False
+        self.replaces: str | None = None
+
+    def send(self, number: signal.Signals) -> None:
+        if self.pid is not None:
+            os.kill(self.pid, number)
+
+
+class Supervisor:
+    """One sidecar of several processes."""
+
+    def __init__(self, read: Configuration, serve: Serve) -> None:
+        """Raises ConfigurationError when a port cannot be bound, or there are too many workers."""
+        settings = read.settings
+        descriptors.demand(settings.workers)
+        self._configuration = read
+        self._serve = serve
+        self._listeners = Listeners(settings.handover)
+        self._listeners.bind_all(settings)
+        self._rendezvous = Rendezvous()
+        self._shares = Shares(settings.workers)
+        self._children = [Child(number) for number in range(settings.workers + 1)]
+        self._signals = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+        self._exit_code = 0
+        self._kill_at: float | None = None
+        """When those that are to end and have not are ended; `None` while the sidecar runs."""
+        self._looked_at = time.monotonic()
+
+    @property
+    def _running(self) -> list[Child]:
+        return [child for child in self._children if child.pid is not None]
+
+    @property
+    def _workers(self) -> list[Child]:
+        return [child for child in self._running if child.number != FOLLOWER]
+
+    def run(self) -> int:
+        """Until told to stop. The exit code."""
+        signals, wakes = self._signals
+        for end in self._signals:
+            end.setblocking(False)
+        for number in HEARD:
+            signal.signal(number, lambda *_: None)
+        signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
+        self._selector.register(signals, selectors.EVENT_READ)
+        gc.freeze()  # what is loaded now stays shared with all that are forked
+        while self._running or self._kill_at is None:
+            self._start_due()
+            for key, _ in self._selector.select(LOOK_SECONDS):
+                if key.fileobj is signals:
+                    for signalled in signals.recv(1024):
+                        self._signalled(signalled)
+                else:
+                    self._hear(key.data)
+            self._reap()
+            self._look(time.monotonic())
+        self._listeners.close()
+        self._rendezvous.close()
+        return self._exit_code
+
+    # Starting
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for child in self._children:
+            if self._kill_at is None and child.due is not None and child.due <= now:
+                self._start(child)
+
+    def _start(self, child: Child) -> None:
+        ours, theirs = socket.socketpair()
+        place = Place(child.number, self._listeners, self._rendezvous, self._shares, theirs, child.replaces)
+        child.pid = os.fork()
+        if child.pid == 0:
+            ours.close()
+            self._become(place)
+        theirs.close()
+        ours.setblocking(False)
+        child.socket, child.due, child.silent = ours, None, False
+        child.started_at = child.heard_at = time.monotonic()
+        self._selector.register(ours, selectors.EVENT_READ, child)
+
+    def _become(self, place: Place) -> None:
+        """In the new process: nothing of the supervisor's is left open. Does not return."""
+        exit_code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in HEARD:
+                signal.signal(number, signal.SIG_IGN if number in ENDING else signal.SIG_DFL)
+            for end in (*self._signals, *(child.socket for child in self._running)):
+                if end is not None:
+                    end.close()
+            self._selector.close()
+            self._serve(self._configuration, place)
+            exit_code = 0
+        except ConfigurationError as error:
+            exit_code = BAD_CONFIGURATION
+            for problem in error.problems:
+                print(f"error: {problem}", file=sys.stderr)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            with suppress(OSError):
+                sys.stderr.flush()
+            os._exit(exit_code)
+
+    # What has happened
+
+    def _signalled(self, number: int) -> None:
+        if number in ENDING:
+            self._stop(0)
+        elif number == signal.SIGHUP:
+            self._children[FOLLOWER].send(signal.SIGHUP)
+
+    def _hear(self, child: Child) -> None:
+        said = b""
+        with suppress(OSError):
+            said = child.socket.recv(1024) if child.socket is not None else b""
+        if not said and child.socket is not None:  # it has ended, or is about to
+            self._selector.unregister(child.socket)
+            child.socket.close()
+            child.socket = None
+        child.heard_at = time.monotonic()
+        child.has_started = child.has_started or STARTED in said
+        if RELOADED in said:
+            with suppress(ConfigurationError):  # they have changed again, which the follower will find, too
+                self._configuration = configuration.read(self._configuration.sources)
+
+    def _reap(self) -> None:
+        for child, status in self._ended():
+            now, code = time.monotonic(), os.waitstatus_to_exitcode(status)
+            child.pid = None
+            if child.number != FOLLOWER:
+                self._shares.leave(child.number - 1)
+            child.replaces = f"the one before {_how(code, silent=child.silent)}"
+            child.due = child.restarts.ended(now, child.started_at, silent=child.silent)
+            if code == BAD_CONFIGURATION and not child.has_started and self._kill_at is None:
+                self._stop(BAD_CONFIGURATION)
+
+    def _ended(self) -> Iterator[tuple[Child, int]]:
+        for child in self._running:
+            pid, status = os.waitpid(child.pid or 0, os.WNOHANG)
+            if pid:
+                yield child, status
+
+    def _stop(self, exit_code: int) -> None:
+        if self._kill_at is not None:
+            return
+        self._exit_code = exit_code
+        drain = self._configuration.settings.limits.drain_seconds
+        self._kill_at = time.monotonic() + drain + BEYOND_DRAIN
+        for child in self._workers:
+            child.send(signal.SIGTERM)
+
+    def _look(self, now: float) -> None:
+        """Who takes too long is ended. Who was not running itself cannot tell, and looks again later."""
+        was_away = now - self._looked_at > 4 * LOOK_SECONDS
+        self._looked_at = now
+        follower = self._children[FOLLOWER]
+        if was_away:
+            follower.heard_at = now
+        if self._kill_at is None:
+            if follower.pid is not None and now - follower.heard_at > follower.restarts.patience:
+                follower.silent = True
+                follower.send(signal.SIGKILL)
+        elif self._workers:
+            if now > self._kill_at:
+                for child in self._workers:
+                    child.send(signal.SIGKILL)
+        elif follower.socket is not None:
+            self._selector.unregister(follower.socket)
+            follower.socket.close()
+            follower.socket = None
+            self._kill_at = now + FOLLOWER_ENDS_IN
+        elif now > self._kill_at:
+            follower.send(signal.SIGKILL)
+
+
+def _how(code: int, *, silent: bool) -> str:
+    if silent:
+        return "said nothing any more and was ended"
+    if code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"has ended with exit code {code}"

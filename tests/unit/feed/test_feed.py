@@ -1,0 +1,234 @@
+"""Whatever becomes of its line, a worker stands where the follower stood, with what was true there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authz_sidecar.core.entities import Change, Entity, EntityKey, GroupState, Position
+from authz_sidecar.core.errors import MalformedMessage
+from authz_sidecar.core.proofs import UNBOUNDED, Proofs
+from authz_sidecar.feed import messages
+from authz_sidecar.feed.feed import Feed, Link
+from authz_sidecar.feed.line import MAX_UNREAD, Line
+from authz_sidecar.feed.messages import Lines, Message
+from authz_sidecar.feed.mirror import Mirror
+from authz_sidecar.replica.near_cache import NearCache
+
+EPOCHS = ("3f2a9c1b-0000-4000-8000-000000000001", "99999999-0000-4000-8000-000000000002")
+NAMES = "abc"
+
+
+class Transport:
+    """One direction of a line: what was written and is not yet read."""
+
+    def __init__(self) -> None:
+        self.unread = bytearray()
+        self.clogged = False
+        self.cut = False
+
+    def write(self, data: bytes) -> None:
+        self.unread += data
+
+    def get_write_buffer_size(self) -> int:
+        return MAX_UNREAD + 1 if self.clogged else 0
+
+    def is_closing(self) -> bool:
+        return self.cut
+
+    def abort(self) -> None:
+        self.cut = True
+
+
+class World:
+    """A follower, one worker, and what was true at each position."""
+
+    def __init__(self) -> None:
+        self.near = NearCache(100)
+        self.proofs = Proofs()
+        self.truth: dict[Position, dict[str, Entity]] = {}
+        self.proven: dict[float, Position] = {}
+        self.instant = 0.0
+        self.moved: Callable[[], None] = lambda: None
+        self.feed = Feed(cast(Any, self), {}, {})
+        self.mirror = Mirror(100, UNBOUNDED, UNBOUNDED)
+        self.stand(0)
+        self.connect()
+
+    def watch(self, changed: Callable[[], None], _proved: Callable[[], None]) -> None:
+        self.moved = changed
+
+    # What becomes of the follower
+
+    def stand(self, epoch: int) -> None:
+        revision = 1 + max((each.revision for each in self.truth), default=0)
+        position = Position(EPOCHS[epoch], revision, f"2026-11-22T09:00:00.{revision:06}Z")
+        self.truth[position] = {name: _group(name, revision) for name in NAMES}
+        self.near.restart(position)
+        self.proofs.restart()
+        self.moved()
+
+    def change(self, names: str) -> None:
+        before = self.near.position
+        assert before is not None
+        revision = before.revision + 1
+        position = Position(before.epoch, revision, f"2026-11-22T09:00:00.{revision:06}Z")
+        changed = [_group(name, revision) for name in sorted(set(names))]
+        self.truth[position] = self.truth[before] | {each.key.key: each for each in changed}
+        self.near.apply(Change(position, None, tuple(changed), before.at))
+        self.moved()
+
+    def prove(self) -> None:
+        position = self.near.position
+        assert position is not None
+        self.instant += 1.0
+        self.proven[self.instant] = position
+        self.proofs.prove(position.revision, self.instant, position)
+        self.moved()
+
+    # What becomes of the line
+
+    def connect(self) -> None:
+        for link in list(self.feed.links):
+            link.line().connection_lost(None)
+        self.link, self.transport = Link(self.feed), Transport()
+        self.link.line().connection_made(cast(asyncio.BaseTransport, self.transport))
+        self.reading = Lines()
+        hello = messages.hello(1, 1, self.mirror.near.position, {})
+        self.link.line().data_received(messages.encode(hello))
+
+    def read(self, size: int) -> None:
+        data, self.transport.unread = self.transport.unread[:size], self.transport.unread[size:]
+        for message in self.reading.feed(bytes(data)):
+            self.mirror.take(message)
+
+    def fill(self) -> None:
+        """As an answer about entities does."""
+        here = self.mirror.near.position
+        if here is not None:
+            assert self.mirror.near.admit(list(self.truth[here].values()), here)
+
+    def holds(self) -> None:
+        here = self.mirror.near.position
+        for name in NAMES if here is not None else ():
+            assert here is not None
+            found = self.mirror.near.entity(EntityKey("group", name))
+            assert found in (None, self.truth[here][name])
+        proven_at = self.mirror.proofs.proven_at
+        if proven_at is not None:
+            assert here is not None
+            assert self.proven[proven_at].revision <= here.revision, "no proof is of more than is here"
+
+
+def _group(name: str, revision: int) -> Entity:
+    return Entity(EntityKey("group", name), revision, GroupState(frozenset({f"p.{revision}"})))
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("change"), st.text(NAMES, min_size=1, max_size=3)),
+    st.tuples(st.just("stand"), st.sampled_from([0, 1])),
+    st.tuples(st.just("read"), st.integers(1, 400)),
+    st.tuples(st.sampled_from(["prove", "connect", "fill", "clog", "forget"])),
+)
+
+
+@given(st.lists(STEPS, max_size=40))
+def test_a_worker_is_never_anywhere_else(steps: list[tuple[Any, ...]]) -> None:
+    world = World()
+    for name, *arguments in steps:
+        if name == "clog":
+            world.transport.clogged = True
+        elif name == "forget":
+            world.near.forget([])
+        else:
+            getattr(world, name)(*arguments)
+        world.holds()
+    world.connect()
+    world.read(1_000_000)
+    world.holds()
+    assert world.mirror.near.position == world.near.position
+    assert world.mirror.proofs.proven_at == world.proofs.proven_at
+
+
+def test_who_comes_back_soon_keeps_what_it_has() -> None:
+    world = World()
+    world.read(10_000)
+    world.fill()
+    world.connect()
+    world.change("a")
+    world.read(10_000)
+    assert len(world.mirror.near) == len(NAMES)
+
+
+def test_what_the_store_had_wrong_is_forgotten_by_workers_too() -> None:
+    world = World()
+    world.read(10_000)
+    world.fill()
+    world.near.forget([EntityKey("group", "a")])
+    world.prove()
+    world.read(10_000)
+    assert len(world.mirror.near) == 0
+
+
+def test_a_slow_reader_is_cut_off() -> None:
+    world = World()
+    world.transport.clogged = True
+    world.change("a")
+    assert world.transport.cut
+
+
+def other(world: World, revision: int, epoch: int = 0, previous_at: str | None = None) -> Message:
+    position = Position(EPOCHS[epoch], revision, "2026-11-22T09:00:01Z")
+    return messages.change(Change(position, None, (_group("a", revision),), previous_at))
+
+
+@pytest.mark.parametrize(
+    ("revision", "epoch", "previous_at"),
+    [(1, 0, None), (3, 0, None), (2, 1, None), (2, 0, "2026-11-22T10:00:00Z")],
+    ids=["again", "a gap", "another history", "another branch"],
+)
+def test_what_does_not_follow_is_not_taken(revision: int, epoch: int, previous_at: str | None) -> None:
+    world = World()
+    world.read(10_000)
+    with pytest.raises(MalformedMessage):
+        world.mirror.take(other(world, revision, epoch, previous_at))
+    assert world.mirror.near.position == world.near.position
+
+
+@pytest.mark.parametrize("message", [{"type": "proof", "proven_at": 1.0, "audited_at": None}, {"type": "?"}])
+def test_what_makes_no_sense_is_not_taken(message: Message) -> None:
+    with pytest.raises(MalformedMessage):
+        Mirror(100, UNBOUNDED, UNBOUNDED).take(message)
+
+
+async def nothing(_question: Message) -> Message:
+    return {}
+
+
+@given(
+    st.lists(st.dictionaries(st.text(), st.text() | st.floats(allow_nan=False, allow_infinity=False))),
+    st.data(),
+)
+def test_messages_arrive_whole_however_they_are_cut(made: list[dict[str, Any]], data: st.DataObject) -> None:
+    sent = [{**each, "type": "x"} for each in made]
+    stream = b"".join(map(messages.encode, sent))
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(stream)), max_size=5)))
+    lines, found = Lines(), []
+    for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        found += lines.feed(stream[begin:end])
+    assert found == sent
+
+
+@pytest.mark.parametrize("data", [b"{}\n", b"[]\n", b"no\n", b'{"type": 1}\n', b"\xff\n"])
+def test_a_line_that_is_not_understood_is_cut(data: bytes) -> None:
+    lost = SimpleNamespace(transport=Transport())
+    line = Line(lambda _: None, nothing, lambda: None)
+    line.connection_made(cast(asyncio.BaseTransport, lost.transport))
+    line.data_received(data)
+    assert lost.transport.cut
