@@ -43,8 +43,12 @@ _OF_GRANTS: Final = frozenset(
     {Code.AUTHENTICATED, Code.OWN, Code.GRANTED, Code.SUPERUSER, Code.PERMISSION_DENIED}
 )
 """What was decided from what the user holds. Any other refusal of somebody known stays what it was."""
-_OF_TOKENS: Final = frozenset({Code.TOKEN_MISSING, Code.TOKEN_INVALID, Code.TOKEN_EXPIRED, Code.KEYS_UNKNOWN})
-_OF_HEADERS: Final = frozenset({Code.BAD_HEADER, Code.LOOKS_LIKE_A_HOOK, Code.METHOD_OVERRIDE})
+_OF_TOKENS: Final = frozenset(
+    {Code.TOKEN_MISSING, Code.TOKEN_INVALID, Code.TOKEN_EXPIRED, Code.KEYS_UNKNOWN, Code.CROSS_ORIGIN}
+)
+_OF_HEADERS: Final = frozenset(
+    {Code.BAD_HEADER, Code.LOOKS_LIKE_A_HOOK, Code.METHOD_OVERRIDE, Code.SUBPROTOCOL_MISSING}
+)
 _TOKEN: Final = (b"Authorization", b"Bearer replayed")
 _NOWHERE: Final = Position("00000000-0000-0000-0000-000000000000", 0, None)
 

@@ -121,6 +121,14 @@ class Front:
         assert re.fullmatch(rb"(GET /sentinel HTTP/1.1\r\n([^\r\n]+\r\n)+\r\n)+", self.tap.received)
         assert not self.changed
 
+    async def refuses(self, attacks: Mapping[str, tuple[bytes, str]]) -> None:
+        """Each head gets the code that stands beside it, no token comes back, and nothing gets past."""
+        for name, (attack, code) in attacks.items():
+            answer = await self.ask(attack + b"\r\n")
+            assert f'"code": "{code}"'.encode() in answer, (name, code, answer)
+            assert not any(token.encode() in answer for token in self.tokens.values()), name
+        await self.nothing_arrived()
+
     async def settled(self) -> None:
         """Whatever the service has begun to answer is logged, and will not be taken for the next test's."""
         if self.tap.onward == self.student.port:

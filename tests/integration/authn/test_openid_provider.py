@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 import time
@@ -27,9 +26,6 @@ from authz_sidecar.core.verdicts import Identity, Verdict
 from lab import DEADLINE
 from lab.stack.process import Process, free_port, wait_for
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("oidc_provider_mock") is None, reason="oidc-provider-mock is not installed"
-)
 CLIENT, CALLBACK = "student-service", "https://app.example/callback"
 
 
@@ -69,6 +65,7 @@ def signed_in(url: str, sub: str) -> bytes:
         build_opener(_Here).open(
             f"{places['authorization_endpoint']}?{urlencode(asked)}", data=urlencode({"sub": sub}).encode()
         )
+    redirected.value.close()
     (code,) = parse_qs(urlsplit(redirected.value.headers["Location"]).query)["code"]
     body = {"grant_type": "authorization_code", "code": code, "redirect_uri": CALLBACK}
     request = Request(places["token_endpoint"], data=urlencode(body).encode())  # noqa: S310 (our own provider)
