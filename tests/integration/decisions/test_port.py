@@ -13,10 +13,12 @@ from aiohttp import web
 from authz_sidecar.config.decisions import DecisionsSettings, ForwardedHeaders
 from authz_sidecar.config.identity import IdentitySettings
 from authz_sidecar.config.limits import ProxyLimits
+from authz_sidecar.core.bearer import TokenPlaces
 from authz_sidecar.decisions.authzen import AuthZen
 from authz_sidecar.decisions.check import Check
 from authz_sidecar.decisions.server import BoundedServer, DecisionsPort
 from authz_sidecar.identity import IdentityHeaders
+from authz_sidecar.pipeline import AUTHORIZATION
 from lab.wire.decisions import Clock, Observer, Permissions, pipeline
 from lab.wire.peers import Client
 
@@ -55,10 +57,11 @@ async def opened(
     enforced: bool = True,
     limits: ProxyLimits | None = None,
     identity: IdentityHeaders | None = None,
+    places: TokenPlaces = AUTHORIZATION,
 ) -> AsyncIterator[Door]:
     limits = limits or ProxyLimits()
     permissions, observer, clock = Permissions(), Observer(), Clock()
-    decides = pipeline(permissions, enforced=enforced, identifies=identity is not None)
+    decides = pipeline(permissions, enforced=enforced, identifies=identity is not None, places=places)
 
     async def livez(_request: web.BaseRequest) -> web.Response:
         return web.Response(text="alive")
@@ -107,6 +110,36 @@ async def test_it_decides_as_the_proxied_port_does(
     (decision,) = door.observer.decisions
     assert (decision.method, decision.target) == (asked[0].decode(), asked[1].decode())
     assert (door.observer.answers, door.observer.failures) == ([status], [])
+
+
+COOKIE, SOCKET = b"Cookie: token=alice\r\n", b"Sec-WebSocket-Key: k\r\n"
+OFFER = b"Sec-WebSocket-Protocol: chat, authz.bearer.alice\r\n"
+PLACES = {
+    "a change of its own page": ((*CHANGE, COOKIE + b"Sec-Fetch-Site: same-origin\r\n"), 200),
+    "a change of a page that is listed": ((*CHANGE, COOKIE + b"Origin: https://app.example\r\n"), 200),
+    "a change of nobody's page": ((*CHANGE, COOKIE), 403),
+    "a change of another page": ((*CHANGE, COOKIE + b"Origin: https://evil.example\r\n"), 403),
+    # what the gateway asks with is not where the browser sent it
+    "a change of a page of the port itself": ((*CHANGE, COOKIE + b"Origin: http://x\r\n"), 403),
+    "a scheme that the client says": (
+        (*CHANGE, COOKIE + b"Origin: https://x\r\nX-Forwarded-Proto: https\r\n"),
+        403,
+    ),
+    "a WebSocket of nobody's page": ((b"GET", b"/socket/", COOKIE + SOCKET), 403),
+    "a WebSocket by its subprotocol": ((b"GET", b"/socket/", OFFER + SOCKET), 200),
+    "by that alone": ((b"GET", b"/socket/", OFFER.replace(b"chat, ", b"") + SOCKET), 400),
+    "two cookies": ((*CHANGE, COOKIE + COOKIE + b"Sec-Fetch-Site: same-origin\r\n"), 401),
+}
+
+
+@pytest.mark.parametrize(("asked", "status"), PLACES.values(), ids=PLACES.keys())
+async def test_a_token_in_another_place(asked: tuple[bytes, bytes, bytes], status: int) -> None:
+    listed = frozenset({b"https://app.example"})
+    places = TokenPlaces(subprotocol=True, cookie="token", cookie_origins=listed)
+    async with opened(places=places) as door:
+        got, _, body = await door.ask(ASKED % asked)
+    assert got == status
+    assert b"alice" not in body
 
 
 async def test_a_clients_request_id_is_kept() -> None:

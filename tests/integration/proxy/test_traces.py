@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from authz_sidecar.core.bearer import TokenPlaces
 from authz_sidecar.observe.traces import Tracing
 from lab.stack.collector import Collector, attributes
 from lab.wire import Rig, running
@@ -135,3 +136,18 @@ async def test_a_malformed_context_begins_another_trace(traced: Rig, collector: 
 async def test_nothing_is_changed_where_nothing_is_traced(rig: Rig) -> None:
     _, peer = await rig.exchanged(request(b"alice", f"traceparent: 00-{TRACE}-{PARENT}-00".encode()), OK)
     assert f"traceparent: 00-{TRACE}-{PARENT}-00".encode() in peer.received
+
+
+@pytest.mark.parametrize(
+    "field",
+    [b"Cookie: token=s3cr3t", b"Sec-WebSocket-Protocol: chat, authz.bearer.s3cr3t", b"X-Token: s3cr3t"],
+)
+async def test_wherever_a_token_is_no_span_holds_it(collector: Collector, field: bytes) -> None:
+    places = TokenPlaces(b"x-token", subprotocol=True, cookie="token")
+    async with running(answer=OK, places=places) as rig:
+        trace(rig, Tracing(collector.url, 1.0))
+        line = b"GET /socket/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        assert b"token_invalid" in await rig.ask(line + b"Origin: http://x\r\n" + field + b"\r\n\r\n")
+        (span,) = exported(rig, collector)
+    assert attributes(span)["authz.code"] == "token_invalid"
+    assert b"s3cr3t" not in b"".join(body for _, body in collector.bodies)
