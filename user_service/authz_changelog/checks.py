@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.management import get_commands
 from django.db import DEFAULT_DB_ALIAS, connection, router
 from django.urls import NoReverseMatch, reverse
 
 from authz_changelog import conf
-from authz_changelog.marks import installation, watchable
+from authz_changelog.marks import installation, naming
 from authz_changelog.marks.watched import Watched
 from authz_changelog.models import Mark
 
@@ -23,9 +22,8 @@ OVERRIDDEN = ("migrate", "remove_stale_contenttypes")
 
 @register(Tags.models)
 def users_can_be_watched(**_: object) -> list[CheckMessage]:
-    """Errors: `migrate` does not begin with a user model whose changes would be missed."""
-    found = watchable.problems(get_user_model(), connection.vendor)
-    return [Error(problem.what, hint=problem.mend, id=problem.id) for problem in found]
+    """Errors: `migrate` does not begin with a user model whose changes would be missed, or mistaken."""
+    return [Error(problem.what, hint=problem.mend, id=problem.id) for problem in naming.misfits()]
 
 
 @register

@@ -83,6 +83,10 @@ class Settings:
     retention_days: int = field(
         default=7, metadata=_about("how long revisions are kept; the relay deletes older ones", _number)
     )
+    subject: str = field(
+        default="pk",
+        metadata=_about("field of the user that tokens name it by; `pk` is the primary key", _text),
+    )
 
 
 def current() -> Settings:
@@ -90,6 +94,12 @@ def current() -> Settings:
     if found := list(misfits()):
         raise ImproperlyConfigured("; ".join(misfit.what for misfit in found))
     return Settings(**{name.lower(): value for name, value in _given().items()})
+
+
+def subject() -> str:
+    """The field that names users; also while other settings are wrong, for system checks to say so."""
+    name = given.get("SUBJECT", "pk") if isinstance(given := getattr(settings, NAME, {}), dict) else "pk"
+    return name if isinstance(name, str) else "pk"
 
 
 def misfits() -> Iterator[Misfit]:

@@ -66,13 +66,30 @@ class Entity(models.Model):
     revision = models.BigIntegerField(help_text="The revision that last changed it.")
     slot = models.BigIntegerField(help_text="Decides the bucket it is compared in (see digest.py).")
     state = models.TextField(null=True, help_text="Canonical JSON; none when it is deleted.")
+    owner = models.CharField(
+        max_length=255,
+        null=True,
+        help_text="The primary key of the user whose subject it is, or was at last; none: the key itself.",
+    )
 
     class Meta:
         verbose_name_plural = "entities"
         constraints = (models.UniqueConstraint(fields=["key", "kind"], name="authz_changelog_entity_key"),)
+        indexes = (
+            models.Index(
+                fields=["owner"],
+                name="authz_changelog_entity_owner",
+                condition=models.Q(owner__isnull=False),
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.kind} {self.key}"
+
+    @property
+    def primary_key(self) -> str:
+        """Of the user or, as the log calls it, of the group."""
+        return self.owner or self.key
 
     @cached_property
     def parsed_state(self) -> dict[str, Any]:
@@ -89,7 +106,7 @@ class End(models.Model):
     It outlives the user: whoever has the key later does not inherit what was issued before.
     """
 
-    key = models.CharField(max_length=255, help_text="As the database spells the user's primary key.")
+    key = models.CharField(max_length=255, help_text="As the database spells the user's subject.")
     generation = models.BigIntegerField(help_text="The last generation that is void.")
     at = models.DateTimeField()
 

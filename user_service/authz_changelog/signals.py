@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import logging
 
-from django.contrib.auth import get_user_model
-from django.db import DatabaseError, connection, connections, transaction
+from django.db import DatabaseError, connections, transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save
 
-from authz_changelog.marks import watchable
+from authz_changelog.marks import naming
 from authz_changelog.marks.watched import Watched
 from authz_changelog.revisions import sequencer
 from authz_changelog.revisions.errors import SequencingFailed
@@ -21,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 def connect() -> None:
-    if watchable.problems(get_user_model(), connection.vendor):
+    if naming.misfits():
         return  # a system check says so; what is asked of the log fails
     watched = Watched()
     for model in (watched.user, watched.group, watched.permission, watched.content_type):

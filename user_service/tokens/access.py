@@ -8,6 +8,7 @@ import jwt
 from django.conf import settings
 
 from accounts.models import User
+from authz_changelog.revisions import subjects
 from authz_changelog.revisions.revision_token import revision_token
 from tokens import keys
 
@@ -42,7 +43,7 @@ def _claims(user: User, audience: str, generation: int) -> dict[str, Any]:
     claims = {
         "iss": settings.AUTH_ISSUER,
         "aud": audience,
-        "sub": str(user.pk),
+        "sub": subjects.of(user),
         "preferred_username": user.get_username(),
         "iat": now,
         "exp": now + settings.AUTH_ACCESS_TOKEN_SECONDS,

@@ -7,6 +7,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from accounts.models import User
+from authz_changelog.revisions import subjects
 from tokens import access
 
 CHALLENGE = 'Bearer realm="user-service"'
@@ -31,8 +32,8 @@ class BearerAuthentication(BaseAuthentication):
 
 def _user(sub: str, generation: object) -> User:
     """The same answer whether the user is gone, inactive or has signed out."""
-    user = User.objects.filter(pk=sub, is_active=True).first() if sub.isdecimal() else None
-    if user is None or user.valid_generation != generation:
+    user = subjects.user(sub)
+    if not isinstance(user, User) or not user.is_active or user.valid_generation != generation:
         raise AuthenticationFailed("The access token has been ended; sign in again.")
     return user
 

@@ -26,6 +26,7 @@ SAID = {
     "WithoutMixin": ["E004", "E004"],
     "Computed": ["E004"],
     "ByName": ["E005"],
+    "Named": [],
 }
 
 
@@ -59,6 +60,38 @@ def test_what_the_check_says_of_user_models(vendor: str) -> None:
     }
 
 
+SUBJECTS = {
+    "pk": [],
+    "id": [],
+    "username": [],
+    "number": [],
+    "tag": [],
+    "alone": [],
+    "nobody": ["is no column of the user"],
+    "groups": ["is no column of the user's own table"],
+    "email": ["is not unique"],
+    "maybe": ["can be null"],
+    "lower": ["has the collation 'NOCASE'"],
+    "folded": ["is a Folded"],
+    "joined": ["is not unique", "is a DateTimeField"],
+    "long": ["is not unique", "can be longer than 255"],
+    "friend": ["is a OneToOneField"],
+    "some": ["is not unique"],
+}
+
+
+def test_which_fields_can_be_the_subject() -> None:
+    code, output = python(str(PROJECT / "naming.py"), *SUBJECTS, user_model="Named")
+    assert code == 0, output
+    found = json.loads(output)
+    assert {name: len(each) for name, each in found.items()} == {
+        name: len(each) for name, each in SUBJECTS.items()
+    }
+    for name, parts in SUBJECTS.items():
+        for part, what in zip(parts, found[name], strict=True):
+            assert what.startswith(f"AUTHZ_CHANGELOG['SUBJECT']: members.Named.{name} {part}")
+
+
 @pytest.mark.parametrize(
     ("user_model", "said", "mend"),
     [
@@ -74,6 +107,13 @@ def test_a_project_with_it_is_told_instead_of_started(user_model: str, said: str
     assert mend in output
     assert "Traceback" not in output
     assert code == (0 if user_model == "Plain" else 1)
+
+
+def test_a_project_with_another_subject_is_told_what_is_wrong_with_it() -> None:
+    code, output = python("-m", "django", "check", user_model="Plain", SUBJECT="email")
+    assert "E009) AUTHZ_CHANGELOG['SUBJECT']: members.Plain.email is not unique" in output
+    assert "HINT: Name a column of the user's own table that is unique" in output
+    assert (code, "Traceback" in output) == (1, False)
 
 
 def test_migrations_do_not_begin_with_it(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""Triggers that record when tokens end: the user is deactivated, deleted, renamed or signed out everywhere.
+"""Triggers that record when tokens end: the user is deactivated, deleted, signed out everywhere, or gets
+another subject.
 
 A mark would not do: it says that a user may have changed, and who ends and returns between two runs of the
 sequencer has not. So the end itself is recorded, with the generation that ended: `End`.
@@ -33,10 +34,13 @@ class Ending(NamedTuple):
 
 def endings(watched: Watched) -> Iterator[Ending]:
     key, active, generation = _columns(watched)
-    differs = "IS DISTINCT FROM" if connection.vendor == "postgresql" else "IS NOT"
+    differs, exactly = "IS NOT", " COLLATE BINARY"
+    if connection.vendor == "postgresql":
+        differs, exactly = "IS DISTINCT FROM", ""
     condition = (
         f"({active('OLD')} AND NOT {active('NEW')})"
-        f" OR {generation('OLD')} {differs} {generation('NEW')} OR {key('OLD')} {differs} {key('NEW')}"
+        f" OR {generation('OLD')} {differs} {generation('NEW')}"
+        f" OR {key('OLD')} {differs} {key('NEW')}{exactly}"
     )
     ended = _valid(key("OLD"), generation("OLD"), f"CASE WHEN {active('OLD')} THEN 1 ELSE 0 END")
     raised = f"{_greatest()}({ended}, {generation('NEW')} - 1)"
@@ -82,11 +86,11 @@ def _record(rows: str) -> str:
 
 
 def _columns(watched: Watched) -> tuple[Any, Any, Any]:
-    """How a row's key, whether it is active, and its own generation are written."""
+    """How a row's subject, whether it is active, and its own generation are written."""
     fields = {field.name: field for field in watched.user_fields()}
     active, generation = fields.get("is_active"), fields.get("token_generation")
     return (
-        lambda row: _value(row, watched.user._meta.pk, "text"),
+        lambda row: _value(row, watched.subject, "text"),
         lambda row: "TRUE" if active is None else _value(row, active, "boolean"),
         lambda row: "0" if generation is None else _value(row, generation, "bigint"),
     )

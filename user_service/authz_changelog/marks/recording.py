@@ -45,6 +45,7 @@ class Recorded(NamedTuple):
     what: str
     item: Field[Any, Any] | None = None
     name: Field[Any, Any] | None = None
+    subject: Field[Any, Any] | None = None
 
     @property
     def of_many(self) -> bool:
@@ -54,8 +55,9 @@ class Recorded(NamedTuple):
     @property
     def identity(self) -> list[Field[Any, Any]]:
         """When one of these changes, the row is told as another one."""
-        renamed = [self.name] if self.name is not None and self.of_many else []
-        return [self.key, *([self.item] if self.item is not None else []), *renamed]
+        renamed = self.name if self.of_many else self.subject
+        others = (field for field in (self.item, renamed) if field is not None)
+        return list(dict.fromkeys([self.key, *others]))
 
 
 def recorded(model: type[Model]) -> Recorded:
@@ -63,7 +65,7 @@ def recorded(model: type[Model]) -> Recorded:
     permission, content_type = watched.permission, watched.content_type
     user_name = column(watched.user, get_user_model().USERNAME_FIELD)
     of_model = {
-        watched.user: Recorded(USER, watched.user._meta.pk, ITSELF, name=user_name),
+        watched.user: Recorded(USER, watched.user._meta.pk, ITSELF, name=user_name, subject=watched.subject),
         watched.group: Recorded(GROUP, watched.group._meta.pk, ITSELF, name=column(watched.group, "name")),
         permission: Recorded(
             PERMISSION,
@@ -193,7 +195,7 @@ def _true(alias: str, field: Field[Any, Any]) -> str:
 def _differs(field: Field[Any, Any]) -> str:
     if connection.vendor == "postgresql":
         return f"{_json('OLD', field)} IS DISTINCT FROM {_json('NEW', field)}"
-    return f"{_column('OLD', field)} IS NOT {_column('NEW', field)}"
+    return f"{_column('OLD', field)} IS NOT {_column('NEW', field)} COLLATE BINARY"
 
 
 def _json(alias: str, field: Field[Any, Any]) -> str:

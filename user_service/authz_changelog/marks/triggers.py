@@ -90,13 +90,17 @@ def rules() -> list[Rule]:
     permission, content_type = watched.permission, watched.content_type
     label = (column(permission, "codename"), column(permission, "content_type"))
     return [
-        _of(USER, watched.user._meta.pk, *watched.user_fields()),
+        _of(USER, watched.user._meta.pk, *_subject(watched), *watched.user_fields()),
         _of(GROUP, watched.group._meta.pk)._replace(ended=ENDED, born=BORN),
         *(_of_link(USER, link) for link in (watched.user_permissions, watched.memberships)),
         _of_link(GROUP, watched.group_permissions),
         _of(PERMISSION, permission._meta.pk, *label),
         _of(CONTENT_TYPE, content_type._meta.pk, column(content_type, "app_label")),
     ]
+
+
+def _subject(watched: Watched) -> list[Field[Any, Any]]:
+    return [] if watched.subject_is_key else [watched.subject]
 
 
 def _of(kind: str, key: Field[Any, Any], *others: Field[Any, Any]) -> Rule:
@@ -236,7 +240,8 @@ def _on_replaced(rule: Rule) -> Iterator[Trigger]:
 
 
 def _differs(columns: Any) -> str:
-    return f"WHEN {' OR '.join(f'OLD.{name} IS NOT NEW.{name}' for name in columns)} "
+    """Byte by byte: a column's own collation may take two subjects for one."""
+    return f"WHEN {' OR '.join(f'OLD.{name} IS NOT NEW.{name} COLLATE BINARY' for name in columns)} "
 
 
 def _text(row: str, field: Field[Any, Any]) -> str:

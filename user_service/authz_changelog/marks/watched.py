@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import AppRegistryNotReady, FieldDoesNotExist
 from django.db.models import Field, ManyToManyField, Model
 
+from authz_changelog import conf
 from authz_changelog.marks.kinds import USER
 
 
@@ -42,7 +42,7 @@ class Link:
 
 def column(model: type[Model], name: str) -> Field[Any, Any]:
     """Raises `FieldDoesNotExist`, also for a name that is no column of the model's own table."""
-    field = model._meta.get_field(name)
+    field = model._meta.pk if name == "pk" else model._meta.get_field(name)
     if not isinstance(field, Field):
         raise FieldDoesNotExist(f"{model._meta.label}.{name} is no column")
     return field
@@ -53,6 +53,8 @@ class Watched:
 
     def __init__(self) -> None:
         self.user: type[Model] = get_user_model()
+        self.subject = column(self.user, conf.subject())
+        """What tokens and the log name a user by; marks and links name it by its primary key."""
         self.memberships = Link.of(self.user, "groups")
         self.user_permissions = Link.of(self.user, "user_permissions")
         self.group = self.memberships.targets
@@ -63,14 +65,13 @@ class Watched:
     def model(self, kind: str) -> type[Model]:
         return self.user if kind == USER else self.group
 
+    @property
+    def subject_is_key(self) -> bool:
+        return self.subject.primary_key
+
     def key(self, kind: str, text: str) -> str:
         """The key as Python spells it: databases spell some types (UUID) otherwise."""
         return str(self.model(kind)._meta.pk.to_python(text))
-
-    def existing(self, kind: str, keys: Iterable[str]) -> set[str]:
-        """Those of the keys that exist."""
-        rows = self.model(kind)._base_manager.filter(pk__in=list(keys))
-        return {str(pk) for pk in rows.values_list("pk", flat=True)}
 
     def user_fields(self) -> list[Field[Any, Any]]:
         """Fields of the user that are part of its state; a user model may lack the last one or two."""

@@ -160,9 +160,9 @@ def _last(section: str, keys: Range, rows: int) -> str | None:
 def _differences(section: str, keys: Range) -> list[Key] | None:
     """What differs and is not marked. `None` while what is marked may be the reason."""
     suspected = suspects.logged(keys) if section == LOG else suspects.existing(section, keys)
-    if not suspected or not (found := {difference.key for difference in differences.find(suspected)}):
+    if not suspected or not (found := differences.find(suspected)):
         return []
-    return reconcile.unmarked(found)
+    return reconcile.unmarked(reconcile.marks_of(found))
 
 
 def _note(slice_: Slice, extent: _Extent, found: list[Key], now: datetime) -> bool:

@@ -16,7 +16,7 @@ from django.db.models import F, QuerySet
 from authz_changelog.marks.kinds import ALL, BORN, GROUP, PERMISSION, USER
 from authz_changelog.marks.watched import Link, Watched
 from authz_changelog.models import Entity
-from authz_changelog.revisions import incarnations
+from authz_changelog.revisions import incarnations, subjects
 from authz_changelog.revisions.states import Key
 
 Pick = Callable[[list[str]], Collection[str]]
@@ -97,13 +97,16 @@ def _all(watched: Watched, kind: str) -> list[_Source]:
     model = watched.model(kind)
 
     def unknown(keys: list[str]) -> list[str]:
-        names = incarnations.names(keys) if kind == GROUP else {key: key for key in keys}
+        names = incarnations.names(keys) if kind == GROUP else subjects.named(keys)
         logged = Entity.objects.filter(kind=kind, key__in=list(names.values())).values_list("key", flat=True)
         known = set(logged)
-        return [key for key in keys if names[key] not in known]
+        return [key for key in keys if key in names and names[key] not in known]
 
     def as_in_tables(names: list[str]) -> list[str]:
-        return names if kind == USER else list(map(incarnations.table_key, names))
+        if kind == GROUP:
+            return list(map(incarnations.table_key, names))
+        owners = dict(Entity.objects.filter(kind=kind, key__in=names).values_list("key", "owner"))
+        return [owners[name] or name for name in names]
 
     return [
         _Source(kind, Entity.objects.filter(kind=kind), "key", as_in_tables),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
@@ -12,7 +11,7 @@ from django.db.models import Min
 from authz_changelog.marks.kinds import USER
 from authz_changelog.marks.watched import Watched
 from authz_changelog.models import Change, End, Entity, Mark, Revision
-from authz_changelog.revisions import generations
+from authz_changelog.revisions import generations, subjects
 from authz_changelog.revisions.transactions import beside_no_run
 
 
@@ -22,17 +21,18 @@ class NotForgotten(Exception):
 
 def forget(key: str) -> None:
     """Raises `NotForgotten`, and then has changed nothing."""
-    pk = Watched().user._meta.pk.to_python(key)
-    hashed = generations.forgotten(generations.text(pk))
+    (spelled,) = subjects.spellings([key])
+    hashed = generations.forgotten(spelled)
     if hashed is None:
         raise NotForgotten(
             "set AUTHZ_CHANGELOG['FORGET_KEY']: the secret with which forgotten keys are hashed"
         )
     with beside_no_run(seconds=30):
-        _refuse_while_named(key, pk)
+        owner = _refuse_while_named(key)
         Entity.objects.filter(kind=USER, key=key).delete()
-        End.objects.filter(key=generations.text(pk)).update(key=hashed)
-        _forget_in_history(generations.text(pk), hashed)
+        End.objects.filter(key=spelled).update(key=hashed)
+        if owner is not None and not Watched().user._base_manager.filter(pk=owner).exists():
+            _forget_in_history(generations.text(owner), hashed)
 
 
 def _forget_in_history(key: str, hashed: str) -> None:
@@ -45,20 +45,24 @@ def _forget_in_history(key: str, hashed: str) -> None:
         entries.update(object_id=hashed, object_repr="forgotten")
 
 
-def recall(pks: Collection[Any]) -> None:
-    """Whoever is here again is known again: triggers find ends by the key itself."""
-    names = {generations.forgotten(name): name for name in map(generations.text, pks)}
+def recall(those: Collection[str]) -> None:
+    """A subject that is here again is known again: triggers find ends by the subject itself."""
+    names = {generations.forgotten(name): name for name in subjects.spellings(those)}
     for end in End.objects.filter(key__in=[hashed for hashed in names if hashed]):
         end.key = names[end.key]
         end.save(update_fields=["key"])
 
 
-def _refuse_while_named(key: str, pk: Any) -> None:
+def _refuse_while_named(key: str) -> str | None:
+    """The primary key of who had this subject last, as far as that is known."""
     entity = Entity.objects.filter(kind=USER, key=key).first()
-    if Watched().user._base_manager.filter(pk=pk).exists():
+    if subjects.user(key) is not None:
         raise NotForgotten(f"the user {key} exists: delete it first")
-    marked = Mark.objects.filter(kind=USER, key=generations.text(pk)).exists()
-    if marked or (entity and entity.state is not None):
+    owner = entity.primary_key if entity else key if Watched().subject_is_key else None
+    marks = Mark.objects.filter(kind=USER)
+    if owner is not None:
+        marks = marks.filter(key=generations.text(owner))
+    if marks.exists() or (entity and entity.state is not None):
         raise NotForgotten(f"changes of the user {key} are not in the log yet: try again")
     oldest = Revision.objects.aggregate(oldest=Min("revision"))["oldest"]
     if entity and entity.revision >= oldest:
@@ -66,3 +70,4 @@ def _refuse_while_named(key: str, pk: Any) -> None:
             f"revision {entity.revision} names the user {key}: try again when it is older than"
             " AUTHZ_CHANGELOG['RETENTION_DAYS'] and `manage.py prune_revisions` has run"
         )
+    return owner

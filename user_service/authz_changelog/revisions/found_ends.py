@@ -8,9 +8,8 @@ from dataclasses import replace
 
 from authz_changelog import clock
 from authz_changelog.marks.kinds import USER
-from authz_changelog.marks.watched import Watched
 from authz_changelog.models import End
-from authz_changelog.revisions import forgetting, generations
+from authz_changelog.revisions import forgetting, generations, subjects
 from authz_changelog.revisions.differences import Difference
 from authz_changelog.revisions.generations import Ended
 from authz_changelog.revisions.states import canonical
@@ -18,15 +17,13 @@ from authz_changelog.revisions.states import canonical
 
 def record(changes: list[Difference]) -> list[Difference]:
     """The changes. What ends tokens and is not recorded now is, and the states say so."""
-    field = Watched().user._meta.pk
-    forgetting.recall([field.to_python(change.key.key) for change in changes if _is_new(change)])
+    forgetting.recall([change.key.key for change in changes if _is_new(change)])
     missed = {change.key.key: generation for change, generation in _missed(changes)}
     if not missed:
         return changes
     now = clock.now()
     End.objects.bulk_create(
-        End(key=generations.text(field.to_python(key)), generation=generation, at=now)
-        for key, generation in missed.items()
+        End(key=name, generation=missed[key], at=now) for name, key in subjects.spellings(missed).items()
     )
     return [
         _saying(change, Ended(missed[change.key.key], now))
@@ -41,12 +38,11 @@ def _is_new(change: Difference) -> bool:
 
 
 def _missed(changes: Iterable[Difference]) -> Iterable[tuple[Difference, int]]:
-    """Users who were active by the log, are not, and have no end since; the generation they had."""
+    """Who was active by the log, is not, or is another one, and has no end since; with the generation."""
     ending = [(change, before) for change in changes if (before := _ended_generation(change)) is not None]
-    field = Watched().user._meta.pk
-    ends = generations.ends([field.to_python(change.key.key) for change, _ in ending])
+    ends = generations.ends([change.key.key for change, _ in ending])
     for change, generation in ending:
-        ended = ends.get(field.to_python(change.key.key))
+        ended = ends.get(change.key.key)
         if ended is None or ended.generation < generation:
             yield change, generation
 
@@ -55,7 +51,8 @@ def _ended_generation(change: Difference) -> int | None:
     if change.key.kind != USER or change.before is None:
         return None
     before = json.loads(change.before)
-    ends = before["active"] and (change.state is None or not json.loads(change.state)["active"])
+    over = change.state is None or change.moved or not json.loads(change.state)["active"]
+    ends = before["active"] and over
     return before["token_generation"] if ends else None
 
 

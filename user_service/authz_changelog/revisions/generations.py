@@ -21,6 +21,7 @@ from django.db.models import Max, Model
 
 from authz_changelog import conf
 from authz_changelog.models import End
+from authz_changelog.revisions import subjects
 
 FORGOTTEN = "forgotten:"
 """Begins the keys of those whose subject is kept as a keyed hash only."""
@@ -40,15 +41,16 @@ class Ended(NamedTuple):
 
 def current(user: Model) -> int:
     """The generation of the tokens that this user holds, and that may be issued."""
-    ended = ends([user.pk]).get(user.pk)
+    subject = subjects.of(user)
+    ended = ends([subject]).get(subject)
     own: int = getattr(user, "token_generation", 0)
     return own if ended is None else max(own, ended.generation + 1)
 
 
-def ends(pks: Collection[Any]) -> dict[Any, Ended]:
-    """The newest end of those users that had one."""
-    names = {name: pk for pk in pks for name in _names(pk)}
-    found: dict[Any, Ended] = {}
+def ends(those: Collection[str]) -> dict[str, Ended]:
+    """The newest end of those subjects that had one."""
+    names = _names(those)
+    found: dict[str, Ended] = {}
     rows = End.objects.filter(key__in=names).values_list("key").annotate(Max("generation"), Max("at"))
     for key, generation, at in rows.order_by():
         other = found.get(names[key], Ended(generation, at))
@@ -57,7 +59,7 @@ def ends(pks: Collection[Any]) -> dict[Any, Ended]:
 
 
 def text(pk: Any) -> str:
-    """A key as the database spells it, in triggers too."""
+    """A primary key as the database spells it, in triggers too."""
     field = get_user_model()._meta.pk
     return str(field.get_db_prep_value(pk, connection))
 
@@ -70,7 +72,8 @@ def forgotten(subject: str) -> str | None:
     return FORGOTTEN + hmac.digest(secret.encode(), subject.encode(), hashlib.sha256).hex()
 
 
-def _names(pk: Any) -> list[str]:
-    subject = text(pk)
-    hashed = forgotten(subject)
-    return [subject] if hashed is None else [subject, hashed]
+def _names(those: Collection[str]) -> dict[str, str]:
+    """By each key that an end of them may have."""
+    spelled = subjects.spellings(those)
+    hashed = {name: subject for key, subject in spelled.items() if (name := forgotten(key))}
+    return spelled | hashed

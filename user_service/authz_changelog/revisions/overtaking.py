@@ -25,6 +25,7 @@ from collections.abc import Iterable
 from django.db import connection
 
 from authz_changelog.marks.kinds import GROUP, USER
+from authz_changelog.marks.watched import Watched
 from authz_changelog.models import Entity, Mark
 from authz_changelog.revisions import differences, incarnations, states
 from authz_changelog.revisions.differences import Difference
@@ -86,11 +87,12 @@ def _waiting(gaining: set[Key], batch: Batch) -> set[Key]:
         return gaining
     taken = {key for kind, key in batch.keys if kind == USER}
     pending = Mark.objects.filter(kind=USER, postponed=False).values("key")
-    members = Entity.objects.filter(kind=USER, key__in=pending, state__isnull=False)
+    owner = "key" if Watched().subject_is_key else "owner"  # all of them, or a mark of all is left
+    members = Entity.objects.filter(kind=USER, state__isnull=False, **{f"{owner}__in": pending})
     waiting: set[Key] = set()
     looked_at = 0
     for member in members.iterator(chunk_size=LOOKED_AT):
-        if member.key not in taken:
+        if member.primary_key not in taken:
             looked_at += 1
             waiting |= {Key(GROUP, name) for name in member.parsed_state["groups"]}
         if looked_at >= LOOKED_AT or gaining <= waiting:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from authz_changelog.marks.kinds import ALL, GROUP, USER
 from authz_changelog.models import Mark
 from authz_changelog.revisions import differences, expansion, incarnations
+from authz_changelog.revisions.differences import Difference
 from authz_changelog.revisions.errors import GaveWay
 from authz_changelog.revisions.pending import LIMIT
 from authz_changelog.revisions.sequencer import sequence
@@ -39,17 +40,25 @@ def compare(position: str, count: int) -> tuple[list[Key], str | None]:
     """Compare some entities with the log, mark those that differ; these, and the next position."""
     with one_snapshot(of_watched=True):
         page = expansion.page(ALL, [""], position, count)
-        found = unmarked({difference.key for difference in differences.find(page.keys)}) or []
+        found = unmarked(marks_of(differences.find(page.keys))) or []
     Mark.objects.bulk_create(Mark(kind=key.kind, key=key.key) for key in found)
     return found, None if page.again else page.position
 
 
-def unmarked(found: set[Key]) -> list[Key] | None:
-    """Those that are not on their way into the log, by primary key as in marks.
+def marks_of(found: Iterable[Difference]) -> set[Key]:
+    """By primary keys, as in marks: who brings these differences into the log."""
+    return {
+        Key(kind, incarnations.table_key(key) if kind == GROUP else key)
+        for difference in found
+        for kind, key in difference.concerns
+    }
+
+
+def unmarked(keys: set[Key]) -> list[Key] | None:
+    """Those that are not on their way into the log.
 
     `None` while something else is on its way that may be the reason.
     """
-    keys = {Key(kind, incarnations.table_key(key) if kind == GROUP else key) for kind, key in found}
     marked = Mark.objects.filter(key__in=[key.key for key in keys]).values_list("kind", "key")
     left = sorted(keys - {Key(*mark) for mark in marked})
     return None if left and Mark.objects.exclude(kind=USER).exists() else left

@@ -131,7 +131,7 @@ def _run(within: float, *, hurried: bool) -> bool:
 
 
 def _log(changes: list[differences.Difference], marked_at: datetime) -> dict[Key, int]:
-    """Write the differences as the next revision, or as several when there are too many for one: which."""
+    """Write the differences as the next revision, or as several when there are too many: whose is which."""
     head = Head.objects.get()
     logged: dict[Key, int] = {}
     previous_at, at = head.newest.at, clock.now()
@@ -149,9 +149,9 @@ def _log(changes: list[differences.Difference], marked_at: datetime) -> dict[Key
             [change.entity(head.revision) for change in part],
             update_conflicts=True,
             unique_fields=["kind", "key"],
-            update_fields=["revision", "state"],
+            update_fields=["revision", "state", "owner"],
         )
-        logged |= dict.fromkeys((change.key for change in part), head.revision)
+        logged |= {key: head.revision for change in part for key in change.concerns}
     head.save(update_fields=["revision"])
     announce()
     return logged

@@ -36,7 +36,7 @@ def canonical(state: State) -> str:
 def compute(
     keys: Iterable[Key], group_names: Callable[[Collection[str]], Mapping[str, str]] = _primary_keys
 ) -> dict[Key, State | None]:
-    """The present state of each entity, by primary key; `None` for those that do not exist.
+    """The present state of each entity, all by primary keys; `None` for those that do not exist.
 
     The states of users name groups as `group_names` does, given their primary keys.
     """
@@ -58,18 +58,19 @@ def compute(
 def _users(watched: Watched, pks: list[Any]) -> dict[Any, State]:
     if not pks:
         return {}
-    names = [field.attname for field in watched.user_fields()]
+    subject = watched.subject.name
+    names = {subject, *(field.attname for field in watched.user_fields())}
     rows = watched.user._base_manager.filter(pk__in=pks).values("pk", *names)
     permissions = _labels(watched.user_permissions, pks)
     groups = _targets(watched.memberships, pks)
-    ends = generations.ends(pks)
+    ends = generations.ends([str(row[subject]) for row in rows])
     return {
         row["pk"]: {
             "active": row.get("is_active", True),
             "superuser": row["is_superuser"],
             "permissions": sorted(permissions[row["pk"]]),
             "groups": sorted(groups[row["pk"]]),
-            **_validity(row.get("token_generation", 0), ends.get(row["pk"])),
+            **_validity(row.get("token_generation", 0), ends.get(str(row[subject]))),
         }
         for row in rows
     }

@@ -16,7 +16,7 @@ from django.db.models import Field, Model
 from authz_changelog.marks.kinds import GROUP, USER
 from authz_changelog.marks.watched import Link, Watched, column
 from authz_changelog.models import End, Entity, Incarnation
-from authz_changelog.revisions import incarnations
+from authz_changelog.revisions import incarnations, subjects
 from authz_changelog.revisions.states import Key
 
 
@@ -47,17 +47,15 @@ def existing(kind: str, keys: Range) -> list[Key]:
 def logged(ids: Range) -> list[Key]:
     """Of the entities in the log, by their row's id: those that do not exist and are not known as deleted.
 
-    By their primary keys, as all keys here.
+    By their primary keys, as all keys here; also users whose subject is another one.
     """
-    watched = Watched()
-    rows = Entity.objects.filter(state__isnull=False, **ids.filter("pk")).values_list("kind", "key")
-    keys = {Key(kind, incarnations.table_key(key) if kind == GROUP else key) for kind, key in rows}
-    there = {
-        Key(kind, key)
-        for kind in (USER, GROUP)
-        for key in watched.existing(kind, [key.key for key in keys if key.kind == kind])
-    }
-    return sorted(keys - there)
+    living = Entity.objects.filter(state__isnull=False, **ids.filter("pk"))
+    users = {entity.key: entity.primary_key for entity in living.filter(kind=USER)}
+    named = subjects.named(users.values())
+    groups = {incarnations.table_key(key) for key in living.filter(kind=GROUP).values_list("key", flat=True)}
+    there = Watched().group._base_manager.filter(pk__in=list(groups)).values_list("pk", flat=True)
+    suspected = {Key(USER, key) for subject, key in users.items() if named.get(key) != subject}
+    return sorted(suspected | {Key(GROUP, key) for key in groups - set(map(str, there))})
 
 
 def _statement(watched: Watched, kind: str, keys: Range) -> tuple[str, list[Any]]:
@@ -68,12 +66,14 @@ def _statement(watched: Watched, kind: str, keys: Range) -> tuple[str, list[Any]
         f"LEFT JOIN ({part.query}) AS {part.name} ON {part.name}.owner = {_at(pk)}" for part in parts
     )
     key = f"{_at(pk)}::text"
-    name, also = (key, _ended(key)) if kind == USER else _group_name(key)
+    subject = f"{_at(watched.subject)}::text"
+    name, also = (subject, _ended(subject)) if kind == USER else _group_name(key)
+    other_owner = f" OR coalesce(entity.owner, entity.key) <> {key}" if kind == USER else ""
     where, bounds = _within(_at(pk), pk, keys)
     statement = (
         f"SELECT {key} FROM {_table(model)} {joins} {also}"
         f" LEFT JOIN {_table(Entity)} AS entity ON entity.kind = '{kind}' AND entity.key = {name}"
-        f" WHERE {where} AND entity.state IS DISTINCT FROM {_object(watched, kind)}"
+        f" WHERE {where} AND (entity.state IS DISTINCT FROM {_object(watched, kind)}{other_owner})"
     )
     return statement, [*(value for part in parts for value in part.parameters), *bounds]
 
@@ -148,7 +148,7 @@ def _object(watched: Watched, kind: str) -> str:
 
 
 def _ended(key: str) -> str:
-    """The newest end of a user (`generations`); whose subject is forgotten is suspected."""
+    """The newest end of a subject (`generations`); one that was forgotten is suspected."""
     return (
         f"LEFT JOIN LATERAL (SELECT max(generation) AS generation, max(at) AS at FROM {_table(End)}"
         f" WHERE key = {key}) AS ended ON true"

@@ -15,4 +15,5 @@ DATABASES = {
 }
 SILENCED_SYSTEM_CHECKS = ["auth.W004", "fields.W340"]
 USE_TZ = True
+AUTHZ_CHANGELOG = {"SUBJECT": os.environ.get("SUBJECT", "pk")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

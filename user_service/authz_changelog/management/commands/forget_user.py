@@ -12,7 +12,10 @@ class Command(BaseCommand):
     help = "Keep only a keyed hash of a deleted user's key; what was issued to it stays void all the same."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("key", help="the primary key that the user had, as the log writes it")
+        parser.add_argument(
+            "key",
+            help="the subject that the user had (its primary key, unless AUTHZ_CHANGELOG says otherwise)",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

@@ -101,3 +101,31 @@ class ByName(AbstractUser):
 class Membership(models.Model):
     member = models.ForeignKey(ByName, to_field="username", on_delete=models.CASCADE)
     group = models.ForeignKey("auth.Group", on_delete=models.CASCADE)
+
+
+class Folded(models.CharField):
+    """Writes small letters."""
+
+    def get_prep_value(self, value):
+        return super().get_prep_value(value).lower()
+
+
+class Named(Base):
+    """Each field that might be the subject."""
+
+    number = models.BigIntegerField(unique=True)
+    tag = models.UUIDField(unique=True)
+    alone = models.SlugField()
+    maybe = models.EmailField(unique=True, null=True)
+    lower = models.CharField(max_length=50, unique=True, db_collation="NOCASE")
+    folded = Folded(max_length=50, unique=True)
+    joined = models.DateTimeField()
+    long = models.TextField()
+    friend = models.OneToOneField("self", on_delete=models.CASCADE)
+    some = models.CharField(max_length=50)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["alone"], name="alone"),
+            models.UniqueConstraint(fields=["some"], condition=models.Q(is_active=True), name="some"),
+        )
