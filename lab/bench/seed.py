@@ -23,7 +23,7 @@ def main(users: int) -> None:
 
     from accounts.models import User
     from authz_changelog.revisions.sequencer import sequence
-    from tokens import access
+    from authz_tokens import access
 
     allowed = _users([f"{PREFIX}{number}" for number in range(users)], permitted=True)
     (forbidden,) = _users([f"{PREFIX}forbidden"], permitted=False)

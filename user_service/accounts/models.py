@@ -43,12 +43,6 @@ class User(AbstractUser):
         """Of the tokens, sign-ins and sessions that are not ended: above what ended with this key before."""
         return generations.current(self)
 
-    def generation_to_issue(self) -> int:
-        """For tokens of this user as it was read: void where a password, say, has changed since."""
-        generation = self.valid_generation
-        as_read = {name: getattr(self, name) for name in ("pk", "is_active", "password", "token_generation")}
-        return generation if type(self).objects.filter(**as_read).exists() else self.token_generation
-
     def get_session_auth_hash(self) -> str:
         return self._of_this_generation(super().get_session_auth_hash())
 

@@ -17,8 +17,8 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
 
+from authz_tokens.authentication import BearerAuthentication
 from config import errors
-from tokens.authentication import BearerAuthentication
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]

@@ -5,7 +5,7 @@ from django.db import DatabaseError
 from django.http import HttpRequest, JsonResponse
 
 from authz_changelog.revisions.revision_token import revision_token
-from tokens import keys
+from authz_tokens import keys
 
 
 def livez(request: HttpRequest) -> JsonResponse:

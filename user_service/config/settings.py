@@ -27,7 +27,7 @@ INSTALLED_APPS = [
     # First, so that after migrations the log is ready for what the other apps create then.
     "authz_changelog",
     "accounts",
-    "tokens",
+    "authz_tokens",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -43,7 +43,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "tokens.cors.TokenCorsMiddleware",
+    "authz_tokens.cors.TokenCorsMiddleware",
     "authz_changelog.middleware.RevisionHeaderMiddleware",
     "authz_changelog.middleware.ActorMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -134,7 +134,7 @@ AUTH_OWN_AUDIENCE = "user-service"
 AUTH_AUDIENCES = env.words("AUTH_AUDIENCES", "student-service")
 AUTH_ACCESS_TOKEN_SECONDS = env.number("AUTH_ACCESS_TOKEN_SECONDS", 300, least=1)
 AUTH_REFRESH_TOKEN_SECONDS = env.number("AUTH_REFRESH_TOKEN_SECONDS", 7 * 24 * 3600, least=1)
-AUTHENTICATION_BACKENDS = ["tokens.backends.LimitedBackend"]
+AUTHENTICATION_BACKENDS = ["authz_tokens.backends.LimitedBackend"]
 # Origins of browsers whose scripts may sign in, like https://app.example.org; empty: none.
 AUTH_CORS_ORIGINS = env.words("AUTH_CORS_ORIGINS", "")
 # Attempts per account and client address; empty: no limit but that of attempts under way.
@@ -146,7 +146,7 @@ TRUSTED_PROXIES = env.number("DJANGO_TRUSTED_PROXIES", 0, least=0)
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "tokens.authentication.BearerAuthentication",
+        "authz_tokens.authentication.BearerAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.IsAdministrator"],

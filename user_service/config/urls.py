@@ -7,8 +7,8 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from accounts.views import pages
 from authz_changelog.history.views import ChangesView
+from authz_tokens.views import jwks
 from config import health
-from tokens.views import jwks
 
 browsable_login = [
     path(
@@ -25,7 +25,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("accounts.urls")),
     path("api/changes/", ChangesView.as_view(), name="changes"),
-    path("api/", include("tokens.urls")),
+    path("api/", include("authz_tokens.urls")),
     path("api/auth/", include((browsable_login, "rest_framework"))),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(), name="docs"),

@@ -11,7 +11,7 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from tokens import access, keys
+from authz_tokens import access, keys
 
 PASSWORD = "correct horse battery"
 

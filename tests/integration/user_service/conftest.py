@@ -9,7 +9,7 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from tokens import access, keys
+from authz_tokens import access, keys
 
 PASSWORD = "correct horse battery"
 MakeUser = Callable[..., User]

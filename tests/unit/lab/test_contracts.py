@@ -37,7 +37,7 @@ USER_SERVICE = {
     ),
     "circles": ("user_service/authz_changelog/models.py", "from authz_changelog import admin"),
     "services": ("user_service/accounts/models.py", "import authz_sidecar.core.entities"),
-    "pika": ("user_service/tokens/views.py", "import pika"),
+    "pika": ("user_service/authz_tokens/views.py", "import pika"),
 }
 STUDENT_SERVICE = {"unmodified": ("student_service/students/views.py", "import jwt")}
 BREACHES = [

@@ -16,11 +16,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Max, Model
 
-from authz_changelog import conf
-from authz_changelog.models import End
+from authz_changelog import clock, conf
+from authz_changelog.marks.kinds import USER
+from authz_changelog.models import End, Mark
 from authz_changelog.revisions import subjects
 
 FORGOTTEN = "forgotten:"
@@ -45,6 +46,14 @@ def current(user: Model) -> int:
     ended = ends([subject]).get(subject)
     own: int = getattr(user, "token_generation", 0)
     return own if ended is None else max(own, ended.generation + 1)
+
+
+def end(user: Model) -> None:
+    """All tokens of this user that were issued until now are void, whatever the user model has."""
+    (name,) = subjects.spellings([subjects.of(user)])
+    with transaction.atomic():
+        End.objects.create(key=name, generation=current(user), at=clock.now())
+        Mark.objects.create(kind=USER, key=text(user.pk))
 
 
 def ends(those: Collection[str]) -> dict[str, Ended]:

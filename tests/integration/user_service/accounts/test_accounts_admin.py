@@ -5,8 +5,8 @@ from django.contrib.auth.models import Group, Permission
 from django.test import Client
 
 from accounts.models import User
-from tokens import services
-from tokens.models import SignIn
+from authz_tokens import services
+from authz_tokens.models import SignIn
 
 
 @pytest.fixture

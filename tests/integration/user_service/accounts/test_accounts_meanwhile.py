@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 from accounts import services
 from accounts.admin import GroupAdmin, UserAdmin
 from accounts.models import User
-from tokens import services as token_services
+from authz_tokens import services as token_services
 
 LABEL = "students.change_student"
 

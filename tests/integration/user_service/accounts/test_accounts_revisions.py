@@ -7,7 +7,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from authz_changelog.revisions.revision_token import revision_token
-from tokens import access
+from authz_tokens import access
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

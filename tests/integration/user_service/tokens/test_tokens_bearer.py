@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 
 from accounts import services
 from accounts.models import User
-from tokens import access, keys
+from authz_tokens import access, keys
 
 
 def call(token: str | bytes, scheme: str = "Bearer") -> int:

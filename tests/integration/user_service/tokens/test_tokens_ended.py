@@ -9,7 +9,7 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from tokens import access, services
+from authz_tokens import access, services
 
 MakeUser = Callable[..., User]
 pytestmark = pytest.mark.django_db

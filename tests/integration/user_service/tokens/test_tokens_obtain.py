@@ -8,8 +8,8 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from tokens import keys, throttling
-from tokens.models import AttemptCount, SignIn
+from authz_tokens import keys, throttling
+from authz_tokens.models import AttemptCount, SignIn
 
 
 def obtain(client: APIClient, **body: object):

@@ -9,8 +9,8 @@ from rest_framework.test import APIClient
 
 from accounts import services as accounts
 from accounts.models import User
-from tokens import services
-from tokens.models import SignIn
+from authz_tokens import services
+from authz_tokens.models import SignIn
 
 
 @pytest.fixture

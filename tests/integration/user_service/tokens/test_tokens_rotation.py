@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from pytest_django import Settings
 
-from tokens import keys
+from authz_tokens import keys
 
 
 def new_key(age: float, **options: object) -> str:

@@ -11,8 +11,8 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from tokens import attempts, throttling
-from tokens.models import AttemptCount
+from authz_tokens import attempts, throttling
+from authz_tokens.models import AttemptCount
 
 FORMS = ["/admin/login/", "/api/auth/login/"]
 SIGN_INS = ["/api/token/", *FORMS]

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from tokens import keys
+from authz_tokens import keys
 
 PLAIN = NoEncryption()
 RFC_7638_KEY = {

@@ -21,13 +21,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
 from django.http import HttpRequest
 from rest_framework.exceptions import Throttled
 from rest_framework.throttling import SimpleRateThrottle
 
-from accounts.models import User
-from tokens import attempts
+from authz_tokens import attempts
+from authz_tokens.conf import settings
 
 OVERALL = 10
 SLOWED_SECONDS = 5
@@ -91,7 +91,7 @@ def parse_rate(text: str) -> tuple[int, int] | None:
 
 def account_of(username: str) -> str:
     """The same for all spellings by which some form, or some database, finds the same user."""
-    return str(User.normalize_username(username.strip()).strip().casefold())
+    return str(AbstractBaseUser.normalize_username(username.strip()).strip().casefold())
 
 
 def address_of(request: HttpRequest) -> str:

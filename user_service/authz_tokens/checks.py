@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
+from django.conf import settings as project
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from tokens import keys, throttling
+from authz_tokens import keys, throttling
+from authz_tokens.conf import settings
+
+LIMITED = "authz_tokens.backends.LimitedBackend"
 
 
 @register
@@ -57,6 +60,14 @@ def check_names(**kwargs: Any) -> list[CheckMessage]:
         hint = "List the services that tokens are issued for, separated by commas."
         problems.append(Error("AUTH_AUDIENCES is empty.", hint=hint, id="tokens.E005"))
     return problems
+
+
+@register
+def check_backend(**kwargs: Any) -> list[CheckMessage]:
+    if LIMITED in project.AUTHENTICATION_BACKENDS:
+        return []
+    hint = f"Set AUTHENTICATION_BACKENDS = [{LIMITED!r}]."
+    return [Warning("Attempts to sign in are not limited.", hint=hint, id="tokens.W002")]
 
 
 @register

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import AbstractBaseUser
 from django.http import HttpRequest
 
-from accounts.models import User
-from tokens import throttling
+from authz_tokens import throttling
 
 
 class LimitedBackend(ModelBackend):
@@ -16,9 +17,9 @@ class LimitedBackend(ModelBackend):
         username: str | None = None,
         password: str | None = None,
         **given: Any,
-    ) -> User | None:
+    ) -> AbstractBaseUser | None:
         """Raises `TooManyAttempts`. Without a request it is the service itself that asks: not limited."""
-        name = given.get(User.USERNAME_FIELD) if username is None else username
+        name = given.get(get_user_model().USERNAME_FIELD) if username is None else username
         if request is None or name is None or password is None:
             return super().authenticate(request, username, password, **given)
         with throttling.attempt(request, name):

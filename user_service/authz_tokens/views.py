@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth import authenticate
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
@@ -14,9 +13,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from tokens import access, keys, services
-from tokens.authentication import CHALLENGE
-from tokens.serializers import ObtainSerializer, RefreshSerializer, RevokeSerializer, TokenPairSerializer
+from authz_tokens import access, keys, services
+from authz_tokens.authentication import CHALLENGE
+from authz_tokens.conf import settings
+from authz_tokens.serializers import (
+    ObtainSerializer,
+    RefreshSerializer,
+    RevokeSerializer,
+    TokenPairSerializer,
+)
 
 
 class Unavailable(APIException):

@@ -6,12 +6,13 @@ import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
 from django.utils import timezone
 
-from accounts.models import User
-from tokens import access
-from tokens.models import SignIn
+from authz_changelog.revisions import generations, subjects
+from authz_tokens import access
+from authz_tokens.conf import settings
+from authz_tokens.models import SignIn
 
 
 class SignInEnded(Exception):
@@ -27,14 +28,16 @@ class TokenPair:
     token_type: str = "Bearer"  # noqa: S105 (a scheme, not a password)
 
 
-def sign_in(*, user: User, audience: str) -> TokenPair:
+def sign_in(*, user: AbstractBaseUser, audience: str) -> TokenPair:
     """Raises `access.NoSigningKey`."""
-    generation = user.generation_to_issue()
+    generation = access.generation_to_issue(user)
     access_token = access.mint(user=user, audience=audience, generation=generation)
     now = timezone.now()
-    user.sign_ins.filter(expires_at__lte=now).delete()
+    SignIn.objects.filter(user_id=user.pk, expires_at__lte=now).delete()
     secret = _new_secret()
-    family = user.sign_ins.create(
+    family = SignIn.objects.create(
+        user_id=user.pk,
+        bound_to=_bond(user),
         audience=audience,
         token_generation=generation,
         digest=_digest(secret),
@@ -91,8 +94,14 @@ def _is_alive(family: SignIn) -> bool:
     return (
         family.expires_at > timezone.now()
         and family.user.is_active
-        and family.token_generation == family.user.valid_generation
+        and family.token_generation == generations.current(family.user)
+        and family.bound_to in ("", _bond(family.user))
     )
+
+
+def _bond(user: AbstractBaseUser) -> str:
+    """Another password or another subject is another one."""
+    return _digest(f"{subjects.of(user)}\0{user.get_session_auth_hash()}")
 
 
 def _new_secret() -> str:

@@ -2,11 +2,11 @@
 
 from rest_framework import serializers
 
-from tokens import access
+from authz_tokens import access
 
 
 class ObtainSerializer(serializers.Serializer):
-    username = serializers.CharField(max_length=150)
+    username = serializers.CharField(max_length=254)
     password = serializers.CharField(
         write_only=True, trim_whitespace=False, max_length=256, style={"input_type": "password"}
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import transaction
 from django.db.models import F, Q
 
-from tokens.models import AttemptCount
+from authz_tokens.models import AttemptCount
 
 KEPT = 100_000
 """Counts that are kept at most: those of windows that are over go first, then the oldest."""

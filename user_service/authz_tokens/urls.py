@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from tokens.views import ObtainView, RefreshView, RevokeView
+from authz_tokens.views import ObtainView, RefreshView, RevokeView
 
 urlpatterns = [
     path("token/", ObtainView.as_view(), name="token-obtain"),

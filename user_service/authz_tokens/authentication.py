@@ -1,20 +1,20 @@
 """Who calls the API: the bearer of an access token for this very service."""
 
 import jwt
+from django.contrib.auth.models import AbstractBaseUser
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from accounts.models import User
-from authz_changelog.revisions import subjects
-from tokens import access
+from authz_changelog.revisions import generations, subjects
+from authz_tokens import access
 
 CHALLENGE = 'Bearer realm="user-service"'
 
 
 class BearerAuthentication(BaseAuthentication):
-    def authenticate(self, request: Request) -> tuple[User, None] | None:
+    def authenticate(self, request: Request) -> tuple[AbstractBaseUser, None] | None:
         scheme, _, token = get_authorization_header(request).partition(b" ")
         if scheme.lower() != b"bearer":
             return None
@@ -30,10 +30,14 @@ class BearerAuthentication(BaseAuthentication):
         return CHALLENGE
 
 
-def _user(sub: str, generation: object) -> User:
+def _user(sub: str, generation: object) -> AbstractBaseUser:
     """The same answer whether the user is gone, inactive or has signed out."""
     user = subjects.user(sub)
-    if not isinstance(user, User) or not user.is_active or user.valid_generation != generation:
+    if (
+        not isinstance(user, AbstractBaseUser)
+        or not user.is_active
+        or generations.current(user) != generation
+    ):
         raise AuthenticationFailed("The access token has been ended; sign in again.")
     return user
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tokens import keys
+from authz_tokens import keys
+from authz_tokens.conf import settings
 
 
 class Command(BaseCommand):
