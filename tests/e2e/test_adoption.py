@@ -1,16 +1,21 @@
-"""A Django project of somebody else becomes a User service by the commands and lines of its page alone."""
+"""By the commands and lines of their pages alone a stranger's Django project becomes a User service, and a
+published application is protected by it.
+"""
 
+import hashlib
 import json
 import os
 import re
 import shutil
+import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -20,10 +25,18 @@ from lab import ROOT
 from lab.stack.process import free_port
 from lab.stack.servers import PostgreSQL
 
-PAGE = (ROOT / "user_service/README.md").read_text()
-SHELL = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
-SETTINGS_LINE, URLS_LINE = re.findall(r"```python\n\w+ = \[\n(.*?)\n", PAGE)
-INSTALL, READY, TOKEN = SHELL
+PAGE = (ROOT / "docs/guides/your-django-user-service.md").read_text()
+SHORT = (ROOT / "user_service/README.md").read_text()
+INSTALL, READY, CREDENTIAL, SIDECAR, SIGN_IN, ASK = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+APPS, SETTINGS, URLS, GRANT, REVOKE, DELETE, SUBJECT = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+(POLICY,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+
+WAGTAIL = (ROOT / "docs/guides/wagtail.md").read_text()
+BEGIN, RUN, ITS_CREDENTIAL, ITS_SIDECAR, TRY = re.findall(r"```sh\n(.*?)```", WAGTAIL, re.DOTALL)
+IDENTITY, LOCAL = re.findall(r"```python\n(.*?)```", WAGTAIL, re.DOTALL)
+(ITS_POLICY,) = re.findall(r"```yaml\n(.*?)```", WAGTAIL, re.DOTALL)
+KEPT = ROOT / ".venv" / f"wagtail-{hashlib.sha256(WAGTAIL.encode()).hexdigest()[:8]}"
+"""Installed and migrated once: it takes a minute."""
 
 MODELS = """
 import uuid
@@ -40,16 +53,14 @@ class Person(AbstractUser):
 BEFORE = """
 from django.contrib.auth.models import Group, Permission
 from people.models import Person
-ann = Person.objects.create(email="ann@example.org")
+ann = Person(email="ann@example.org")
+ann.set_password("correct horse battery")
+ann.save()
 ann.user_permissions.add(Permission.objects.get(codename="add_person"))
 group = Group.objects.create(name="editors")
 group.permissions.add(Permission.objects.get(codename="change_person"))
 ann.groups.add(group)
 print(ann.pk)
-"""
-REVOKE = """
-from people.models import Person
-Person.objects.get().groups.clear()
 """
 
 
@@ -69,19 +80,16 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def variables(environment: Path) -> dict[str, str]:
     """Those of a shell in which it is activated, without what belongs to these tests."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO", "PYTHON"))}
-    return {**ours, "PATH": f"{environment / 'venv/bin'}:{os.environ['PATH']}"}
+    path = f"{environment / 'venv/bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {**ours, "PATH": path}
 
 
 def shell(environment: Path, commands: str, where: Path, **more: str) -> str:
     """The output of shell commands, in this environment as if it were activated."""
-    variables = {
-        name: value for name, value in os.environ.items() if not name.startswith(("DJANGO", "PYTHON"))
-    }
-    path = f"{environment / 'venv/bin'}:{os.environ['PATH']}"
     done = subprocess.run(
         ["sh", "-ec", commands],
         cwd=where,
-        env={**variables, "PATH": path, **more},
+        env={**variables(environment), **more},
         capture_output=True,
         text=True,
         check=False,
@@ -123,22 +131,6 @@ def use_postgresql(project: Path, server: PostgreSQL) -> None:
     settings.write_text(settings.read_text() + f"\nDATABASES = {{'default': {database!r}}}\n")
 
 
-@contextmanager
-def served(environment: Path, project: Path) -> Iterator[str]:
-    port = free_port()
-    command = [environment / "venv/bin/python", "manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"]
-    output = (project / "server.log").open("wb")
-    server = subprocess.Popen(
-        command, cwd=project, env=variables(environment), stdout=output, stderr=subprocess.STDOUT
-    )
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(30)
-        output.close()
-
-
 def get(url: str, token: str) -> str:
     """What is answered; the server may still be starting."""
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310 (our own server)
@@ -154,38 +146,190 @@ def get(url: str, token: str) -> str:
             time.sleep(0.05)
 
 
-@pytest.mark.parametrize("vendor", ["sqlite", "postgresql"])
+class Guide:
+    """The project and what the page has one run, at addresses of our own."""
+
+    def __init__(self, environment: Path, project: Path) -> None:
+        self.environment, self.project = environment, project
+        self.ports = {port: str(free_port()) for port in ("8000", "8080", "9000")}
+
+    def here(self, text: str) -> str:
+        for port, ours in self.ports.items():
+            text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{ours}")
+        return text
+
+    def url(self, port: str) -> str:
+        return f"http://127.0.0.1:{self.ports[port]}"
+
+    def shell(self, commands: str, **more: str) -> str:
+        return shell(self.environment, self.here(commands), self.project, **more)
+
+    def python(self, code: str) -> str:
+        return self.shell('python manage.py shell --no-imports -c "$CODE"', CODE=code)
+
+    def take_up(self, subject: str = "", policy: str = POLICY, credential: str = CREDENTIAL) -> str:
+        """All that is to be done in the project; what its commands print."""
+        settings, urls = self.project / "mysite/settings.py", self.project / "mysite/urls.py"
+        lines_into(settings, "INSTALLED_APPS = [", *_items(APPS))
+        lines_into(urls, "urlpatterns = [", *_items(URLS))
+        lines_into(urls, "from django.urls import path", "from django.urls import include")
+        settings.write_text(settings.read_text() + self.here(SETTINGS) + subject)
+        (self.project / "policy.yaml").write_text(policy)
+        return self.shell(READY + credential)
+
+    @contextmanager
+    def run(self, command: str, port: str) -> Iterator[None]:
+        """A server, until it accepts connections."""
+        one_line = command.strip().replace("\\\n", "")
+        with (self.project / f"{port}.log").open("wb") as output:
+            server = subprocess.Popen(
+                ["sh", "-ec", f"exec env {self.here(one_line)}"],
+                cwd=self.project,
+                env={**variables(self.environment), "AUTHZ_ADMIN_LISTEN": f"127.0.0.1:{free_port()}"},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                self._wait(server, port)
+                yield
+            finally:
+                server.terminate()
+                server.wait(30)
+
+    def _wait(self, server: "subprocess.Popen[bytes]", port: str) -> None:
+        deadline = time.monotonic() + 60
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", int(self.ports[port])), 5):
+                return
+            assert server.poll() is None, (self.project / f"{port}.log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def ask(self, until: str, request: str = ASK) -> None:
+        """The page's request, until it is answered so: a sidecar that polls is half a second behind."""
+        deadline = time.monotonic() + 30
+        while (answer := self.shell(request).strip()) != until:
+            assert time.monotonic() < deadline, answer
+            time.sleep(0.2)
+
+
+def _items(listing: str) -> list[str]:
+    return [line for line in listing.splitlines() if line.startswith("    ") and "#" not in line]
+
+
+UPSTREAM = """
+import http.server
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(201)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+http.server.HTTPServer(("127.0.0.1", 9000), Answer).serve_forever()
+"""
+
+
+@pytest.mark.parametrize(("vendor", "subject"), [("sqlite", ""), ("postgresql", SUBJECT)])
 def test_the_page_makes_it_a_user_service(
-    environment: Path, project: Path, vendor: str, request: pytest.FixtureRequest
+    environment: Path, project: Path, vendor: str, subject: str, request: pytest.FixtureRequest
 ) -> None:
     if vendor == "postgresql":
         use_postgresql(project, request.getfixturevalue("postgres"))
-    shell(environment, "python manage.py makemigrations people; python manage.py migrate", project)
-    ann = _python(environment, project, BEFORE).strip()
-
-    lines_into(project / "mysite/settings.py", "INSTALLED_APPS = [", SETTINGS_LINE)
-    lines_into(project / "mysite/urls.py", "urlpatterns = [", URLS_LINE)
-    lines_into(project / "mysite/urls.py", "from django.urls import path", "from django.urls import include")
-    said = shell(environment, READY, project)
+    guide = Guide(environment, project)
+    guide.shell("python manage.py makemigrations people; python manage.py migrate")
+    ann = guide.python(BEFORE).strip()
+    said = guide.take_up(subject)
     assert "System check identified no issues" in said
     assert "0 missing" in said
-    token = shell(environment, TOKEN, project).strip()
-
-    with served(environment, project) as url:
-        head = json.loads(get(f"{url}/authz/v1/head", token))
-        assert head["revision"] == 1
-        _, *entities, _ = map(json.loads, get(f"{url}/authz/v1/snapshot", token).splitlines())
-        states = {(each["kind"], each["key"]): each["state"] for each in entities}
-        assert states["user", ann]["permissions"] == ["people.add_person"]
-        assert [state["permissions"] for (kind, _), state in states.items() if kind == "group"] == [
-            ["people.change_person"]
-        ]
-        _python(environment, project, REVOKE)
-        assert json.loads(get(f"{url}/authz/v1/head", token))["revision"] == 2
-        assert json.loads(get(f"{url}/authz/v1/subjects/{ann}", token))["permissions"] == [
-            "people.add_person"
-        ]
+    (project / "service.py").write_text(UPSTREAM.replace("9000", guide.ports["9000"]))
+    with (
+        guide.run("python manage.py runserver --noreload 127.0.0.1:8000", "8000"),
+        guide.run("python service.py", "9000"),
+    ):
+        _was_there_before(guide, "ann@example.org" if subject else ann)
+        with guide.run(SIDECAR, "8080"):
+            _signs_in_is_granted_revoked_and_deleted(guide)
 
 
-def _python(environment: Path, project: Path, code: str) -> str:
-    return shell(environment, 'python manage.py shell --no-imports -c "$CODE"', project, CODE=code)
+def _was_there_before(guide: Guide, ann: str) -> None:
+    token = (guide.project / "token").read_text().strip()
+    assert json.loads(get(f"{guide.url('8000')}/authz/v1/head", token))["revision"] == 1
+    snapshot = get(f"{guide.url('8000')}/authz/v1/snapshot", token)
+    _, *entities, _ = map(json.loads, snapshot.splitlines())
+    states = {(each["kind"], each["key"]): each["state"] for each in entities}
+    assert states["user", ann]["permissions"] == ["people.add_person"]
+    assert [state["permissions"] for (kind, _), state in states.items() if kind == "group"] == [
+        ["people.change_person"]
+    ]
+
+
+def _signs_in_is_granted_revoked_and_deleted(guide: Guide) -> None:
+    guide.shell(SIGN_IN)
+    guide.ask(until="403")
+    guide.python(GRANT)
+    guide.ask(until="201")
+    guide.python(REVOKE)
+    guide.ask(until="403")
+    guide.python(DELETE)
+    guide.ask(until="401")
+    assert "subject_unknown" in (guide.project / "answer").read_text()
+    assert "Traceback" not in (guide.project / "8000.log").read_text()
+
+
+@pytest.fixture
+def wagtail(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new site after the page's first commands and with its files, in an environment of its own."""
+    if not (KEPT / "ready").exists():
+        shutil.rmtree(KEPT, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", KEPT / "venv"], check=True)
+        (KEPT / "site").mkdir()
+        try:
+            shell(KEPT, BEGIN, KEPT / "site")
+        except AssertionError as error:
+            pytest.skip(f"Wagtail could not be installed: {str(error).strip().splitlines()[-1]}")
+        (KEPT / "site/identity.py").write_text(IDENTITY)
+        (KEPT / "site/mysite/settings/local.py").write_text(LOCAL)
+        shell(KEPT, RUN.splitlines()[0], KEPT / "site")
+        (KEPT / "ready").touch()
+    site = tmp_path_factory.mktemp("wagtail") / "site"
+    shutil.copytree(KEPT / "site", site)
+    return site
+
+
+def _collections(site: Path) -> int:
+    with closing(sqlite3.connect(site / "db.sqlite3")) as database:
+        found = database.execute("SELECT count(*) FROM wagtailcore_collection WHERE name = 'Reports'")
+        return int(found.fetchone()[0])
+
+
+def test_a_published_application_is_protected(environment: Path, project: Path, wagtail: Path) -> None:
+    guide, site = Guide(environment, project), Guide(KEPT, wagtail)
+    site.ports = guide.ports
+    guide.shell("python manage.py makemigrations people; python manage.py migrate")
+    guide.python(BEFORE)
+    guide.take_up(policy=ITS_POLICY, credential=ITS_CREDENTIAL)
+    _, create, serve = RUN.splitlines()
+    site.shell(create)
+    with (
+        guide.run("python manage.py runserver --noreload 127.0.0.1:8000", "8000"),
+        site.run(serve, "9000"),
+        guide.run(ITS_SIDECAR, "8080"),
+    ):
+        guide.shell(SIGN_IN)
+        guide.ask("403", TRY)
+        assert _collections(wagtail) == 0
+        guide.python(GRANT.replace("add_student", "add_collection"))
+        guide.ask("302", TRY)
+        assert _collections(wagtail) == 1
+        guide.python(REVOKE)
+        guide.ask("403", TRY)
+        guide.python(DELETE)
+        guide.ask("401", TRY)
+        assert _collections(wagtail) == 1
+
+
+def test_the_short_page_says_the_same() -> None:
+    commands = "".join(re.findall(r"```sh\n(.*?)```", SHORT, re.DOTALL)).splitlines()
+    assert [each for each in commands if each not in PAGE] == ["pip install ./user_service"]

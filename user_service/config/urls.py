@@ -7,7 +7,6 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from accounts.views import pages
 from authz_changelog.history.views import ChangesView
-from authz_tokens.views import jwks
 from config import health
 
 browsable_login = [
@@ -25,12 +24,11 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("accounts.urls")),
     path("api/changes/", ChangesView.as_view(), name="changes"),
-    path("api/", include("authz_tokens.urls")),
     path("api/auth/", include((browsable_login, "rest_framework"))),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(), name="docs"),
     path("authz/v1/", include("authz_changelog.urls")),
-    path(".well-known/jwks.json", jwks, name="jwks"),
+    path("", include("authz_tokens.root")),
     path("livez", health.livez),
     path("readyz", health.readyz),
 ]

@@ -73,8 +73,8 @@ SUBJECTS = {
     "maybe": ["can be null"],
     "lower": ["has the collation 'NOCASE'"],
     "folded": ["is a Folded"],
-    "joined": ["is not unique", "is a DateTimeField"],
-    "long": ["is not unique", "can be longer than 255"],
+    "joined": ["is a DateTimeField"],
+    "long": ["can be longer than 255"],
     "friend": ["is a OneToOneField"],
     "some": ["is not unique"],
 }

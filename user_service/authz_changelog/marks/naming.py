@@ -63,22 +63,23 @@ def _wrong(user: type[Model], name: str) -> Iterator[str]:
     if field not in user._meta.concrete_fields or field.model._meta.db_table != user._meta.db_table:
         yield "is no column of the user's own table, whose changes are seen"
         return
+    if field.get_internal_type() not in KINDS or _is_changed_by_python(field):
+        yield f"is a {type(field).__name__}: what the database holds is not what a token says"
+        return
     if type(inspect.getattr_static(user, field.attname, None)) is not DeferredAttribute:
         yield "is overridden: Python says something else than the column"
     if field.null:
         yield "can be null: nobody would be meant"
     if not _is_unique(user, field):
         yield "is not unique: two users would be one subject"
-    yield from _of_kind(field)
+    yield from _of_text(field)
 
 
-def _of_kind(field: Field[Any, Any]) -> Iterator[str]:
-    if field.get_internal_type() not in KINDS or _is_changed_by_python(field):
-        yield f"is a {type(field).__name__}: what the database holds is not what a token says"
-    elif field.get_internal_type() in TEXTS and (field.max_length or LONGEST + 1) > LONGEST:
+def _of_text(field: Field[Any, Any]) -> Iterator[str]:
+    if field.get_internal_type() in TEXTS and (field.max_length or LONGEST + 1) > LONGEST:
         yield f"can be longer than {LONGEST} characters"
-    if getattr(field, "db_collation", None):
-        yield f"has the collation {field.db_collation!r}, by which two subjects of tokens can be one"
+    if collation := getattr(field, "db_collation", None):
+        yield f"has the collation {collation!r}, by which two subjects of tokens can be one"
 
 
 def _is_unique(user: type[Model], field: Field[Any, Any]) -> bool:

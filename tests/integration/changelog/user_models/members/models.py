@@ -120,7 +120,7 @@ class Named(Base):
     lower = models.CharField(max_length=50, unique=True, db_collation="NOCASE")
     folded = Folded(max_length=50, unique=True)
     joined = models.DateTimeField()
-    long = models.TextField()
+    long = models.CharField(max_length=300, unique=True)
     friend = models.OneToOneField("self", on_delete=models.CASCADE)
     some = models.CharField(max_length=50)
 
