@@ -142,4 +142,4 @@ def _contradictions(model: IssuersModel, document: Document) -> Iterator[Problem
         fields.setdefault(field, each.issuer)
 
 
-_ONE_FIELD = "the User service publishes its users by one field"
+_ONE_FIELD = "the User service publishes its users by one field, its setting SUBJECT"

@@ -77,7 +77,7 @@ def test_it_may_be_json(tmp_path: Path) -> None:
             "claim: user_id, user_field: pk",
             "claim: email, user_field: email",
             "issuers.yaml:14: issuers[1].subject.user_field: must be pk, as for https://users.example: the "
-            "User service publishes its users by one field",
+            "User service publishes its users by one field, its setting SUBJECT",
         ),
         (
             "https://id.example/realms/school/",
