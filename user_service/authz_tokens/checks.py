@@ -67,7 +67,9 @@ def check_backend(**kwargs: Any) -> list[CheckMessage]:
     if LIMITED in project.AUTHENTICATION_BACKENDS:
         return []
     hint = f"Set AUTHENTICATION_BACKENDS = [{LIMITED!r}]."
-    return [Warning("Attempts to sign in are not limited.", hint=hint, id="tokens.W002")]
+    return [
+        Warning("AUTHENTICATION_BACKENDS: attempts to sign in are not limited.", hint=hint, id="tokens.W002")
+    ]
 
 
 @register

@@ -19,7 +19,7 @@ class SignIn(models.Model):
     audience = models.CharField(max_length=200)
     token_generation = models.PositiveIntegerField(help_text="The user's, when the password was given.")
     bound_to = models.CharField(
-        max_length=64, default="", help_text="Hash of what ends it when it changes; of older ones nothing."
+        max_length=64, db_default="", help_text="Hash of what ends it when it changes; of older ones nothing."
     )
     digest = models.CharField(max_length=64, help_text="SHA-256 of the secret of the newest refresh token.")
     created_at = models.DateTimeField(default=timezone.now)

@@ -55,18 +55,18 @@ def named(keys: Collection[str]) -> dict[str, str]:
 
 
 def concerned(keys: Collection[str]) -> dict[str, str | None]:
-    """The subjects that marks of these users concern, each with the primary key of who has it now."""
+    """The subjects that marks of these users concern, each with the primary key of who has it, if anybody."""
     if not keys:
         return {}
-    found: dict[str, str | None] = {subject: key for key, subject in named(keys).items()}
-    known = Entity.objects.filter(owned_by(keys), kind=USER, state__isnull=False)
+    if Watched().subject_is_key:
+        found: dict[str, str | None] = {key: key for key in keys}
+        theirs = Q(owner__in=list(keys))  # from when the subject was another field
+    else:
+        found = {subject: key for key, subject in named(keys).items()}
+        theirs = Q(owner__in=list(keys)) | Q(owner=None, key__in=list(keys))
+    known = Entity.objects.filter(theirs, kind=USER, state__isnull=False)
     left = [subject for subject in known.values_list("key", flat=True) if subject not in found]
     return found | dict.fromkeys(left) | _holders(left)
-
-
-def owned_by(keys: Collection[str]) -> Q:
-    """Entities that are these users' by the log."""
-    return Q(owner__in=list(keys)) | Q(owner=None, key__in=list(keys))
 
 
 def owner(subject: str, key: str) -> str | None:

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='signin',
             name='bound_to',
-            field=models.CharField(default='', help_text='Hash of what ends it when it changes; of older ones nothing.', max_length=64),
+            field=models.CharField(db_default='', help_text='Hash of what ends it when it changes; of older ones nothing.', max_length=64),
         ),
     ]

@@ -24,6 +24,7 @@ def test_good_settings_pass() -> None:
         ("AUTH_LOGIN_RATE", "ten", "tokens.E006"),
         ("AUTH_LOGIN_RATE", "10/", "tokens.E006"),
         ("AUTH_LOGIN_RATE", "10/y", "tokens.E006"),
+        ("AUTHENTICATION_BACKENDS", ["django.contrib.auth.backends.ModelBackend"], "tokens.W002"),
     ],
 )
 def test_a_bad_setting_is_named(settings: Settings, name: str, value: object, identifier: str) -> None:

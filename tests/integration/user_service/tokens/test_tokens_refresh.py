@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import jwt
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
+from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from accounts import services as accounts
@@ -55,6 +57,9 @@ ENDINGS = {
         accounts.user_activate(user=user),
     ),
     "new password": lambda user: accounts.user_update(user=user, password="another long one"),
+    "new password, behind our back": lambda user: User.objects.filter(pk=user.pk).update(password="!"),
+    "another subject": lambda user: User.objects.filter(pk=user.pk).update(email="b@example.org"),
+    "signed out by a command": lambda user: call_command("sign_out", user.email, verbosity=0),
     "deleted": lambda user: user.delete(),
     "expired": lambda user: SignIn.objects.update(expires_at=timezone.now() - timedelta(seconds=1)),
     "revoked by an administrator": lambda user: user.sign_ins.all().delete(),
@@ -62,7 +67,11 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS.keys())
-def test_it_dies_with_what_it_stands_for(anybody: APIClient, alice: User, first: str, ending) -> None:
+def test_it_dies_with_what_it_stands_for(anybody: APIClient, alice: User, settings: Settings, ending) -> None:
+    settings.AUTHZ_CHANGELOG = {"SUBJECT": "email"}
+    User.objects.filter(pk=alice.pk).update(email="a@example.org")
+    alice.refresh_from_db()
+    first = services.sign_in(user=alice, audience="student-service").refresh
     ending(alice)
     answer = refresh(anybody, first)
     assert answer.status_code == 401

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import authenticate
+from django.http import HttpResponse
 from django.test import RequestFactory
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from accounts.models import User
 from authz_tokens import attempts, throttling
+from authz_tokens.middleware import TooManyAttemptsMiddleware
 from authz_tokens.models import AttemptCount
 
 FORMS = ["/admin/login/", "/api/auth/login/"]
@@ -225,3 +227,11 @@ def test_counts_are_bounded(db: None, monkeypatch: pytest.MonkeyPatch, clock: li
     clock[0] += 120
     spend(clock, ("alice", "192.0.2.1"))
     assert AttemptCount.objects.count() == 3
+
+
+def test_a_project_without_our_errors_answers_429_on_its_pages(rf: RequestFactory) -> None:
+    middleware = TooManyAttemptsMiddleware(lambda request: HttpResponse())
+    answer = middleware.process_exception(rf.post("/admin/login/"), throttling.TooManyAttempts(5))
+    assert answer is not None
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "5")
+    assert middleware.process_exception(rf.get("/"), ValueError()) is None
