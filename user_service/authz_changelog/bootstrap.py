@@ -9,7 +9,7 @@ from django.db import connection
 from authz_changelog.catalogue import declaring
 from authz_changelog.marks import actors, installation
 from authz_changelog.models import Head
-from authz_changelog.revisions import audit, sequencer
+from authz_changelog.revisions import audit, sequencer, subjects
 from authz_changelog.revisions.epochs import ensure_epoch
 from authz_changelog.revisions.errors import SequencingFailed
 
@@ -27,6 +27,7 @@ def install() -> int:
     ensure_epoch()
     audit.begin()
     created = installation.install()
+    subjects.adopt()
     catch_up()
     return created
 

@@ -181,6 +181,9 @@ class Head(models.Model):
 
     revision = models.BigIntegerField()
     epoch = models.UUIDField()
+    subject = models.CharField(
+        max_length=255, db_default="pk", help_text="The field by which the log names users."
+    )
 
     class Meta:
         verbose_name_plural = "head"

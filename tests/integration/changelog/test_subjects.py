@@ -19,6 +19,7 @@ from authz_changelog import bootstrap, checks
 from authz_changelog.history import lines, selecting
 from authz_changelog.models import Change, End, Entity, Mark, Revision
 from authz_changelog.revisions import audit, generations, subjects, suspects
+from authz_changelog.revisions.errors import SequencingFailed
 from authz_changelog.revisions.sequencer import sequence
 from authz_changelog.sidecars import grants, service_tokens
 from tests.integration.changelog.writers import sql
@@ -195,6 +196,10 @@ def test_the_setting_is_changed(database: str, settings: Settings) -> None:
     old = generation(str(other.pk))
     settings.AUTHZ_CHANGELOG = {"SUBJECT": "username"}
     assert [message.id for message in checks.triggers_are_installed(["default"])] == ["authz_changelog.W001"]
+    User.objects.filter(pk=other.pk).update(is_superuser=True)
+    with pytest.raises(SequencingFailed, match="the log names users by 'pk'"):
+        sequence()
+    User.objects.filter(pk=other.pk).update(is_superuser=False)
     call_command("migrate", verbosity=0)
     sequence()
     assert sorted(living()) == sorted([str(other.pk), "ann"])

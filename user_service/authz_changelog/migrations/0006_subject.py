@@ -15,6 +15,11 @@ class Migration(migrations.Migration):
             name='owner',
             field=models.CharField(help_text='The primary key of the user whose subject it is, or was at last; none: the key itself.', max_length=255, null=True),
         ),
+        migrations.AddField(
+            model_name='head',
+            name='subject',
+            field=models.CharField(db_default='pk', help_text='The field by which the log names users.', max_length=255),
+        ),
         migrations.AlterField(
             model_name='end',
             name='key',

@@ -23,7 +23,7 @@ from django.db import connection
 from authz_changelog import clock
 from authz_changelog.marks.wakeups import announce
 from authz_changelog.models import Entity, Head, Mark, Revision
-from authz_changelog.revisions import differences, found_ends, overtaking, pending, proof, settling
+from authz_changelog.revisions import differences, found_ends, overtaking, pending, proof, settling, subjects
 from authz_changelog.revisions.errors import GaveWay, NotProved, SequencingFailed
 from authz_changelog.revisions.pending import LIMIT, SMALL
 from authz_changelog.revisions.states import Key
@@ -118,6 +118,7 @@ def advance(within: float = 5.0, *, hurried: bool = False) -> Progress:
 def _run(within: float, *, hurried: bool) -> bool:
     try:
         with sequencing(within):
+            subjects.refuse_others()
             batch = pending.take(hurried=hurried)
             changes = differences.find(batch.keys, batch.ended)
             if not batch.whole:

@@ -18,7 +18,28 @@ from django.db.models import Field, Model, Q
 
 from authz_changelog.marks.kinds import USER
 from authz_changelog.marks.watched import Watched
-from authz_changelog.models import Entity
+from authz_changelog.models import Entity, Head
+from authz_changelog.revisions.errors import SequencingFailed
+
+
+def adopt() -> None:
+    """From now on the log names users by the field that the setting says; its triggers are there."""
+    Head.objects.update(subject=_field())
+
+
+def refuse_others() -> None:
+    """Raise `SequencingFailed` in a process that would name users otherwise than the log does."""
+    kept = Head.objects.values_list("subject", flat=True).get()
+    if kept != _field():
+        raise SequencingFailed(
+            f"AUTHZ_CHANGELOG['SUBJECT'] is {_field()!r}, and the log names users by {kept!r}:"
+            " run `manage.py migrate`, or restart what still has the old setting"
+        )
+
+
+def _field() -> str:
+    watched = Watched()
+    return "pk" if watched.subject_is_key else watched.subject.name
 
 
 def of(user: Model) -> str:
