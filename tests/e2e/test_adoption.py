@@ -35,7 +35,8 @@ WAGTAIL = (ROOT / "docs/guides/wagtail.md").read_text()
 BEGIN, RUN, ITS_CREDENTIAL, ITS_SIDECAR, TRY = re.findall(r"```sh\n(.*?)```", WAGTAIL, re.DOTALL)
 IDENTITY, LOCAL = re.findall(r"```python\n(.*?)```", WAGTAIL, re.DOTALL)
 (ITS_POLICY,) = re.findall(r"```yaml\n(.*?)```", WAGTAIL, re.DOTALL)
-KEPT = ROOT / ".venv" / f"wagtail-{hashlib.sha256(WAGTAIL.encode()).hexdigest()[:8]}"
+_OF_IT = "".join((BEGIN, RUN, IDENTITY, LOCAL)).encode()
+KEPT = ROOT / ".venv" / f"wagtail-{hashlib.sha256(_OF_IT).hexdigest()[:8]}"
 """Installed and migrated once: it takes a minute."""
 
 MODELS = """
