@@ -21,5 +21,5 @@ class TooManyAttemptsMiddleware:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if not isinstance(exception, TooManyAttempts):
             return None
-        headers = {"Retry-After": str(int(exception.wait or 1))}
+        headers = {"Retry-After": str(int(getattr(exception, "wait", None) or 1))}
         return HttpResponse(str(exception.detail), status=429, content_type="text/plain", headers=headers)
