@@ -113,7 +113,7 @@ def test_a_command_is_taken_as_it_stands(name: str, command: str, capsys: pytest
         assert (ROOT / program).exists()
     elif arguments[0] == "manage.py":
         found = list(ROOT.glob(f"user_service/*/management/commands/{arguments[1]}.py"))
-        assert found or arguments[1] in ("migrate", "createsuperuser", "check")
+        assert found or arguments[1] in ("migrate", "createsuperuser", "check", "runserver")
     elif arguments[0] == "-m":
         assert find_spec(arguments[1]) is not None
 
