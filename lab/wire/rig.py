@@ -87,15 +87,15 @@ async def running(
     proxy_protocol: bool = False,
     identity: IdentityHeaders | None = None,
     places: TokenPlaces = AUTHORIZATION,
+    service_port: int = 0,
 ) -> AsyncIterator[Rig]:
-    """A running rig. TLS contexts come as (server's, client's)."""
+    """A running rig. TLS contexts come as (server's, client's). `service_port`: of a service of its own."""
     limits = limits or PATIENT
     upstream = Upstream()
     upstream.answer = answer
     await upstream.start(unix_path, upstream_tls[0] if upstream_tls else None)
-    url = (
-        f"unix:{unix_path}" if unix_path else f"http{'s' if upstream_tls else ''}://localhost:{upstream.port}"
-    )
+    scheme, port = "https" if upstream_tls else "http", service_port or upstream.port
+    url = f"unix:{unix_path}" if unix_path else f"{scheme}://localhost:{port}"
     permissions, observer, clock = Permissions(), Observer(), Clock()
     pool = UpstreamPool(UpstreamAddress.parse(url), limits, clock, upstream_tls[1] if upstream_tls else None)
     decides = pipeline(permissions, enforced=enforced, identifies=identity is not None, places=places)
