@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from authz_sidecar.core.verdicts import Decision
-from lab.simulation.judge import Asked
+from lab.simulation.asked import Asked
 
 SAFE = frozenset({"GET", "HEAD"})
 MARK = "x-case"

@@ -4,33 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from random import Random
 
-from authz_sidecar.core.verdicts import Decision
 from lab.simulation import joints
+from lab.simulation.asked import Asked
 from lab.simulation.clocks import HostClock
 from lab.simulation.history import Database
-from lab.simulation.judge import Asked
-from lab.simulation.keys import AUDIENCE, ISSUER, LIFETIME, Signer
+from lab.simulation.keys import AUDIENCE, ISSUER, LEEWAY, LIFETIME, OTHER_ISSUER, Signer
 from lab.simulation.population import Population
+from lab.simulation.process import Told
 from lab.simulation.sidecar import Sidecar
 
 RENEWED_AFTER = 60.0
-Answered = Callable[[Sidecar, Asked, Decision, bool], None]
+Answered = Callable[[Asked], Told]
+"""Whom to tell of the decision on that request."""
 
 
 @dataclass(slots=True)
 class _Token:
     text: bytes
-    generation: int
+    generation: int | None
+    issued: float
     claimed: str | None
     kid: str
     made_at: float
 
 
 class Clients:
-    """All of them. `answered` hears of every decision."""
+    """All of them."""
 
     def __init__(
         self,
@@ -48,20 +49,15 @@ class Clients:
         self._answered = answered
         self._subjects = [key for _, key in population.users] + ["stranger"]
         self._tokens: dict[str, _Token] = {}
-        self._rules = list(joints.RULES)
+        self._rules = list(joints.POLICIES[0])
         self._count = 0
         self._minimum: str | None = None
 
     def ask(self, sidecar: Sidecar, now: float) -> None:
         """One request to that sidecar."""
         asked, token = self.draw(now)
-        method, path = asked.rule[0], asked.rule[1].replace("{id}", "7")
-        head = joints.request(method, path, token, asked.minimum)
-        sidecar.ask(
-            head,
-            f"r{asked.number}",
-            partial(self._answered, sidecar, asked),
-        )
+        head = joints.request(asked.rule[0], asked.path, token, asked.minimum)
+        sidecar.ask(head, f"r{asked.number}", self._answered(asked))
 
     def draw(self, now: float) -> tuple[Asked, bytes]:
         """A request, and the token it comes with."""
@@ -71,7 +67,9 @@ class Clients:
         token = self._token(sub, now)
         rule = random.choice(self._rules)
         minimum, foreign = self._draw_minimum()
-        asked = Asked(self._count, sub, rule, token.generation, token.claimed, minimum, now, foreign)
+        whose = sub if random.random() < 0.5 else "7"
+        by = token.generation, token.issued, token.claimed
+        asked = Asked(self._count, sub, rule, *by, minimum, now, foreign, whose)
         return asked, token.text
 
     def refused(self, sub: str) -> None:
@@ -95,18 +93,15 @@ class Clients:
         return token
 
     def _make(self, sub: str, now: float) -> _Token:
-        head = self._database.head
-        state = self._database.state(("user", sub)) or {"token_generation": 0}
-        claimed = f"{head.epoch[:8]}.{head.revision}" if self._random.random() < 0.5 else None
         wall = int(self._clock.wall())
-        claims = {
-            "iss": ISSUER,
-            "aud": AUDIENCE,
-            "sub": sub,
-            "iat": wall,
-            "exp": wall + LIFETIME,
-            "authz_gen": state["token_generation"],
-        }
-        if claimed is not None:
-            claims["authz_rev"] = claimed
-        return _Token(self._signer.sign(claims), state["token_generation"], claimed, self._signer.kid, now)
+        claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": sub, "iat": wall, "exp": wall + LIFETIME}
+        claimed, generation = None, None
+        if self._random.random() < 0.2:
+            claims["iss"] = OTHER_ISSUER
+        else:
+            head = self._database.head
+            state = self._database.state(("user", sub)) or {"token_generation": 0}
+            claims["authz_gen"] = generation = state["token_generation"]
+            if self._random.random() < 0.5:
+                claims["authz_rev"] = claimed = f"{head.epoch[:8]}.{head.revision}"
+        return _Token(self._signer.sign(claims), generation, wall - LEEWAY, claimed, self._signer.kid, now)

@@ -13,12 +13,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from authz_sidecar.core.entities import Position
-from authz_sidecar.core.phases import Phase
 from lab.simulation import joints
 from lab.simulation.http import Request
 from lab.simulation.plan import Plan, draw_setup
+from lab.simulation.process import Process
 from lab.simulation.run import life, reproducible
-from lab.simulation.sidecar import Sidecar
 from lab.simulation.world import World
 
 LONGEST = 120.0
@@ -38,24 +37,24 @@ class Fleet(World):
         """Snapshots of which more was read than the head."""
         self.arrivals: list[float] = []
 
-    def called(self, sidecar: Sidecar, request: Request) -> None:
-        super().called(sidecar, request)
+    def called(self, process: Process, request: Request) -> None:
+        super().called(process, request)
         self.calls[int(self.scheduler.now), request.path.rpartition("/")[2]] += 1
 
-    def read(self, sidecar: Sidecar, request: Request) -> None:
-        super().read(sidecar, request)
+    def read(self, process: Process, request: Request) -> None:
+        super().read(process, request)
         if request.path.endswith("/snapshot"):
             self.read_whole += 1
 
-    def applied(self, sidecar: Sidecar, position: Position) -> None:
-        super().applied(sidecar, position)
+    def applied(self, process: Process, position: Position) -> None:
+        super().applied(process, position)
         self.arrivals.append(self.scheduler.now)
 
     def live(self) -> bool:
-        return all(each.parts and each.parts.status().phase is Phase.LIVE for each in self.sidecars)
+        return all(each.parts and each.parts.live() for each in self.sidecars)
 
     def fresh(self) -> bool:
-        return self.live() and all(each.parts and each.parts.status().fresh for each in self.sidecars)
+        return self.live() and all(each.parts and each.parts.fresh() for each in self.sidecars)
 
     def wait_for(self, reached: Callable[[], bool]) -> float:
         """How long it takes, to a tenth of a second."""
@@ -114,10 +113,10 @@ def _events(fleet: Fleet) -> None:
     for sidecar in fleet.sidecars:
         sidecar.start()
     print(fleet.told("all start again", fleet.wait_for(fleet.live)), flush=True)
-    fleet.service.down = True
+    fleet.service.down = fleet.service.closed = True
     fleet.scheduler.run(fleet.scheduler.now + OUTAGE, lambda: False)
     print(fleet.told("User service down", OUTAGE), flush=True)
-    fleet.service.down = False
+    fleet.service.down = fleet.service.closed = False
     print(fleet.told("User service back", fleet.wait_for(fleet.fresh)), flush=True)
     head = fleet.database.head.revision
     positions = [joints.position(each.parts) for each in fleet.sidecars if each.parts]

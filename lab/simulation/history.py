@@ -121,6 +121,10 @@ class Database:
     def oldest(self) -> int:
         return self.log[0].revision
 
+    def wall(self) -> float:
+        """Unix seconds by the service's clock."""
+        return self._clock.wall()
+
     def state(self, key: EntityId) -> State | None:
         """What the tables hold now, whether or not the log has it yet."""
         for transaction in reversed(self.pending):

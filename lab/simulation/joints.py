@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,8 +18,8 @@ from uuid import UUID
 import aiohttp
 
 from authz_sidecar.admin import health
-from authz_sidecar.authn.keys import KeyRefresher
-from authz_sidecar.authn.tokens import TokenAuthenticator
+from authz_sidecar.authn import issuers
+from authz_sidecar.authn.keys import IssuersKeys
 from authz_sidecar.authz.cached import CachedAuthorizer
 from authz_sidecar.config.addresses import UpstreamAddress
 from authz_sidecar.config.issuer import Issuer
@@ -27,29 +27,59 @@ from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.config.table import ReplicaSettings
 from authz_sidecar.core import fields, policy
 from authz_sidecar.core.entities import Entity, EntityKey, Kind, Position
+from authz_sidecar.core.phases import Phase
 from authz_sidecar.core.ports import Clock, ReplicaObserver, ReplicaStatus, RequestObserver
-from authz_sidecar.core.verdicts import Decision, RequestHead, Requirement
+from authz_sidecar.core.verdicts import Decision, Own, RequestHead, Requirement
 from authz_sidecar.pipeline import Pipeline, Undecided
 from authz_sidecar.proxy.pool import UpstreamPool
 from authz_sidecar.proxy.server import ProxyServer
 from authz_sidecar.proxy.shared import Shared
 from authz_sidecar.replica import drift, subscription
+from authz_sidecar.replica.near_cache import NearCache
 from authz_sidecar.replica.replica import Replica
 from authz_sidecar.replica.store import Store
 from authz_sidecar.source import UserServiceClient
 from lab.simulation import wires
-from lab.simulation.keys import AUDIENCE, ISSUER
+from lab.simulation.keys import AUDIENCE, ISSUER, LEEWAY, OTHER_ISSUER
 from lab.simulation.plan import Setup
 
 PERMISSIONS = ("s.add", "s.change", "s.delete")
-RULES = {
-    ("POST", "/students/"): Requirement("any", ("s.add",)),
-    ("PUT", "/students/{id}/"): Requirement("any", ("s.change",)),
-    ("DELETE", "/students/{id}/"): Requirement("all", ("s.change", "s.delete")),
-    ("PATCH", "/students/{id}/"): Requirement("any", ("s.add", "s.delete")),
-    ("POST", "/me/"): Requirement("authenticated"),
-    ("POST", "/hooks/"): Requirement("anyone"),
-}
+Rules = Mapping[tuple[str, str], Requirement]
+"""What each method demands at each path."""
+ANYONE, ALIVE = Requirement("anyone"), Requirement("authenticated")
+CHANGE, FRESH = Requirement("any", ("s.change",)), Requirement("any", ("s.change",), max_staleness=1.5)
+OWN = Requirement("any", ("s.change",), own=Own("id"))
+POLICIES: Sequence[Rules] = (
+    {
+        ("POST", "/students/"): Requirement("any", ("s.add",)),
+        ("PUT", "/students/{id}/"): CHANGE,
+        ("DELETE", "/students/{id}/"): Requirement("all", ("s.change", "s.delete")),
+        ("PATCH", "/students/{id}/"): Requirement("any", ("s.add", "s.delete")),
+        ("POST", "/me/"): ALIVE,
+        ("POST", "/hooks/"): ANYONE,
+        ("PUT", "/profiles/{id}/"): OWN,
+        ("PUT", "/grades/{id}/"): FRESH,
+    },
+    {
+        ("POST", "/students/"): Requirement("all", ("s.add", "s.change")),
+        ("PUT", "/students/{id}/"): FRESH,
+        ("PATCH", "/students/{id}/"): Requirement("any", ("s.delete",)),
+        ("POST", "/me/"): Requirement("any", ("s.add",)),
+        ("POST", "/hooks/"): ALIVE,
+        ("PUT", "/profiles/{id}/"): Requirement("all", ("s.change",), own=Own("id")),
+    },
+    {
+        ("POST", "/students/"): ALIVE,
+        ("PUT", "/students/{id}/"): ALIVE,
+        ("DELETE", "/students/{id}/"): Requirement("any", ("s.delete",)),
+        ("PATCH", "/students/{id}/"): ANYONE,
+        ("POST", "/me/"): ALIVE,
+        ("POST", "/hooks/"): ANYONE,
+        ("PUT", "/profiles/{id}/"): CHANGE,
+        ("PUT", "/grades/{id}/"): CHANGE,
+    },
+)
+"""The usual one, one that demands more, and one that demands less."""
 USER_SERVICE = "http://users.test"
 
 JWT = Issuer(
@@ -57,13 +87,15 @@ JWT = Issuer(
     audiences=(AUDIENCE,),
     algorithms=frozenset({"EdDSA"}),
     type="at+jwt",
-    leeway=5.0,
+    leeway=LEEWAY,
     revision_claims=True,
     jwks_url=f"{USER_SERVICE}/.well-known/jwks.json",
     jwks_max_age=3600.0,
 )
+ISSUERS = (JWT, replace(JWT, issuer=OTHER_ISSUER, revision_claims=False))
 
 Connect = Callable[[], Any]
+Changed = Callable[[Collection[EntityKey] | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +110,19 @@ class Edges:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What one sidecar consists of."""
+    """What one process consists of. `start` and `stop` are those of all that runs in it, in order."""
 
-    keys: KeyRefresher
-    replica: Replica
+    near: NearCache
     pipeline: Pipeline
-    status: Callable[[], ReplicaStatus]
-    fresh: health.Check
-    """What `/readyz?fresh` asks."""
+    live: Callable[[], bool]
+    fresh: Callable[[], bool]
+    watch: Callable[[Changed], None]
+    remembered: Callable[[], int]
+    """How much it holds that could grow without a bound."""
+    start: Callable[[], Awaitable[None]]
+    stop: Callable[[], Awaitable[None]]
+    checks: Mapping[str, health.Check]
+    """What `/readyz?fresh` asks, and a process that another is to hand over to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +181,7 @@ def _keep_in_order(shared: Shared) -> None:
     pool._all = pool._sweep._expiring = _InOrder()
 
 
-def build(setup: Setup, edges: Edges, *, with_broker: bool) -> Parts:
+def build(setup: Setup, edges: Edges, rules: int, *, with_broker: bool) -> Parts:
     """One sidecar, as `app.py` puts it together; called inside its event loop."""
     session = cast(aiohttp.ClientSession, edges.session)
     settings = ReplicaSettings(
@@ -156,41 +193,67 @@ def build(setup: Setup, edges: Edges, *, with_broker: bool) -> Parts:
         near_cache_size=setup.near_cache_size,
         max_audit_age=setup.max_audit_age,
     )
-    keys = KeyRefresher(session, JWT, edges.clock)
+    keys = IssuersKeys(session, ISSUERS, edges.clock)
     source = UserServiceClient(session, USER_SERVICE, "token", edges.clock)
     replica = Replica(settings, source, edges.store, edges.clock, edges.observer)
     authorizer = CachedAuthorizer(replica, setup.max_staleness, settings.audit_bound)
-    pipeline = Pipeline(POLICY, TokenAuthenticator(JWT, keys), authorizer, edges.clock)
+    authenticator = issuers.authenticator(ISSUERS, keys.by_issuer)
+    pipeline = Pipeline(_COMPILED[rules], authenticator, authorizer, edges.clock)
 
     def status() -> ReplicaStatus:
         return replica.status(edges.clock.monotonic())
 
-    fresh = health.decides(lambda: authorizer.undecided(edges.clock.monotonic()))
-    return Parts(keys, replica, pipeline, status, fresh)
+    async def start() -> None:
+        await keys.start()
+        await replica.start()
+
+    async def stop() -> None:
+        await replica.stop()
+        await keys.stop()
+
+    return Parts(
+        replica.near,
+        pipeline,
+        lambda: status().phase is Phase.LIVE,
+        lambda: status().fresh,
+        replica.watch,
+        lambda: len(replica.near) + len(replica._machine._held),
+        start,
+        stop,
+        _checks(keys, authorizer, edges.clock),
+    )
+
+
+def _checks(keys: IssuersKeys, authorizer: CachedAuthorizer, clock: Clock) -> Mapping[str, health.Check]:
+    return {
+        "keys": health.keys(keys.statuses),
+        "fresh": health.decides(lambda: authorizer.undecided(clock.monotonic())),
+    }
 
 
 def position(parts: Parts) -> Position | None:
     """Where this process stands."""
-    return parts.replica.near.position
+    return parts.near.position
 
 
 def held(parts: Parts) -> dict[EntityKey, Entity]:
     """What this process decides by now."""
-    near = parts.replica.near
+    near = parts.near
     kinds: tuple[Kind, ...] = ("user", "group")
     keys = [EntityKey(kind, str(number)) for kind in kinds for number in range(1, 100)]
     return {key: entity for key in keys if (entity := near.entity(key)) is not None}
 
 
-def remembered(parts: Parts) -> int:
-    """How much this process holds that could grow without a bound: entities, and changes held back."""
-    replica = parts.replica
-    return len(replica.near) + len(replica._machine._held)
+def put_into_force(parts: Parts, byte_path: BytePath | None, rules: int) -> None:
+    """As `app.py` does with a policy that was read anew."""
+    parts.pipeline.policy = _COMPILED[rules]
+    if byte_path is not None:
+        byte_path.server.reconsider(None)
 
 
-async def start(parts: Parts) -> None:
-    await parts.keys.start()
-    await parts.replica.start()
+def digest(rules: int) -> str:
+    """By which decisions name that policy."""
+    return _COMPILED[rules].digest
 
 
 def request(method: str, path: str, token: bytes | None, min_revision: str | None) -> RequestHead:
@@ -261,11 +324,11 @@ class _Unexpected(logging.Handler):
             self._failed(f"{record.getMessage()}: {record.exc_info[1]!r}")
 
 
-def _policy() -> policy.Policy:
+def _compiled(rules: Rules) -> policy.Policy:
     return policy.compile(
         policy.RuleSource("simulation", (method,), path, requirement)
-        for (method, path), requirement in RULES.items()
+        for (method, path), requirement in rules.items()
     )
 
 
-POLICY = _policy()
+_COMPILED = tuple(map(_compiled, POLICIES))

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from authz_sidecar.core.entities import Entity, Position
-from authz_sidecar.core.verdicts import FORWARDED, Code, Decision
+from authz_sidecar.core.verdicts import FORWARDED, Code, Decision, Requirement
 from authz_sidecar.verify.checker import right_code
-from lab.simulation.clocks import HostClock
+from lab.simulation import joints
+from lab.simulation.asked import Asked
 from lab.simulation.history import Database, EntityId, Node, State
-from lab.simulation.joints import RULES
 from lab.simulation.plan import Setup
+from lab.simulation.process import Process
 
 Say = Callable[[str], None]
 
@@ -23,6 +24,7 @@ AT_A_REVISION = frozenset(
         Code.SUBJECT_INACTIVE,
         Code.TOKEN_REVOKED,
         Code.AUTHENTICATED,
+        Code.OWN,
         Code.SUPERUSER,
         Code.GRANTED,
         Code.PERMISSION_DENIED,
@@ -35,21 +37,6 @@ NOT_KNOWN = frozenset(
 TOLERANCE = 0.5
 """Seconds by which a proof may look younger than it is: the product notices a clock that was set by more than
 0.25 s, and clocks of the world run up to 1 % wrong."""
-
-
-@dataclass(slots=True)
-class Asked:
-    """One request, as its client knows it."""
-
-    number: int
-    sub: str | None
-    rule: tuple[str, str]
-    generation: int | None
-    claimed: str | None
-    minimum: str | None
-    sent: float
-    foreign: bool = False
-    """Whether its `minimum` was made up."""
 
 
 @dataclass(slots=True)
@@ -69,7 +56,7 @@ class Judge:
         self.waited = 0
         self.oldest = 0.0
         self.clock_slack = 0.0
-        """By how much the service's clock was set lately: heartbeats may look younger by as much."""
+        """By how much the service's clock was set forth lately: heartbeats may look younger by as much."""
         self._database = database
         self._max_staleness = setup.max_staleness
         self._max_audit_age = setup.max_audit_age
@@ -80,26 +67,44 @@ class Judge:
         self.clock_slack += seconds
 
     def decided(
-        self, who: str, asked: Asked, decision: Decision, clock: HostClock, now: float, excuses: Excuses
+        self, process: Process, asked: Asked, decision: Decision, now: float, excuses: Excuses
     ) -> None:
-        code, position = decision.verdict.code, decision.verdict.position
+        code, position, who = decision.verdict.code, decision.verdict.position, process.name
         self.codes[code] += 1
-        if code in AT_A_REVISION:
-            self._judge_right(who, asked, decision, position)
-            self._judge_age(who, asked, position, clock, now)
-            self._judge_audit(who, asked, clock, now)
+        self._judge_answer(process, asked, decision)
+        wants = _wanted(process, asked)
+        if wants is None or wants is joints.ANYONE:
+            self._judge_open(who, asked, decision, wants)
+        elif code in AT_A_REVISION:
+            self._judge_right(who, asked, wants, decision)
+            self._judge_age(process, asked, wants, position, now)
+            self._judge_audit(process, asked, now)
             self._judge_minimum(who, asked, position)
         elif code in NOT_KNOWN:
-            self._judge_refusal(who, asked, decision, excuses)
+            self._judge_refusal(who, asked, wants, decision, excuses)
         else:
             self._judge_token(who, asked, decision, excuses)
 
-    def _judge_right(self, who: str, asked: Asked, decision: Decision, position: Position | None) -> None:
+    def _judge_answer(self, process: Process, asked: Asked, decision: Decision) -> None:
+        """Who is let through goes on, what is not known is no refusal, and the rules are those in force."""
+        code, status = decision.verdict.code, decision.status
+        if (code in FORWARDED) is not (status == 0) or (code in NOT_KNOWN) is not (status == 503):
+            self._say(f"{process.name} answered request {asked.number} {status}, for {code}")
+        if decision.policy != joints.digest(process.policy):
+            self._say(f"{process.name} decided request {asked.number} by rules that are not in force")
+
+    def _judge_open(self, who: str, asked: Asked, decision: Decision, wants: Requirement | None) -> None:
+        right, code = Code.NO_RULE if wants is None else Code.ANYONE, decision.verdict.code
+        if code is not right:
+            self._say(f"{who} decided request {asked.number}: {code}, right is {right}")
+
+    def _judge_right(self, who: str, asked: Asked, wants: Requirement, decision: Decision) -> None:
+        position = decision.verdict.position
         node = self.node(position)
         if node is None:
             self._say(f"{who} decided request {asked.number} at {position}, which never was")
             return
-        wanted = right_code(_record(asked), _View(node))
+        wanted = right_code(_record(asked, wants, node), _View(node))
         code = decision.verdict.code
         if code != wanted:
             at = f"revision {node.revision} of {node.at}"
@@ -107,14 +112,22 @@ class Judge:
                 f"{who} decided request {asked.number} ({asked.sub}): {code} at {at}, right is {wanted}"
             )
 
-    def allowed(self, asked: Asked, node: Node) -> bool:
-        """Whether the truth at that node lets it through."""
-        return Code(right_code(_record(asked), _View(node))) in FORWARDED
+    def allowed(self, process: Process, asked: Asked, node: Node) -> bool:
+        """Whether the truth at that node, and the rules in force there, let it through."""
+        wants = _wanted(process, asked)
+        if wants is None or wants is joints.ANYONE:
+            return wants is not None
+        return Code(right_code(_record(asked, wants, node), _View(node))) in FORWARDED
 
-    def revoked(self, who: str, asked: Asked, decision: Decision) -> None:
+    def revoked(self, process: Process, asked: Asked, decision: Decision) -> None:
         """A request under way was ended."""
-        if decision.verdict.code in AT_A_REVISION:
-            self._judge_right(who, asked, decision, decision.verdict.position)
+        code, wants = decision.verdict.code, _wanted(process, asked)
+        if wants is None or wants is joints.ANYONE:
+            self._judge_open(process.name, asked, decision, wants)
+        elif code in AT_A_REVISION:
+            self._judge_right(process.name, asked, wants, decision)
+        elif code is Code.NO_RULE:
+            self._say(f"{process.name} ended request {asked.number}: {code}, but there is one")
 
     def went_on(self, who: str, asked: Asked, seconds: float) -> None:
         self._say(
@@ -127,21 +140,22 @@ class Judge:
         return self._database.nodes.get((position.epoch, position.revision, position.at or ""))
 
     def _judge_age(
-        self, who: str, asked: Asked, position: Position | None, clock: HostClock, now: float
+        self, process: Process, asked: Asked, wants: Requirement, position: Position | None, now: float
     ) -> None:
         node = self.node(position)
         if node is None or node.replaced is None:
             return
-        age = (now - node.replaced) * max(1.0, clock.rate)
+        age = (now - node.replaced) * max(1.0, process.host.clock.rate)
         self.oldest = max(self.oldest, age)
-        if age > self._max_staleness * 1.01 + TOLERANCE + self.clock_slack:
-            self._say(f"{who} decided request {asked.number} by permissions {age:.2f} s old")
+        bound = min(self._max_staleness, wants.max_staleness)
+        if age > bound * 1.01 + TOLERANCE + self.clock_slack:
+            self._say(f"{process.name} decided request {asked.number} by permissions {age:.2f} s old")
 
-    def _judge_audit(self, who: str, asked: Asked, clock: HostClock, now: float) -> None:
-        age = (now - self._audited()) * max(1.0, clock.rate)
+    def _judge_audit(self, process: Process, asked: Asked, now: float) -> None:
+        age = (now - self._audited()) * max(1.0, process.host.clock.rate)
         bound = self._max_audit_age
         if bound is not None and age > bound * 1.01 + TOLERANCE + self.clock_slack:
-            self._say(f"{who} decided request {asked.number} by a log audited {age:.2f} s ago")
+            self._say(f"{process.name} decided request {asked.number} by a log audited {age:.2f} s ago")
 
     def _judge_minimum(self, who: str, asked: Asked, position: Position | None) -> None:
         for token in (asked.minimum, asked.claimed):
@@ -151,9 +165,13 @@ class Judge:
             if position.epoch[:8] != epoch8 or position.revision < int(revision):
                 self._say(f"{who} decided request {asked.number} at {position.token}, asked for {token}")
 
-    def _judge_refusal(self, who: str, asked: Asked, decision: Decision, excuses: Excuses) -> None:
-        """What is not known is excused by what is, or lately was, broken."""
+    def _judge_refusal(
+        self, who: str, asked: Asked, wants: Requirement, decision: Decision, excuses: Excuses
+    ) -> None:
+        """What is not known is excused by what is, or lately was, broken; or by a rule of its own."""
         code = decision.verdict.code
+        if code is Code.STALE and wants.max_staleness < self._max_staleness:
+            return
         source_only = code in (Code.STALE, Code.UNAUDITED, Code.NOT_READY, Code.KEYS_UNKNOWN)
         well = excuses.source if source_only else excuses.everything
         patience = PATIENCE[code]
@@ -164,8 +182,6 @@ class Judge:
 
     def _judge_token(self, who: str, asked: Asked, decision: Decision, excuses: Excuses) -> None:
         code = decision.verdict.code
-        if code is Code.ANYONE:
-            return
         if code in (Code.REVISION_BEYOND_HEAD, Code.EPOCH_MISMATCH, Code.TOKEN_EPOCH):
             self._judge_history(who, asked, code)
         elif code in (Code.TOKEN_INVALID, Code.TOKEN_EXPIRED):
@@ -226,13 +242,22 @@ class _View(Mapping[EntityId, State]):
         raise NotImplementedError
 
 
-def _record(asked: Asked) -> dict[str, Any]:
-    requirement = RULES[asked.rule]
+def _wanted(process: Process, asked: Asked) -> Requirement | None:
+    """What the rules in force demand of it; `None`: there is no rule for it."""
+    return joints.POLICIES[process.policy].get(asked.rule)
+
+
+def _record(asked: Asked, wants: Requirement, node: Node) -> dict[str, Any]:
+    user = node.state(("user", asked.sub or ""))
+    ended = None if user is None else user.get("tokens_not_before")
     return {
         "subject": asked.sub,
+        # The checker does not know when a token was issued, and believes what is said of it; we do.
+        "code": "token_revoked" if ended is not None and asked.issued <= ended else "",
         "token_generation": asked.generation,
-        "quantifier": requirement.quantifier,
-        "permissions": requirement.permissions,
+        "quantifier": wants.quantifier,
+        "permissions": wants.permissions,
+        "owns": None if wants.own is None else asked.whose == asked.sub,
     }
 
 
@@ -257,7 +282,9 @@ def _state(entity: Entity) -> State | None:
         return None
     if entity.key.kind == "group":
         return {"permissions": sorted(state.permissions)}
+    ended = state.tokens_not_before
     return {
+        **({} if ended is None else {"tokens_not_before": ended}),
         "active": state.active,
         "superuser": state.superuser,
         "permissions": sorted(state.permissions),

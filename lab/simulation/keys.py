@@ -10,6 +10,9 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 ISSUER, AUDIENCE = "https://users.test", "students"
+OTHER_ISSUER = "https://elsewhere.test"
+"""Its tokens know nothing of generations and revisions."""
+LEEWAY = 5.0
 LIFETIME = 300
 KEPT = 2
 """Keys that are published at once."""

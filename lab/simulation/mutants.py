@@ -31,6 +31,7 @@ SYNC = "authz_sidecar/replica/store_sync.py"
 DRIFT = "authz_sidecar/replica/drift.py"
 WAITING = "authz_sidecar/replica/waiting.py"
 PIPELINE = "authz_sidecar/pipeline.py"
+CACHED = "authz_sidecar/authz/cached.py"
 EXCHANGE = "authz_sidecar/proxy/exchange.py"
 POOL = "authz_sidecar/proxy/pool.py"
 UPSTREAM = "authz_sidecar/proxy/upstream.py"
@@ -127,6 +128,10 @@ MUTANTS = (
         ),
         seed=0,
     ),
+    Mutant(
+        "former-clock-forgotten",
+        (Edit(PROOFS, "if beat.at <= self._former_until and", "if beat.at < NEVER and"),),
+    ),
     # What was found by simulation, and mended: undone again.
     Mutant("copy-ahead-taken-over", (Edit(NEAR, ADMITTED, ADMITTED_FROM_ANYWHERE),), seed=0),
     Mutant(
@@ -222,6 +227,26 @@ MUTANTS = (
         seed=86,
     ),
     Mutant("under-way-not-told", (Edit(REPLICA, "            self._changed(changed)\n", ""),), seed=0),
+    Mutant(
+        "rules-not-reconsidered", (Edit(PIPELINE, "if decision.policy != self.policy.digest:", "if False:"),)
+    ),
+    Mutant("waits-for-old-rules", (Edit(PIPELINE, "while case.policy is not self.policy:", "while False:"),)),
+    Mutant(
+        "fresher-rule-ignored",
+        (
+            Edit(
+                CACHED, "bound if bound < self._max_staleness else self._max_staleness", "self._max_staleness"
+            ),
+        ),
+    ),
+    Mutant(
+        "ended-sessions-go-on",
+        (
+            Edit(
+                DECISION, "revoked = ended is not None and identity.issued_after <= ended", "revoked = False"
+            ),
+        ),
+    ),
     # Of the byte path.
     Mutant("refused-goes-on", (Edit(EXCHANGE, "if decision.status:", "if decision.status == 401:"),), seed=1),
     Mutant(

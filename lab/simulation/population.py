@@ -9,7 +9,7 @@ from lab.simulation.history import Database, EntityId, State
 from lab.simulation.joints import PERMISSIONS
 from lab.simulation.plan import Setup
 
-FIELDS = ("active", "superuser", "permissions", "permissions", "groups", "groups", "generation")
+FIELDS = ("active", "superuser", "permissions", "permissions", "groups", "groups", "generation", "ended")
 LARGE = 12
 """Entities in a large transaction, at most."""
 
@@ -85,9 +85,9 @@ class Administrators:
         if state is None:
             return population.user(random.randint(0, 3))
         fresh = population.user(state["token_generation"])
-        name = random.choice(
-            ("active", "superuser", "permissions", "permissions", "groups", "groups", "generation")
-        )
+        name = random.choice(FIELDS)
         if name == "generation":
             return state | {"token_generation": state["token_generation"] + 1}
+        if name == "ended":
+            return state | {"tokens_not_before": int(self._database.wall())}
         return state | {name: fresh[name]}

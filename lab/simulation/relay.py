@@ -50,7 +50,7 @@ class Relay:
     def _work(self) -> None:
         clocks = self._service.clocks()
         now = clocks.pop("now")
-        complete = not self._service.down and not self._service.frozen and self._service.sequence()
+        complete = self._service.sequence()
         if self.lag:
             self._scheduler.after(self.lag, lambda: self._publish(now, clocks, complete=complete))
         else:
@@ -58,7 +58,7 @@ class Relay:
 
     def _publish(self, now: str, clocks: dict[str, Any], *, complete: bool) -> None:
         self._busy = False
-        if self.stopped or not self._publish_new():
+        if self.stopped or self._service.closed or not self._publish_new():
             self._due = self._scheduler.now + PAUSE
             return
         database = self._service.database

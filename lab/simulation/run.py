@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from authz_sidecar.core.phases import Phase
 from lab.simulation import joints
 from lab.simulation.faults import BYTE_PATH, CATALOGUE, ELSEWHERE
 from lab.simulation.judge import differences
@@ -138,13 +137,15 @@ def _judge_end(world: World) -> None:
     head = world.database.head
     for sidecar in world.sidecars:
         parts = sidecar.parts
-        if parts is None or parts.status().phase is not Phase.LIVE:
-            phase = parts.status().phase if parts else "down"
-            world.violation(f"{sidecar.name} is {phase} {RECOVERY} s after the last fault")
+        if parts is None or not parts.live():
+            what = "not live" if parts else "down"
+            world.violation(f"{sidecar.name} is {what} {RECOVERY} s after the last fault")
             continue
         for difference in differences(joints.position(parts), joints.held(parts), head):
             world.violation(f"{sidecar.name}, after everything: {difference}")
-        for what in sidecar.byte_path.left_over() if sidecar.byte_path else ():
+        if len(sidecar.running) > 1:
+            world.violation(f"{sidecar.name} has {len(sidecar.running)} processes, after everything")
+        for what in sidecar.left_over():
             world.violation(f"{sidecar.name}, after everything: {what}")
     held = world.store.held()
     if held is None:

@@ -126,6 +126,15 @@ class ProcessLoop(asyncio.BaseEventLoop):
         """How many there are. `asyncio.all_tasks` would go through those of the whole world."""
         return sum(not task.done() for task in self._tasks)
 
+    @property
+    def unspawned(self) -> int:
+        """Those of them that were not made by `spawn`."""
+        return sum(not task.done() and task not in self._spawned for task in self._tasks)
+
+    @property
+    def paused(self) -> bool:
+        return self._stopped
+
     def spawn(self, work: Coroutine[Any, Any, object]) -> None:
         """Run it as a task of this process."""
         task = self.create_task(work)

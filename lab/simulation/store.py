@@ -1,4 +1,7 @@
-"""The replica store that sidecars share: the semantics of Redis, and what can go wrong with it."""
+"""The replica store that sidecars share: the semantics of Redis, and what can go wrong with it.
+
+What is written is what the product's own format makes of it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, TypeVar
 
+from authz_sidecar.core.documents import decode_state, encode_state
 from authz_sidecar.core.entities import Change, Entity, EntityKey, Position
 from authz_sidecar.core.errors import StoreUnavailable
 from authz_sidecar.replica.store import Copy, Outcome, Reading
@@ -116,7 +120,7 @@ class StoreServer:
         if position != before or new.revision != before.revision + 1:
             return Outcome.GAP
         self._check_writable()
-        held.entities.update((entity.key, entity) for entity in change.entities)
+        _write(held, change.entities)
         held.position = change.position
         return Outcome.APPLIED
 
@@ -135,7 +139,7 @@ class StoreServer:
     def fill(self, generation: str, entities: Sequence[Entity]) -> None:
         self._check_writable()
         held = self._staged(generation)
-        held.entities.update((entity.key, entity) for entity in entities)
+        _write(held, entities)
         held.expires = self._scheduler.now + LEASE
 
     def switch(self, generation: str, position: Position, replaces: str | None) -> bool:
@@ -170,7 +174,7 @@ class StoreServer:
         found = self._usable()
         if found is None or Copy(found[0], found[1].position or expected.position) != expected:
             return False
-        found[1].entities.update((entity.key, entity) for entity in entities)
+        _write(found[1], entities)
         return True
 
     def _staged(self, generation: str) -> _Generation:
@@ -272,6 +276,11 @@ class StoreClient:
             connection.send(IN, lambda: _fail(answer))
         else:
             connection.send(IN, lambda: settle(answer, result))
+
+
+def _write(held: _Generation, entities: Sequence[Entity]) -> None:
+    for key, revision, state in ((each.key, each.revision, encode_state(each.state)) for each in entities):
+        held.entities[key] = Entity(key, revision, decode_state(key.kind, state))
 
 
 def settle(answer: asyncio.Future[T], result: T) -> None:

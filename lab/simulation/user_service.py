@@ -45,6 +45,8 @@ class UserService:
         """The share of requests that are answered 200 with something else."""
         self.slow = 0.0
         """Seconds that an answer takes at most, after it was read from the database."""
+        self.closed = False
+        """Whether the database is away, for the service and for the relays."""
         self.keys_sick = False
         self.cannot_sequence = False
         self.snapshot_pace = 0.0
@@ -60,7 +62,7 @@ class UserService:
 
     def audit(self) -> None:
         """One slice of the rolling comparison."""
-        if self.auditing and not self.down and not self.frozen:
+        if self.auditing and not self.closed:
             self.audited = self._scheduler.now - AUDIT_SECONDS
             self._audited_at = rfc3339(self.clock.wall() - AUDIT_SECONDS)
         self._scheduler.after(1.0, self.audit)
@@ -91,6 +93,8 @@ class UserService:
 
     def sequence(self) -> bool:
         """Bring the log up to date; whether it is."""
+        if self.closed:
+            return False
         if self.cannot_sequence:
             return not self.database.pending
         self.database.sequence(self._scheduler.now)
@@ -101,6 +105,8 @@ class UserService:
             return Answer(500, [b""]) if self.keys_sick else Answer(200, [self.signer.published()])
         draw = self._random.random()
         proved = self.sequence()
+        if self.closed:
+            return Answer(500, [b"<h1>Server Error (500)</h1>"])
         if draw < self.failing or not (proved or request.query.get("proof") == "optional"):
             return Answer(503, [b"{}"])
         if draw < self.failing + self.garbled:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection
 from hashlib import blake2b
 
 from authz_sidecar.core.entities import EntityKey, Position
-from authz_sidecar.core.verdicts import Code, Decision
+from authz_sidecar.core.verdicts import UNBOUNDED, Code, Decision
 from lab.simulation import joints
+from lab.simulation.asked import Asked
 from lab.simulation.broker import Broker
 from lab.simulation.budgets import Budgets
 from lab.simulation.byte_judge import ByteJudge
@@ -20,10 +21,11 @@ from lab.simulation.clocks import HostClock
 from lab.simulation.history import Database, Transaction
 from lab.simulation.http import Request
 from lab.simulation.http_clients import HttpClients
-from lab.simulation.judge import Asked, Excuses, Judge, differences
+from lab.simulation.judge import Excuses, Judge, differences
 from lab.simulation.keys import Signer
 from lab.simulation.plan import Plan, stream
 from lab.simulation.population import Administrators, Population
+from lab.simulation.process import Host, Process, Told
 from lab.simulation.relay import Relay
 from lab.simulation.scheduler import ProcessLoop, Scheduler
 from lab.simulation.sidecar import Sidecar
@@ -40,7 +42,7 @@ Trouble = tuple[str, ...]
 
 
 class World:
-    """Implements `sidecar.Watcher`. `tell` hears every event, for stories."""
+    """Implements `process.Watcher`. `tell` hears every event, for stories."""
 
     def __init__(self, plan: Plan, tell: Callable[[float, str], None] | None = None) -> None:
         seed, setup = plan.seed, plan.setup
@@ -99,7 +101,7 @@ class World:
             self.database,
             self.judge,
             self.setup.max_staleness,
-            lambda sidecar: self._excuses(sidecar, self.scheduler.now).source,
+            lambda process: self._excuses(process.host, self.scheduler.now).source,
         )
 
     def _new_clients(self) -> Clients:
@@ -134,8 +136,9 @@ class World:
         """Every second."""
         self._look_at_store()
         for sidecar in self.sidecars:
-            if sidecar.loop is not None and sidecar.parts is not None:
-                self.budgets.looked_at(sidecar.name, sidecar.loop, joints.remembered(sidecar.parts))
+            for process in sidecar.running:
+                if process.parts is not None:
+                    self.budgets.looked_at(process.name, process.loop, process.parts.remembered())
         self.scheduler.after(1.0, self._look_around)
 
     def _look_at_store(self) -> None:
@@ -171,7 +174,7 @@ class World:
         self._drained = True
 
     def _write(self) -> None:
-        if not self._quiet:
+        if not self._quiet and not self.service.closed:
             self.administrators.commit()
 
     def _committed(self, transaction: Transaction) -> None:
@@ -194,67 +197,88 @@ class World:
         """Of everything that happened."""
         return self._hash.hexdigest()
 
-    def decided(self, sidecar: Sidecar, decision: Decision, waited: bool) -> None:
+    def decided(self, process: Process, decision: Decision, waited: bool) -> None:
         """On the byte path."""
         case = self.byte_judge.case(decision.request_id)
         if case is None:
-            self.violation(f"{sidecar.name} decided {decision.request_id}, which nobody sent")
+            self.violation(f"{process.name} decided {decision.request_id}, which nobody sent")
             return
         self.byte_judge.decided(case, decision)
         if decision.revoking:
-            self.tell(f"{sidecar.name} revokes {decision.request_id}: {decision.verdict.code}")
-            self.judge.revoked(sidecar.name, case.asked, decision)
+            self.tell(f"{process.name} revokes {decision.request_id}: {decision.verdict.code}")
+            self.judge.revoked(process, case.asked, decision)
         elif case.method in SAFE:
-            self.tell(f"{sidecar.name} lets {decision.request_id} through: {decision.verdict.code}")
+            self.tell(f"{process.name} lets {decision.request_id} through: {decision.verdict.code}")
             if decision.verdict.code is not Code.SAFE_METHOD:
-                self.violation(f"{sidecar.name} decided {case.method}: {decision.verdict.code}")
+                self.violation(f"{process.name} decided {case.method}: {decision.verdict.code}")
         else:
-            self._decided(sidecar, case.asked, decision, waited)
+            self._decided(process, case.asked, decision, waited)
 
-    def answered(self, sidecar: Sidecar, asked: Asked, decision: Decision, waited: bool) -> None:
-        self._decided(sidecar, asked, decision, waited)
-        self.underway.begin(sidecar, asked, decision)
+    def answered(self, asked: Asked) -> Told:
+        """Whom to tell of the decision on that request."""
 
-    def _decided(self, sidecar: Sidecar, asked: Asked, decision: Decision, waited: bool) -> None:
+        def told(process: Process, decision: Decision, waited: bool) -> None:
+            self._decided(process, asked, decision, waited)
+            self.underway.begin(process, asked, decision)
+
+        return told
+
+    def _decided(self, process: Process, asked: Asked, decision: Decision, waited: bool) -> None:
         now, verdict = self.scheduler.now, decision.verdict
-        if sidecar.leaping:
-            self.violation(f"{sidecar.name} decided in the middle of a leap")
+        if process.leaping:
+            self.violation(f"{process.name} decided in the middle of a leap")
         self.judge.waited += waited
         position = verdict.position
         where = position.token if position else "-"
-        self.tell(f"{sidecar.name} request {asked.number} of {asked.sub} {verdict.code} at {where}")
-        self.judge.decided(sidecar.name, asked, decision, sidecar.clock, now, self._excuses(sidecar, now))
+        self.tell(f"{process.name} request {asked.number} of {asked.sub} {verdict.code} at {where}")
+        self.judge.decided(process, asked, decision, now, self._excuses(process.host, now))
         if decision.status == 401 and asked.sub is not None:
             self.clients.refused(asked.sub)
-        if sidecar.parts is not None and verdict.code in (Code.STALE, Code.GRANTED) and not waited:
-            fresh = sidecar.parts.status().fresh
-            if fresh is (verdict.code is Code.STALE):
-                self.violation(f"{sidecar.name} says fresh={fresh} and decided {verdict.code}")
+        if not waited:
+            self._compare_with_status(process, decision)
 
-    def applied(self, sidecar: Sidecar, position: Position) -> None:
-        self.tell(f"{sidecar.name} applied {position.token}")
+    def _compare_with_status(self, process: Process, decision: Decision) -> None:
+        """Readiness says what a decision at this moment would be."""
+        code, wants = decision.verdict.code, decision.requirement
+        own_bound = wants is not None and wants.max_staleness != UNBOUNDED
+        if process.parts is not None and code in (Code.STALE, Code.GRANTED) and not own_bound:
+            fresh = process.parts.fresh()
+            if fresh is (code is Code.STALE):
+                self.violation(f"{process.name} says fresh={fresh} and decided {code}")
+
+    def applied(self, process: Process, position: Position) -> None:
+        self.tell(f"{process.name} applied {position.token}")
         if self.judge.node(position) is None:
-            self.violation(f"{sidecar.name} applied {position}, which never was")
-        sidecar.moved_to(position, self.violation)
+            self.violation(f"{process.name} applied {position}, which never was")
+        process.moved_to(position, self.violation)
 
-    def moved(self, sidecar: Sidecar, keys: Collection[EntityKey] | None) -> None:
-        self.underway.changed(sidecar, keys)
-        if keys is None and sidecar.parts is not None:
-            position = joints.position(sidecar.parts)
-            self.tell(f"{sidecar.name} stands at {position.token if position else None}")
-            sidecar.stands_at(position)
+    def moved(self, process: Process, keys: Collection[EntityKey] | None) -> None:
+        self.underway.changed(process, keys)
+        if keys is None and process.parts is not None:
+            position = joints.position(process.parts)
+            self.tell(f"{process.name} stands at {position.token if position else None}")
+            process.stands_at(position)
 
-    def called(self, sidecar: Sidecar, request: Request) -> None:
-        self.budgets.called(sidecar.name, request, self.scheduler.now)
+    def ruled(self, process: Process) -> None:
+        self.tell(f"{process.name} goes by rules {process.policy}")
+        self.underway.changed(process, None)
 
-    def read(self, sidecar: Sidecar, request: Request) -> None:
-        self.budgets.read(f"{sidecar.name}, process {sidecar.processes},", request, self.scheduler.now)
+    def called(self, process: Process, request: Request) -> None:
+        self.budgets.called(process.host.name, request, self.scheduler.now)
 
-    def resynced(self, sidecar: Sidecar, cause: str) -> None:
-        self.tell(f"{sidecar.name} resync: {cause}")
+    def read(self, process: Process, request: Request) -> None:
+        self.budgets.read(process.name, request, self.scheduler.now)
 
-    def failed(self, sidecar: Sidecar, error: BaseException) -> None:
-        self.violation(f"{sidecar.name} failed: {error!r}")
+    def resynced(self, process: Process, cause: str) -> None:
+        self.tell(f"{process.name} resync: {cause}")
+
+    def failed(self, process: Process, error: BaseException) -> None:
+        self.violation(f"{process.name} failed: {error!r}")
+
+    def left(self, process: Process, behind: int) -> None:
+        self.tell(f"{process.name} has ended in order")
+        if behind:
+            self.violation(f"{process.name} has ended in order, but for {behind} tasks")
 
     # What is broken
 
@@ -278,15 +302,15 @@ class World:
             return 0.0
         return now - max(self._well_since[part] for part in parts)
 
-    def _excuses(self, sidecar: Sidecar, now: float) -> Excuses:
-        name = sidecar.name
+    def _excuses(self, host: Host, now: float) -> Excuses:
+        name = host.name
         source: list[Trouble] = [("service",), (name,), (name, "user_service")]
         rest: list[Trouble] = [("store",), ("broker",), (name, "store"), (name, "broker")]
         return Excuses(self._well_for(now, source), self._well_for(now, source + rest))
 
-    def _bytes_well_for(self, sidecar: Sidecar) -> float:
+    def _bytes_well_for(self, host: Host) -> float:
         """Of a sidecar, the service behind it, and the ways to both."""
-        name = sidecar.name
+        name = host.name
         return self._well_for(self.scheduler.now, [(name,), (name, "clients"), (name, "upstream")])
 
     # The joints to the product's modules
@@ -295,8 +319,8 @@ class World:
         loop = asyncio.get_running_loop()
         if not isinstance(loop, ProcessLoop):
             raise AssertionError("only processes of the world connect")
-        sidecar: Sidecar = loop.owner
-        return sidecar.connect_broker()
+        process: Process = loop.owner
+        return process.connect_broker()
 
     def bury(self) -> None:
         for sidecar in self.sidecars:

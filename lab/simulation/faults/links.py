@@ -10,7 +10,8 @@ from random import Random
 
 from lab.simulation.faults.kind import Kind, Strike
 from lab.simulation.links import Link
-from lab.simulation.sidecar import DEPENDENCIES, Sidecar
+from lab.simulation.process import DEPENDENCIES
+from lab.simulation.sidecar import Sidecar
 from lab.simulation.world import World
 
 Pick = Callable[[World, Random], tuple[Sidecar, str, Link]]

@@ -47,6 +47,10 @@ def _cannot_sequence(world: World, _random: Random) -> Strike:
     return setting(world.service, "cannot_sequence", True, False, SERVICE)
 
 
+def _closed(world: World, _random: Random) -> Strike:
+    return setting(world.service, "closed", True, False, SERVICE, BROKER)
+
+
 def _flooded(world: World, random: Random) -> Strike:
     count = random.randint(10, 120)
     for _ in range(count):
@@ -63,10 +67,12 @@ def _bulk(world: World, _random: Random) -> Strike:
 def _clock_stepped(world: World, random: Random) -> Strike:
     seconds = random.choice((-1, 1)) * random.uniform(0.5, 90.0)
     world.service_clock.step(seconds)
-    world.judge.clock_slack += abs(seconds)
+    forth = max(0.0, seconds)  # one that was set back excuses nothing, before it is right again
+    world.judge.slacken(forth)
 
     def back() -> None:
         world.service_clock.step(-seconds)
+        world.judge.slacken(abs(seconds) - forth)
         world.scheduler.after(60.0, lambda: world.judge.slacken(-abs(seconds)))
 
     return Strike(f"by {seconds:+.1f} s", (SERVICE, BROKER), back)
@@ -83,6 +89,7 @@ KINDS = (
     Kind("restore, new epoch", _restored_in_new_epoch, (0.5, 12.0)),
     Kind("prune the log", _pruned, (0.0, 0.1)),
     Kind("fail to sequence", _cannot_sequence, (0.5, 8.0)),
+    Kind("close the database", _closed, (0.5, 10.0)),
     Kind("flood the log", _flooded, (0.0, 0.1)),
     Kind("change everybody", _bulk, (0.0, 0.1)),
     Kind("set the service's clock", _clock_stepped, (1.0, 10.0)),
