@@ -123,7 +123,7 @@ class Proofs:
             return False
         made_at = min(made_at, now)
         self.heartbeat_at = max(made_at, self.heartbeat_at or made_at)
-        audited_at = mapped(beat.audited_at, self._offset, made_at)
+        audited_at = mapped(beat.audited_at, offset, made_at)
         self.prove(beat.position.revision, made_at, applied, beat.position.at, audited_at)
         return True
 

@@ -183,16 +183,7 @@ def _keep_in_order(shared: Shared) -> None:
 
 def build(setup: Setup, edges: Edges, rules: int, *, with_broker: bool) -> Parts:
     """One sidecar, as `app.py` puts it together; called inside its event loop."""
-    session = cast(aiohttp.ClientSession, edges.session)
-    settings = ReplicaSettings(
-        redis_url=None,
-        redis_prefix="",
-        amqp_url="amqp://broker.test" if with_broker else None,
-        feed_interval=setup.feed_interval,
-        max_staleness=setup.max_staleness,
-        near_cache_size=setup.near_cache_size,
-        max_audit_age=setup.max_audit_age,
-    )
+    session, settings = cast(aiohttp.ClientSession, edges.session), _settings(setup, with_broker=with_broker)
     keys = IssuersKeys(session, ISSUERS, edges.clock)
     source = UserServiceClient(session, USER_SERVICE, "token", edges.clock)
     replica = Replica(settings, source, edges.store, edges.clock, edges.observer)
@@ -221,6 +212,18 @@ def build(setup: Setup, edges: Edges, rules: int, *, with_broker: bool) -> Parts
         start,
         stop,
         _checks(keys, authorizer, edges.clock),
+    )
+
+
+def _settings(setup: Setup, *, with_broker: bool) -> ReplicaSettings:
+    return ReplicaSettings(
+        redis_url=None,
+        redis_prefix="",
+        amqp_url="amqp://broker.test" if with_broker else None,
+        feed_interval=setup.feed_interval,
+        max_staleness=setup.max_staleness,
+        near_cache_size=setup.near_cache_size,
+        max_audit_age=setup.max_audit_age,
     )
 
 

@@ -57,14 +57,17 @@ class Judge:
         self.oldest = 0.0
         self.clock_slack = 0.0
         """By how much the service's clock was set forth lately: heartbeats may look younger by as much."""
+        self.audit_slack = 0.0
+        """By how much it was set at all: it is that clock that says when the log was audited."""
         self._database = database
         self._max_staleness = setup.max_staleness
         self._max_audit_age = setup.max_audit_age
         self._audited = audited
         self._say = say
 
-    def slacken(self, seconds: float) -> None:
+    def slacken(self, seconds: float, of_audits: float) -> None:
         self.clock_slack += seconds
+        self.audit_slack += of_audits
 
     def decided(
         self, process: Process, asked: Asked, decision: Decision, now: float, excuses: Excuses
@@ -154,7 +157,7 @@ class Judge:
     def _judge_audit(self, process: Process, asked: Asked, now: float) -> None:
         age = (now - self._audited()) * max(1.0, process.host.clock.rate)
         bound = self._max_audit_age
-        if bound is not None and age > bound * 1.01 + TOLERANCE + self.clock_slack:
+        if bound is not None and age > bound * 1.01 + TOLERANCE + self.audit_slack:
             self._say(f"{process.name} decided request {asked.number} by a log audited {age:.2f} s ago")
 
     def _judge_minimum(self, who: str, asked: Asked, position: Position | None) -> None:

@@ -58,19 +58,25 @@ class UserService:
         self.audited = -math.inf
         """Since when all of the log is known to say what the tables say, in the world's time."""
         self._audited_at: str | None = None
+        self._compared_at = -math.inf
         self._waiting: list[tuple[Request, Callable[[Answer], None]]] = []
 
     def audit(self) -> None:
         """One slice of the rolling comparison."""
         if self.auditing and not self.closed:
             self.audited = self._scheduler.now - AUDIT_SECONDS
-            self._audited_at = rfc3339(self.clock.wall() - AUDIT_SECONDS)
+            self._compared_at = self.clock.wall()
+            self._audited_at = rfc3339(self._compared_at - AUDIT_SECONDS)
         self._scheduler.after(1.0, self.audit)
 
     def clocks(self) -> dict[str, Any]:
         """What the service says of its clock and its audit."""
-        audited = {} if self._audited_at is None else {"audited_at": self._audited_at}
+        audited = {} if self._known_audit() is None else {"audited_at": self._audited_at}
         return audited | {"now": self._now()}
+
+    def _known_audit(self) -> str | None:
+        """It is not known while the clock shows less than when the newest part was compared."""
+        return self._audited_at if self._compared_at <= self.clock.wall() else None
 
     def refuses(self) -> bool:
         return self.down
@@ -134,8 +140,8 @@ class UserService:
         limit = min(self._limit, int(request.query.get("limit", self._limit)))
         body = b"".join(node.line() + b"\n" for node in following[:limit])
         headers = {"Authz-Head": str(head.revision), "Authz-Now": self._now()}
-        if self._audited_at is not None:
-            headers["Authz-Audited-At"] = self._audited_at
+        if (audited_at := self._known_audit()) is not None:
+            headers["Authz-Audited-At"] = audited_at
         if database.pending:
             headers["Authz-Unproved"] = "pending"
         return Answer(200, [body], headers)

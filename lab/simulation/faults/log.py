@@ -67,13 +67,13 @@ def _bulk(world: World, _random: Random) -> Strike:
 def _clock_stepped(world: World, random: Random) -> Strike:
     seconds = random.choice((-1, 1)) * random.uniform(0.5, 90.0)
     world.service_clock.step(seconds)
-    forth = max(0.0, seconds)  # one that was set back excuses nothing, before it is right again
-    world.judge.slacken(forth)
+    by, forth = abs(seconds), max(0.0, seconds)  # set back it makes no heartbeat look younger
+    world.judge.slacken(forth, by)
 
     def back() -> None:
         world.service_clock.step(-seconds)
-        world.judge.slacken(abs(seconds) - forth)
-        world.scheduler.after(60.0, lambda: world.judge.slacken(-abs(seconds)))
+        world.judge.slacken(by - forth, 0.0)
+        world.scheduler.after(60.0, lambda: world.judge.slacken(-by, -by))
 
     return Strike(f"by {seconds:+.1f} s", (SERVICE, BROKER), back)
 

@@ -97,6 +97,14 @@ def test_a_heartbeat_that_was_held_up_while_the_clock_was_set_looks_no_younger(
     assert proofs.staleness(170.0) == pytest.approx(staleness)
 
 
+def test_an_audit_that_such_a_heartbeat_tells_of_looks_no_younger_either() -> None:
+    """Made at 101 and of an audit at 90, it is heard after the clock was set back, and after a pull."""
+    proofs = pulled()
+    proofs.pulled(10, 110.0 + SERVICE_AHEAD - 49.0, 110.0, 110.0, at(10))
+    proofs.heard(Heartbeat(at(10), 1_101.0, audited_at=1_090.0), 170.0, at(10))
+    assert proofs.audit_age(170.0) == pytest.approx(80.0)
+
+
 @given(
     changes=st.lists(st.floats(-100.0, 100.0), min_size=20, max_size=20),
     made_at=st.floats(0.0, 99.0),
