@@ -46,6 +46,12 @@ class FollowerSidecar(Sidecar):
         self._keys: IssuersKeys | None = None
         self._feed: Feed | None = None
 
+    async def start(self) -> None:
+        """From its first moment on it says that it lives, and can be ended."""
+        self._place.on_end(self.stop.set)
+        self.in_background("beat", self._place.beat())
+        await super().start()
+
     async def start_keys(self, session: ClientSession) -> KeysByIssuer:
         keys = await super().start_keys(session)
         self._keys = keys if isinstance(keys, IssuersKeys) else None
@@ -62,9 +68,7 @@ class FollowerSidecar(Sidecar):
         self.in_background("feed", self._feed.serve(self._place.rendezvous))
         self._place.listeners.serve("AUTHZ_ADMIN_LISTEN", self.admin_runner(decides, keys))
         await self._place.listeners.open(self.stack, {}, self.stop.set)
-        self._place.on_end(self.stop.set)
         self._place.tell(STARTED)
-        self.in_background("beat", self._place.beat())
         self.watch_files()
 
     async def _serving_worker(self) -> str | None:

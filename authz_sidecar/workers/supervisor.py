@@ -7,9 +7,9 @@ it logs nothing, because a write may wait for ever: how one has ended, the one i
     configuration, sockets ─▶ running ── SIGTERM ─▶ workers end ── all have ─▶ follower ends ─▶ done
                                 └── a process that could never start ──────▲
 
-To a worker SIGTERM is passed on; the follower, which workers need to the last, ends when its socket to the
-supervisor does. SIGHUP is for the follower, which tells the workers; when all have put another configuration
-into force, it is read here, too: for those that will be started. A follower that is silent is killed.
+A process ends when its socket to the supervisor does, so also when that one dies; the follower, which workers
+need to the last, after them. SIGHUP is for the follower, which tells the workers; when all have put another
+configuration into force, it is read here, too: for those that will be started. A silent follower is killed.
 """
 
 from __future__ import annotations
@@ -179,10 +179,8 @@ class Supervisor:
         said = b""
         with suppress(OSError):
             said = child.socket.recv(1024) if child.socket is not None else b""
-        if not said and child.socket is not None:  # it has ended, or is about to
-            self._selector.unregister(child.socket)
-            child.socket.close()
-            child.socket = None
+        if not said:  # it has ended, or is about to
+            self._dismiss(child)
         child.heard_at = time.monotonic()
         child.has_started = child.has_started or STARTED in said
         if RELOADED in said:
@@ -213,30 +211,35 @@ class Supervisor:
         drain = self._configuration.settings.limits.drain_seconds
         self._kill_at = time.monotonic() + drain + BEYOND_DRAIN
         for child in self._workers:
-            child.send(signal.SIGTERM)
+            self._dismiss(child)
+
+    def _dismiss(self, child: Child) -> None:
+        """By the end of its socket, which it notices whenever it comes so far."""
+        if child.socket is not None:
+            self._selector.unregister(child.socket)
+            child.socket.close()
+            child.socket = None
 
     def _look(self, now: float) -> None:
-        """Who takes too long is ended. Who was not running itself cannot tell, and looks again later."""
         was_away = now - self._looked_at > 4 * LOOK_SECONDS
         self._looked_at = now
         follower = self._children[FOLLOWER]
-        if was_away:
+        if was_away:  # whoever was not running itself cannot tell who was silent
             follower.heard_at = now
-        if self._kill_at is None:
-            if follower.pid is not None and now - follower.heard_at > follower.restarts.patience:
-                follower.silent = True
-                follower.send(signal.SIGKILL)
-        elif self._workers:
-            if now > self._kill_at:
-                for child in self._workers:
-                    child.send(signal.SIGKILL)
-        elif follower.socket is not None:
-            self._selector.unregister(follower.socket)
-            follower.socket.close()
-            follower.socket = None
-            self._kill_at = now + FOLLOWER_ENDS_IN
-        elif now > self._kill_at:
+        if self._kill_at is not None:
+            self._end(follower, now, self._kill_at)
+        elif follower.pid is not None and now - follower.heard_at > follower.restarts.patience:
+            follower.silent = True
             follower.send(signal.SIGKILL)
+
+    def _end(self, follower: Child, now: float, kill_at: float) -> None:
+        """The follower when all workers have ended, and whoever takes too long."""
+        if not self._workers and follower.socket is not None:
+            self._dismiss(follower)
+            self._kill_at = now + FOLLOWER_ENDS_IN
+        elif now > kill_at:
+            for child in self._workers or self._running:
+                child.send(signal.SIGKILL)
 
 
 def _how(code: int, *, silent: bool) -> str:

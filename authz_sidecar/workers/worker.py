@@ -56,6 +56,11 @@ class WorkerSidecar(Sidecar):
         shares = list(divided(self.settings.limits, self.settings.workers))
         return descriptors.fitting(shares[self._place.number - 1], self.ports)
 
+    async def start(self) -> None:
+        """From its first moment on it can be ended."""
+        self._place.on_end(self.stop.set)
+        await super().start()
+
     def tell(self) -> None:
         replaces, number = self._place.replaces, self._place.number
         if replaces is None:
@@ -98,7 +103,6 @@ class WorkerSidecar(Sidecar):
 
         await place.listeners.open(self.stack, {}, self.stop.set, fair)
         self.stack.callback(place.shares.leave, place.number - 1)
-        place.on_end(self.stop.set)
         place.tell(STARTED)
 
     def reload_soon(self) -> None:
