@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import re
 import sysconfig
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
-from lab import ROOT
 from lab.stack.binaries import find
 from lab.stack.daemon import Daemon
+from lab.stack.pages import Page
 from lab.stack.process import Process
 
 GATEWAY, SERVICE, DECISIONS = "127.0.0.1:8000", "127.0.0.1:8001", "127.0.0.1:9902"
@@ -31,7 +30,9 @@ class Gateway(Daemon):
 
     def __init__(self, decisions: str, service: str) -> None:
         super().__init__()
-        self._places = {GATEWAY: self.address, SERVICE: service, DECISIONS: decisions}
+        places = {GATEWAY: self.address, SERVICE: service, DECISIONS: decisions}
+        envoys = {_as_envoy(place): _as_envoy(actual) for place, actual in places.items()}
+        self._places = places | envoys
 
     @classmethod
     def program(cls) -> str | None:
@@ -40,12 +41,7 @@ class Gateway(Daemon):
 
     def configuration(self) -> str:
         """What the page says, with this gateway's places."""
-        page = (ROOT / "docs" / "gateways" / f"{self.name}.md").read_text()
-        (block, *_) = re.findall(rf"^```{self.language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
-        for place, actual in self._places.items():
-            for before in (":", ", port_value: "):  # Envoy's spelling
-                block = block.replace(place.replace(":", before), actual.replace(":", before))
-        return str(block)
+        return Page(f"gateways/{self.name}", self._places).take(self.language)
 
     def argv(self) -> Sequence[str | Path]:
         raise NotImplementedError
@@ -135,6 +131,10 @@ class Envoy(Gateway):
 
 
 GATEWAYS: tuple[type[Gateway], ...] = (Nginx, Caddy, Traefik, Envoy)
+
+
+def _as_envoy(place: str) -> str:
+    return place.replace(":", ", port_value: ")
 
 
 def _script(name: str) -> str | None:

@@ -15,7 +15,8 @@ from lab import DEADLINE
 from lab.stack.client import People
 from lab.stack.gateways import GATEWAYS, Envoy, Gateway
 from lab.stack.process import free_port, wait_for
-from lab.stack.services import Sidecar, UserService
+from lab.stack.services import Sidecar
+from lab.stack.system import Stack
 
 PATH = "/students/1/"
 CHANGE = "students.change_student"
@@ -147,18 +148,7 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def users() -> Iterator[UserService]:
-    with UserService() as users:
-        yield users
-
-
-@pytest.fixture(scope="module")
-def people(users: UserService) -> People:
-    return People(users.url, users.password)
-
-
-@pytest.fixture(scope="module")
-def asked(users: UserService, service: Service) -> Iterator[dict[str, Asked]]:
+def asked(system: Stack, service: Service) -> Iterator[dict[str, Asked]]:
     """A sidecar for each of the two sources."""
     with ExitStack() as exits:
         found = {}
@@ -166,7 +156,7 @@ def asked(users: UserService, service: Service) -> Iterator[dict[str, Asked]]:
             address = f"127.0.0.1:{free_port()}"
             env = {"AUTHZ_DECISIONS_LISTEN": address, "AUTHZ_DECISIONS_SOURCE": source}
             env["AUTHZ_IDENTITY"] = "subject,name,revision"
-            sidecar = exits.enter_context(Sidecar(users, f"http://{service.address}", env))
+            sidecar = exits.enter_context(Sidecar(system.user_service, f"http://{service.address}", env))
             found[source] = Asked(sidecar, address)
         yield found
 
