@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 
-from authz_sidecar import __version__, pipeline
+from authz_sidecar import __version__, pipeline, reloading
 from authz_sidecar.admin import health
 from authz_sidecar.admin import server as admin
 from authz_sidecar.authn import issuers
@@ -54,8 +54,6 @@ from authz_sidecar.source import UserServiceClient
 COMPILED = not pipeline.__file__.endswith(".py")
 """Which of the two ways of installing it this one is."""
 
-StatusReader = Callable[[], ReplicaStatus]
-
 
 class Sidecar:
     """Every part of one sidecar. What it starts is undone by `stack`, in reverse order."""
@@ -70,7 +68,7 @@ class Sidecar:
         self.stack = stack
         self.stop = asyncio.Event()
         self.reloader = Reloader(
-            configuration, self._put_into_force, self._told_of_reload, clock.wall, self.spread
+            configuration, self._put_into_force, self.told_of_reload, clock.wall, self.spread
         )
         self.metrics = Metrics(enforced=self.settings.mode == "enforce")
         self.recent = RecentRefusals(clock.wall)
@@ -81,13 +79,13 @@ class Sidecar:
         self._background: set[asyncio.Task[None]] = set()
         self._pipeline: Pipeline | None = None
         self._user_service: UserServiceClient | None = None
-        self._status: StatusReader | None = None
+        self._status: Callable[[], ReplicaStatus] | None = None
         self._holdings: ReplicaHoldings | None = None
 
     async def start(self) -> None:
         """Start in the order of need: sources, replica, admin port, and the proxied port last."""
         self.tell()
-        self.metrics.expect_rules(rule.label for rule in self._policy.rules)
+        self.expect_rules()
         session = await self._user_service_session()
         self.stack.callback(self._stop_background)
         keys = await self.start_keys(session)
@@ -173,13 +171,17 @@ class Sidecar:
             if server is not None:
                 server.reconsider(None)
 
+    def expect_rules(self) -> None:
+        self.metrics.expect_rules(rule.label for rule in self._policy.rules)
+
     async def spread(self, _contents: Contents) -> Sequence[str]:
         """Put what is in force here into force in all other processes. What went wrong there."""
         return ()
 
-    def _told_of_reload(self, report: Report) -> None:
+    def told_of_reload(self, report: Report) -> None:
+        reloading.log(report)
         self.metrics.reloaded(accepted=report.accepted)
-        self.metrics.expect_rules(rule.label for rule in self._policy.rules)
+        self.expect_rules()
         if "AUTHZ_POLICY" in report.changed and self._user_service is not None:
             self.warn_of_unknown_labels(self._user_service)
 

@@ -91,7 +91,6 @@ class Reloader:
                 report = Report(accepted=False, cause=cause, at=self._wall(), problems=problems)
             self.latest = report
             self._told(report)
-            _log(report)
             return report
 
     def _accept(self, found: Configuration, cause: str) -> Report:
@@ -118,7 +117,7 @@ class Reloader:
             seen = now
 
 
-def _log(report: Report) -> None:
+def log(report: Report) -> None:
     fields = {"fields": {"reload": report.as_dict()}}
     if not report.accepted:
         logger.error("the configuration is rejected, the last good one goes on", extra=fields)

@@ -95,9 +95,12 @@ class MirrorWaiting:
             return False
 
     async def _fill(self, keys: tuple[EntityKey, ...], sub: str) -> bool:
-        async with asyncio.timeout(FILL_TIMEOUT):
-            question = {"what": "entities", "keys": messages.keys_of(keys), "sub": sub}
-            answer = await self._follower.ask(question)
+        question = {"what": "entities", "keys": messages.keys_of(keys), "sub": sub}
+        try:
+            async with asyncio.timeout(FILL_TIMEOUT):
+                answer = await self._follower.ask(question)
+        except TimeoutError:  # whoever began to wait has gone by now
+            return False
         read_at, found = messages.parse_entities(answer)
         return bool(answer["known"]) and read_at is not None and self._mirror.near.admit(found, read_at)
 

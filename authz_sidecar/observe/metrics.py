@@ -36,18 +36,19 @@ class Metrics:
         self._responses = Tally(families.RESPONSES, ((each,) for each in _CLASSES[1:6]))
         self._response_seconds = Distribution(families.RESPONSE_SECONDS)
         self._retries = Tally(families.RETRIES, [()])
-        self._of_requests: dict[str, Tally | Distribution] = {
+        self._calls = Tally(families.USER_SERVICE_CALLS)
+        self._of_all: dict[str, Tally | Distribution] = {
             "decisions": self._decisions,
             "rules": self._rules,
             "failures": self._failures,
             "responses": self._responses,
             "retries": self._retries,
+            "calls": self._calls,
             "decision_seconds": self._decision_seconds,
             "response_seconds": self._response_seconds,
         }
-        for each in self._of_requests.values():
+        for each in self._of_all.values():
             self.registry.register(each)
-        self._calls = self._counter(families.USER_SERVICE_CALLS)
         self.propagation = Distribution(families.PROPAGATION_SECONDS)
         self.registry.register(self.propagation)
         self.duplicates = self._counter(families.DUPLICATES)
@@ -110,25 +111,24 @@ class Metrics:
         self._retries.counts[()] += 1
 
     def counted(self) -> dict[str, Any]:
-        """What has been counted of requests, as plain values for `add`."""
-        return {name: each.counted() for name, each in self._of_requests.items()}
+        """What every process counts for itself, as plain values for `add` and `show`."""
+        return {name: each.counted() for name, each in self._of_all.items()}
 
     def add(self, counted: Mapping[str, Any]) -> None:
-        """Count what another process has counted of requests, too."""
-        for name, each in self._of_requests.items():
+        """Go on from what another process has counted."""
+        for name, each in self._of_all.items():
             each.add(counted[name])
         self._known_rules.update(rule for rule, *_ in counted["rules"])
 
     def show(self, counted: Iterable[Mapping[str, Any]]) -> None:
-        """Of requests, have counted exactly what these others have."""
-        for each in self._of_requests.values():
-            each.clear()
-        for one in counted:
-            self.add(one)
+        """Export what these others have counted, too."""
+        others = list(counted)
+        for name, each in self._of_all.items():
+            each.show(one[name] for one in others)
 
     def called(self, endpoint: str, status: int | None) -> None:
         """A call to the User service ended; `None` when there was no answer."""
-        self._calls.labels(endpoint, f"{status // 100}xx" if status else "none").inc()
+        self._calls.counts[endpoint, f"{status // 100}xx" if status else "none"] += 1
 
     def reloaded(self, *, accepted: bool) -> None:
         """The configuration was read anew, and put into force or rejected."""
@@ -138,10 +138,10 @@ class Metrics:
     def totals(self) -> dict[str, Any]:
         """What the page of the admin port shows of it, as plain values; times in seconds."""
         decisions: dict[str, int] = {}
-        for (code, _enforced), count in self._decisions.counts.items():
+        for (code, _enforced), count in self._decisions.totals.items():
             decisions[str(code)] = decisions.get(str(code), 0) + count
         rules: dict[str, dict[str, int]] = {}
-        for (rule, outcome), count in self._rules.counts.items():
+        for (rule, outcome), count in self._rules.totals.items():
             rules.setdefault(rule, {})[outcome] = count
         return {
             "decisions": decisions,

@@ -27,24 +27,36 @@ class Tally(Collector):
 
     def __init__(self, family: Family, expected: Iterable[tuple[str, ...]] = ()) -> None:
         self.counts: Counter[tuple[str, ...]] = Counter(dict.fromkeys(expected, 0))
+        self._elsewhere: Counter[tuple[str, ...]] = Counter()
+        """What other processes have counted."""
         self._family = family
 
+    @property
+    def totals(self) -> Counter[tuple[str, ...]]:
+        """What is exported."""
+        found = self.counts.copy()
+        found.update(self._elsewhere)
+        return found
+
     def counted(self) -> list[Any]:
-        """Plain values for `add`."""
+        """Plain values for `add` and `show`."""
         return [[*values, count] for values, count in self.counts.items()]
 
     def add(self, counted: list[Any]) -> None:
-        """Count what another has counted, too."""
+        """Go on from what another has counted."""
         for *values, count in counted:
             self.counts[tuple(values)] += count
 
-    def clear(self) -> None:
-        """Start from 0 again."""
-        self.counts = Counter(dict.fromkeys(self.counts, 0))
+    def show(self, counted: Iterable[list[Any]]) -> None:
+        """Export what these others have counted, too."""
+        self._elsewhere.clear()
+        for one in counted:
+            for *values, count in one:
+                self._elsewhere[tuple(values)] += count
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         family = CounterMetricFamily(self._family.name, self._family.meaning, labels=self._family.labels)
-        for values, count in self.counts.items():
+        for values, count in self.totals.items():
             family.add_metric(values, count)
         yield family
 
@@ -68,36 +80,42 @@ class Distribution(Collector):
         self._bounds = family.buckets
         self._counts = [0] * (len(family.buckets) + 1)
         self._sum = 0.0
+        self._elsewhere: list[float] = [0.0] * (len(family.buckets) + 2)
+        """What other processes have counted, and the sum."""
 
     def observe(self, value: float) -> None:
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
     def counted(self) -> list[Any]:
-        """Plain values for `add`."""
+        """Plain values for `add` and `show`."""
         return [*self._counts, self._sum]
 
     def add(self, counted: list[Any]) -> None:
-        """Count what another has counted, too."""
+        """Go on from what another has counted."""
         *counts, total = counted
         self._counts = [ours + theirs for ours, theirs in zip(self._counts, counts, strict=True)]
         self._sum += total
 
-    def clear(self) -> None:
-        """Start from 0 again."""
-        self._counts = [0] * len(self._counts)
-        self._sum = 0.0
+    def show(self, counted: Iterable[list[Any]]) -> None:
+        """Export what these others have counted, too."""
+        self._elsewhere = [sum(values) for values in zip([0.0] * len(self._elsewhere), *counted, strict=True)]
+
+    def _totals(self) -> tuple[list[float], float]:
+        *counts, total = self._elsewhere
+        return [ours + theirs for ours, theirs in zip(self._counts, counts, strict=True)], self._sum + total
 
     def quantile(self, share: float) -> float | None:
         """The bound of the bucket that this share of all values lies within; `None` without values.
 
         Past the largest bound that one is given, though it may have been more.
         """
-        total = sum(self._counts)
+        counts, _ = self._totals()
+        total = sum(counts)
         if not total:
             return None
-        reached = 0
-        for bound, count in zip(self._bounds, self._counts, strict=False):
+        reached = 0.0
+        for bound, count in zip(self._bounds, counts, strict=False):
             reached += count
             if reached >= share * total:
                 return bound
@@ -105,7 +123,6 @@ class Distribution(Collector):
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         bounds = [*map(floatToGoString, self._bounds), "+Inf"]
-        buckets = list(zip(bounds, accumulate(map(float, self._counts)), strict=True))
-        yield HistogramMetricFamily(
-            self._family.name, self._family.meaning, buckets=buckets, sum_value=self._sum
-        )
+        counts, total = self._totals()
+        buckets = list(zip(bounds, accumulate(map(float, counts)), strict=True))
+        yield HistogramMetricFamily(self._family.name, self._family.meaning, buckets=buckets, sum_value=total)

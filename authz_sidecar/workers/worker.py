@@ -24,6 +24,8 @@ from authz_sidecar.feed.messages import Message
 from authz_sidecar.feed.mirror import Mirror
 from authz_sidecar.observe.output import Outputs
 from authz_sidecar.pipeline import Pipeline
+from authz_sidecar.reloading import Report
+from authz_sidecar.source import UserServiceClient
 from authz_sidecar.workers.place import STARTED, Place
 
 START_SECONDS = 5.0
@@ -107,6 +109,13 @@ class WorkerSidecar(Sidecar):
 
     def reload_soon(self) -> None:
         """The follower says when."""
+
+    def told_of_reload(self, report: Report) -> None:
+        """The follower says it in the log, when all have done it; and warns of labels."""
+        self.expect_rules()
+
+    def warn_of_unknown_labels(self, user_service: UserServiceClient) -> None:
+        """The follower does."""
 
     # What the follower says, and asks
 
