@@ -47,10 +47,9 @@ class Metrics:
             "decision_seconds": self._decision_seconds,
             "response_seconds": self._response_seconds,
         }
-        for each in self._of_all.values():
-            self.registry.register(each)
         self.propagation = Distribution(families.PROPAGATION_SECONDS)
-        self.registry.register(self.propagation)
+        for each in (*self._of_all.values(), self.propagation):
+            self.registry.register(each)
         self.duplicates = self._counter(families.DUPLICATES)
         self.gaps = self._counter(families.GAPS)
         self.rejected = self._counter(families.MESSAGES_REJECTED)
