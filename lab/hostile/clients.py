@@ -101,8 +101,9 @@ class Client(asyncio.Protocol):
     def reset(self) -> None:
         if self._transport is not None:
             connection = self._transport.get_extra_info("socket")
-            with suppress(OSError):
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            if connection is not None:  # it has not just gone
+                with suppress(OSError):
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
 
 

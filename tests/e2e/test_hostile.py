@@ -7,13 +7,10 @@ from lab.hostile.run import Outcome, Plan, run
 
 
 def test_hostile_clients_hold_little_and_others_are_served() -> None:
-    """How fast those are served is not asserted: it depends on how busy the machine is.
-
-    Nor what a second wave adds: with so few connections that varies more than its bar allows.
-    """
+    """How fast those are served is not asserted: it depends on how busy the machine is."""
     told: list[Outcome] = []
     run(Plan(connections=40, rate=200, seconds=0.5, apart=False), told.append)
     assert len(told) == 2
     for outcome in told:
-        assert set(outcome.misses(timed=False)) <= {"second wave"}, report.line(outcome)
+        assert not outcome.misses(timed=False), report.line(outcome)
         assert outcome.tally.opened >= outcome.wave.connections * 0.9
