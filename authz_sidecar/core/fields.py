@@ -110,7 +110,8 @@ _DROPPED: Final = HOP_BY_HOP | {
 }
 _KNOWN: Final = _READ_HERE | _DROPPED
 _OVERRIDES: Final = frozenset({METHOD_OVERRIDE, b"x-http-method", b"x-method-override"})
-_METHODS: Final = frozenset({FORWARDED_METHOD, b"x-original-method"})
+_ASKED_ABOUT: Final = (b"x-forwarded-", b"x-original-", b"x-auth-request-")
+"""How names of fields begin by which a gateway says what it asks about."""
 _FORWARDING: Final = frozenset({b"forwarded", b"x-real-ip", b"x-original-url", b"x-rewrite-url"})
 
 
@@ -118,7 +119,7 @@ def _in_request(name: bytes) -> Meaning | None:
     folded, lower = fold(name), name.lower()
     if folded in _OVERRIDES:
         return Meaning(METHOD_OVERRIDE, kept=b"_" not in name)
-    if folded in _METHODS:
+    if _names_method(folded):
         return Meaning(FORWARDED_METHOD, kept=b"_" not in name)
     if b"_" in name or folded in _DROPPED or folded.startswith(b"x-authz-"):
         return Meaning(lower, kept=False)
@@ -141,7 +142,11 @@ def _in_response(name: bytes) -> Meaning | None:
 def is_forwarding(name: bytes) -> bool:
     """Whether a field says how a proxy was addressed."""
     folded = fold(name)
-    return folded in _FORWARDING or folded in _METHODS or folded.startswith(b"x-forwarded-")
+    return folded in _FORWARDING or _names_method(folded) or folded.startswith(b"x-forwarded-")
+
+
+def _names_method(folded: bytes) -> bool:
+    return folded.startswith(_ASKED_ABOUT) and folded.endswith(b"-method")
 
 
 _IN_REQUEST: Final = Remembered(_in_request, 256 * 1024)

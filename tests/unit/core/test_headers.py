@@ -45,6 +45,10 @@ FORWARDED_METHODS = [
     b"X-Original-Method",
     b"X-ORIGINAL_METHOD",
     b"x.original-method",
+    b"X-Forwarded-HTTP-Method",
+    b"X_Original_Request_Method",
+    b"X-Original-Http-Method",
+    b"X-Auth-Request-Method",
 ]
 
 
