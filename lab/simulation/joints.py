@@ -4,12 +4,15 @@ the world's edges. Everything between the edges is the code that runs in product
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
+from math import inf
 from types import SimpleNamespace
 from typing import Any, cast
 from unittest import mock
@@ -19,8 +22,8 @@ import aiohttp
 
 from authz_sidecar.admin import health
 from authz_sidecar.authn import issuers
-from authz_sidecar.authn.keys import IssuersKeys
-from authz_sidecar.authz.cached import CachedAuthorizer
+from authz_sidecar.authn.keys import IssuersKeys, KeysByIssuer
+from authz_sidecar.authz.cached import CachedAuthorizer, Kept
 from authz_sidecar.config.addresses import UpstreamAddress
 from authz_sidecar.config.issuer import Issuer
 from authz_sidecar.config.limits import ProxyLimits
@@ -30,6 +33,10 @@ from authz_sidecar.core.entities import Entity, EntityKey, Kind, Position
 from authz_sidecar.core.phases import Phase
 from authz_sidecar.core.ports import Clock, ReplicaObserver, ReplicaStatus, RequestObserver
 from authz_sidecar.core.verdicts import Decision, Own, RequestHead, Requirement
+from authz_sidecar.feed import line, messages
+from authz_sidecar.feed.feed import Feed
+from authz_sidecar.feed.followed import Follower, MirroredReplica, followed_keys
+from authz_sidecar.feed.mirror import Mirror
 from authz_sidecar.pipeline import Pipeline, Undecided
 from authz_sidecar.proxy.pool import UpstreamPool
 from authz_sidecar.proxy.server import ProxyServer
@@ -81,6 +88,8 @@ POLICIES: Sequence[Rules] = (
 )
 """The usual one, one that demands more, and one that demands less."""
 USER_SERVICE = "http://users.test"
+MAX_UNREAD = 20_000
+"""Bytes that a worker may leave unread: so few that some do, where the product lets them leave megabytes."""
 
 JWT = Issuer(
     issuer=ISSUER,
@@ -95,6 +104,7 @@ JWT = Issuer(
 ISSUERS = (JWT, replace(JWT, issuer=OTHER_ISSUER, revision_claims=False))
 
 Connect = Callable[[], Any]
+Work = Callable[[], Coroutine[Any, Any, None]]
 Changed = Callable[[Collection[EntityKey] | None], None]
 
 
@@ -114,6 +124,8 @@ class Parts:
 
     near: NearCache
     pipeline: Pipeline
+    checks: Mapping[str, health.Check]
+    """What `/readyz?fresh` asks, and a process that another is to hand over to."""
     live: Callable[[], bool]
     fresh: Callable[[], bool]
     watch: Callable[[Changed], None]
@@ -121,8 +133,6 @@ class Parts:
     """How much it holds that could grow without a bound."""
     start: Callable[[], Awaitable[None]]
     stop: Callable[[], Awaitable[None]]
-    checks: Mapping[str, health.Check]
-    """What `/readyz?fresh` asks, and a process that another is to hand over to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +191,17 @@ def _keep_in_order(shared: Shared) -> None:
     pool._all = pool._sweep._expiring = _InOrder()
 
 
-def build(setup: Setup, edges: Edges, rules: int, *, with_broker: bool) -> Parts:
-    """One sidecar, as `app.py` puts it together; called inside its event loop."""
+def build(setup: Setup, edges: Edges, rules: int, rendezvous: Any = None, *, with_broker: bool) -> Parts:
+    """One sidecar, as `app.py` puts it together; called inside its event loop.
+
+    `rendezvous`: where its workers call, if it is to feed some.
+    """
     session, settings = cast(aiohttp.ClientSession, edges.session), _settings(setup, with_broker=with_broker)
     keys = IssuersKeys(session, ISSUERS, edges.clock)
     source = UserServiceClient(session, USER_SERVICE, "token", edges.clock)
     replica = Replica(settings, source, edges.store, edges.clock, edges.observer)
-    authorizer = CachedAuthorizer(replica, setup.max_staleness, settings.audit_bound)
-    authenticator = issuers.authenticator(ISSUERS, keys.by_issuer)
-    pipeline = Pipeline(_COMPILED[rules], authenticator, authorizer, edges.clock)
+    feed = None if rendezvous is None else Feed(replica, keys.refreshers, {})
+    serve, serve_no_more = _background(*([] if feed is None else [partial(feed.serve, rendezvous)]))
 
     def status() -> ReplicaStatus:
         return replica.status(edges.clock.monotonic())
@@ -197,21 +209,22 @@ def build(setup: Setup, edges: Edges, rules: int, *, with_broker: bool) -> Parts
     async def start() -> None:
         await keys.start()
         await replica.start()
+        await serve()
 
     async def stop() -> None:
+        await serve_no_more()
         await replica.stop()
         await keys.stop()
 
     return Parts(
         replica.near,
-        pipeline,
+        *_deciding(setup, edges.clock, rules, keys, replica),
         lambda: status().phase is Phase.LIVE,
         lambda: status().fresh,
-        replica.watch,
+        partial(_watch, replica, feed),
         lambda: len(replica.near) + len(replica._machine._held),
         start,
         stop,
-        _checks(keys, authorizer, edges.clock),
     )
 
 
@@ -227,11 +240,83 @@ def _settings(setup: Setup, *, with_broker: bool) -> ReplicaSettings:
     )
 
 
-def _checks(keys: IssuersKeys, authorizer: CachedAuthorizer, clock: Clock) -> Mapping[str, health.Check]:
-    return {
+def _watch(replica: Replica, feed: Feed | None, changed: Changed) -> None:
+    """Have both hear of what changes: who watches, and the workers."""
+    if feed is None:
+        replica.watch(changed)
+        return
+
+    def both(moved: Collection[EntityKey] | None) -> None:
+        changed(moved)
+        feed.moved(moved)
+
+    replica.watch(both, feed.moved)
+
+
+def build_worker(
+    setup: Setup, clock: Clock, rules: int, number: int, rendezvous: Any, applied: Callable[[Position], None]
+) -> Parts:
+    """One of several processes that decide, as `workers/worker.py` puts it together."""
+    follower = Follower(rendezvous, _nothing_to_tell)
+    keys, hear_keys = followed_keys(ISSUERS, clock, follower)
+    mirror = Mirror(setup.near_cache_size, setup.max_staleness, setup.max_audit_age or inf)
+    mirrored = MirroredReplica(mirror, follower, clock)
+
+    def heard(message: messages.Message) -> None:
+        if message["type"] == "keys":
+            hear_keys(message)
+            return
+        mirrored.take(message)
+        if message["type"] == "change" and mirror.near.position is not None:
+            applied(mirror.near.position)
+
+    def hello() -> messages.Message:
+        return messages.hello(number, number, mirror.near.position, {})
+
+    def fresh() -> bool:
+        return mirror.near.position is not None and mirror.fresh_for(clock.monotonic()) >= 0.0
+
+    return Parts(
+        mirror.near,
+        *_deciding(setup, clock, rules, keys, mirrored),
+        fresh,
+        fresh,
+        mirrored.watch,
+        lambda: len(mirror.near),
+        *_background(partial(follower.follow, heard, hello), mirrored.watch_staleness),
+    )
+
+
+async def _nothing_to_tell(_question: messages.Message) -> messages.Message:
+    return {}
+
+
+def _background(*works: Work) -> tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[None]]]:
+    """What begins these as tasks, and what ends them."""
+    running: list[asyncio.Task[None]] = []
+
+    async def start() -> None:
+        running.extend(asyncio.create_task(work()) for work in works)
+
+    async def stop() -> None:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    return start, stop
+
+
+def _deciding(
+    setup: Setup, clock: Clock, rules: int, keys: KeysByIssuer, kept: Kept
+) -> tuple[Pipeline, Mapping[str, health.Check]]:
+    """What decides by this copy, and what tells whether it can."""
+    authorizer = CachedAuthorizer(kept, setup.max_staleness, setup.max_audit_age or inf)
+    authenticator = issuers.authenticator(ISSUERS, keys.by_issuer)
+    checks = {
         "keys": health.keys(keys.statuses),
         "fresh": health.decides(lambda: authorizer.undecided(clock.monotonic())),
     }
+    return Pipeline(_COMPILED[rules], authenticator, authorizer, clock), checks
 
 
 def position(parts: Parts) -> Position | None:
@@ -291,6 +376,7 @@ def world(setup: Setup, connect: Connect) -> Iterator[None]:
         mock.patch.object(subscription, "aiormq", aiormq),
         mock.patch.object(subscription, "uuid4", names),
         mock.patch.object(secrets, "token_hex", lambda size: f"{next(numbers):0{2 * size}x}"),
+        mock.patch.object(line, "MAX_UNREAD", MAX_UNREAD),
         mock.patch.object(drift, "INTERVAL", setup.drift_interval),
         mock.patch.object(drift, "BUCKETS", setup.drift_buckets),
     ):

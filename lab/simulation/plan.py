@@ -48,6 +48,8 @@ class Setup:
     connections: float = 0.0
     """Of clients of the byte path, for each sidecar."""
     upstream_connections: int = 50
+    workers: int = 0
+    """Of each sidecar; 0: it is one process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +105,14 @@ def draw_setup(seed: int) -> Setup:
         duration=random.choice((60.0, 120.0, 240.0)),
         connections=wire.choice((0.5, 2.0)) if seed % 4 == 1 else 0.0,
         upstream_connections=wire.choice((1, 5, 50, 50)),
+        workers=stream(seed, "workers").choice((2, 3)) if seed % 4 == 3 else 0,
     )
 
 
-def draw(seed: int, kinds: Kinds, of_the_byte_path: Kinds = MappingProxyType({})) -> Plan:
+NONE: Kinds = MappingProxyType({})
+
+
+def draw(seed: int, kinds: Kinds, of_the_byte_path: Kinds = NONE, of_workers: Kinds = NONE) -> Plan:
     """A plan. `kinds`: every kind of fault, with the seconds it lasts at least and at most."""
     setup, random = draw_setup(seed), stream(seed, "faults")
     chosen = random.sample(sorted(kinds), random.randint(1, len(kinds)))
@@ -114,11 +120,13 @@ def draw(seed: int, kinds: Kinds, of_the_byte_path: Kinds = MappingProxyType({})
     faults = _lasting(stream(seed, "what stays broken"), setup.duration, kinds)
     chosen = [kind for kind in chosen if kind not in {fault.kind for fault in faults}] or chosen
     faults += _faults(random, setup.duration, chosen, kinds, calm)
-    if setup.connections and of_the_byte_path:
-        wire = stream(seed, "faults of the byte path")
-        faults += _faults(
-            wire, setup.duration, sorted(of_the_byte_path), of_the_byte_path, wire.choice((2.0, 8.0))
-        )
+    for wanted, more, purpose in (
+        (setup.connections, of_the_byte_path, "faults of the byte path"),
+        (setup.workers, of_workers, "faults of workers"),
+    ):
+        if wanted and more:
+            own = stream(seed, purpose)
+            faults += _faults(own, setup.duration, sorted(more), more, own.choice((2.0, 8.0)))
     faults.sort(key=lambda fault: fault.at)
     return Plan(seed, setup, tuple(replace(fault, number=n) for n, fault in enumerate(faults, 1)))
 

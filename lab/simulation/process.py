@@ -17,6 +17,7 @@ from lab.simulation import joints
 from lab.simulation.broker import Broker, BrokerConnection, connect
 from lab.simulation.clocks import HostClock
 from lab.simulation.http import Request, Session
+from lab.simulation.lines import Lines, Rendezvous
 from lab.simulation.links import Link
 from lab.simulation.plan import Setup
 from lab.simulation.scheduler import ProcessLoop, Scheduler
@@ -26,6 +27,7 @@ from lab.simulation.user_service import UserService
 from lab.simulation.wires import Peer, Wire
 
 DEPENDENCIES = ("user_service", "store", "broker")
+FOLLOWER = 0
 DRAIN_SECONDS = 30.0
 """A process that leaves cuts off after that what is still under way."""
 LAST_SECONDS = 10.0
@@ -74,6 +76,8 @@ class Host:
         self.byte_links = {name: Link(scheduler, random, setup.latency) for name in ("clients", "upstream")}
         self.upstream: Upstream | None = None
         """The protected service, in worlds with a byte path."""
+        self.lines = Lines(scheduler, random)
+        self.rendezvous = Rendezvous(self.lines)
         self.policy = 0
         """Which of `joints.POLICIES` is in its file."""
         self.setup = setup
@@ -88,9 +92,11 @@ class Host:
 class Process:
     """`parts` is what runs in it, as soon as its event loop has begun."""
 
-    def __init__(self, host: Host, number: int) -> None:
+    def __init__(self, host: Host, name: str, role: int | None = None) -> None:
+        """`role`: that of a worker, from 1, or `FOLLOWER`; `None`: there is no other process."""
         self.host = host
-        self.name = host.name if number == 1 else f"{host.name}, process {number}"
+        self.name = name
+        self._role = role
         self.loop = ProcessLoop(host.scheduler, host.clock, host.random, host.name)
         self.parts: joints.Parts | None = None
         self.byte_path: joints.BytePath | None = None
@@ -106,6 +112,22 @@ class Process:
         self.loop.call_soon(self._build)
 
     def _build(self) -> None:
+        host = self.host
+        self.policy = host.policy
+        self.parts = self._worker(self._role) if self._role else self._alone()
+        self.parts.watch(self._moved)
+        if host.upstream is not None and self._role != FOLLOWER:
+            self.loop.dial = partial(host.upstream.connect, self.loop)
+            self.byte_path = joints.byte_path(host.setup, self.parts, host.clock, _Requests(self))
+        self.loop.spawn(_begin(self.parts))
+
+    def _worker(self, role: int) -> joints.Parts:
+        host = self.host
+        applied = partial(host.watcher.applied, self)
+        return joints.build_worker(host.setup, host.clock, self.policy, role, host.rendezvous, applied)
+
+    def _alone(self) -> joints.Parts:
+        """Itself follows the User service, for others, too, if there are any."""
         host, watcher = self.host, self.host.watcher
         heard = partial(watcher.called, self), partial(watcher.read, self)
         edges = joints.Edges(
@@ -114,14 +136,9 @@ class Process:
             StoreClient(self.loop, host.store, host.links["store"], host.random),
             _Observer(self),
         )
-        self.policy = host.policy
+        rendezvous = host.rendezvous if self._role == FOLLOWER else None
         with_broker = host.setup.with_broker[host.index]
-        self.parts = joints.build(host.setup, edges, self.policy, with_broker=with_broker)
-        self.parts.watch(self._moved)
-        if host.upstream is not None:
-            self.loop.dial = partial(host.upstream.connect, self.loop)
-            self.byte_path = joints.byte_path(host.setup, self.parts, host.clock, _Requests(self))
-        self.loop.spawn(_begin(self.parts))
+        return joints.build(host.setup, edges, self.policy, rendezvous, with_broker=with_broker)
 
     async def connect_broker(self) -> BrokerConnection:
         """What the product's subscription calls instead of `aiormq.connect`."""
@@ -205,6 +222,7 @@ class Process:
         """Nothing of it runs any more."""
         self.running, self.parts, self.byte_path = False, None, None
         self.loop.pause()
+        self.host.lines.left(self.loop)
 
     # Where it stands: from one revision to the next, or to a snapshot's
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from lab.simulation import joints
-from lab.simulation.faults import BYTE_PATH, CATALOGUE, ELSEWHERE
+from lab.simulation.faults import BYTE_PATH, CATALOGUE, ELSEWHERE, WORKERS
 from lab.simulation.judge import differences
 from lab.simulation.plan import Fault, Plan, draw
+from lab.simulation.process import Process
 from lab.simulation.scheduler import Spinning
 from lab.simulation.world import World, finalizer_hooks
 
@@ -51,6 +52,7 @@ def plan_of(seed: int) -> Plan:
         seed,
         {name: kind.seconds for name, kind in ELSEWHERE.items()},
         {name: kind.seconds for name, kind in BYTE_PATH.items()},
+        {name: kind.seconds for name, kind in WORKERS.items()},
     )
 
 
@@ -136,23 +138,27 @@ def _judge_end(world: World) -> None:
     """Everybody is live and equal to the truth, and so is the store."""
     head = world.database.head
     for sidecar in world.sidecars:
-        parts = sidecar.parts
-        if parts is None or not parts.live():
-            what = "not live" if parts else "down"
-            world.violation(f"{sidecar.name} is {what} {RECOVERY} s after the last fault")
-            continue
-        for difference in differences(joints.position(parts), joints.held(parts), head):
-            world.violation(f"{sidecar.name}, after everything: {difference}")
-        if len(sidecar.running) > 1:
+        if len(sidecar.running) != len(sidecar.wanted):
             world.violation(f"{sidecar.name} has {len(sidecar.running)} processes, after everything")
-        for what in sidecar.left_over():
-            world.violation(f"{sidecar.name}, after everything: {what}")
+        for process in sidecar.wanted:
+            _judge_process(world, sidecar.name, process)
     held = world.store.held()
     if held is None:
         world.violation("the store is empty, after everything")
         return
     for difference in differences(*held, head):
         world.violation(f"the store, after everything: {difference}")
+
+
+def _judge_process(world: World, name: str, process: Process | None) -> None:
+    parts = None if process is None else process.parts
+    if process is None or parts is None or not parts.live():
+        world.violation(f"{process.name if process else name} is not live {RECOVERY} s after the last fault")
+        return
+    for difference in differences(joints.position(parts), joints.held(parts), world.database.head):
+        world.violation(f"{process.name}, after everything: {difference}")
+    for what in process.byte_path.left_over() if process.byte_path else ():
+        world.violation(f"{process.name}, after everything: {what}")
 
 
 def _outcome(world: World) -> Outcome:

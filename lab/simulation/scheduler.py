@@ -162,6 +162,19 @@ class ProcessLoop(asyncio.BaseEventLoop):
             raise AssertionError("this process has nobody to connect to")
         return await self.dial(protocol_factory)
 
+    async def create_unix_connection(self, protocol_factory: Any, *, sock: Any) -> Any:
+        """`sock`: an end of a line."""
+        protocol = protocol_factory()
+        sock.attach(self, protocol)
+        return sock, protocol
+
+    def add_reader(self, source: Any, callback: Callable[[], object]) -> None:
+        """`source`: where ends of lines are found."""
+        source.watch(lambda: self.call_soon(callback))
+
+    def remove_reader(self, source: Any) -> None:
+        source.watch(None)
+
     # The world's side
 
     def pause(self) -> None:

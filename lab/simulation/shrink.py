@@ -11,7 +11,9 @@ from lab.simulation.plan import Fault, Plan, Setup
 from lab.simulation.run import Outcome, run
 
 ATTEMPTS = 150
-_PARTICULARS = re.compile(rf"[0-9][0-9a-f.:TZ-]*(?:, process [0-9]+)?|\{{.*|\(.*?\)|\b(?:{'|'.join(Code)})\b")
+_PARTICULARS = re.compile(
+    rf"[0-9][0-9a-f.:TZ-]*(?:, process [0-9]+|'s [a-z]+(?: [0-9]+)?)?|\{{.*|\(.*?\)|\b(?:{'|'.join(Code)})\b"
+)
 
 
 def kind_of(violation: str) -> str:

@@ -25,6 +25,11 @@ class Sidecar(Host):
         return None if self.process is None else self.process.parts
 
     @property
+    def wanted(self) -> list[Process | None]:
+        """Those that must be there when all is well; `None` for who is not."""
+        return [self.process]
+
+    @property
     def running(self) -> list[Process]:
         """All its processes."""
         return [each for each in (self.process, self._next, *self._leaving) if each is not None]
@@ -36,7 +41,7 @@ class Sidecar(Host):
 
     def _new(self) -> Process:
         self._count += 1
-        return Process(self, self._count)
+        return Process(self, self.name if self._count == 1 else f"{self.name}, process {self._count}")
 
     def kill(self) -> None:
         """As `kill -9` does: nothing of it runs any more, and its connections end."""
@@ -98,11 +103,6 @@ class Sidecar(Host):
         """A request arrives, and is refused by nobody while nobody is there."""
         if self.process is not None:
             self.process.ask(head, request_id, told)
-
-    def left_over(self) -> list[str]:
-        """What is still under way on the byte path, when nothing should be."""
-        byte_path = None if self.process is None else self.process.byte_path
-        return [] if byte_path is None else byte_path.left_over()
 
     def bury(self) -> None:
         """After the end: let every task of every process end, unseen."""

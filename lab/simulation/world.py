@@ -30,6 +30,7 @@ from lab.simulation.relay import Relay
 from lab.simulation.scheduler import ProcessLoop, Scheduler
 from lab.simulation.sidecar import Sidecar
 from lab.simulation.store import StoreServer
+from lab.simulation.team import Team
 from lab.simulation.underway import Underway
 from lab.simulation.upstream import Upstream
 from lab.simulation.user_service import UserService
@@ -114,7 +115,7 @@ class World:
     def _sidecar(self, index: int) -> Sidecar:
         random = stream(self.plan.seed, f"sidecar {index}")
         parts = self.setup, self.scheduler, random, self.service, self.store, self.broker
-        sidecar = Sidecar(index, *parts, self)
+        sidecar = (Team if self.setup.workers else Sidecar)(index, *parts, self)
         if self.setup.connections:
             random, link = stream(self.plan.seed, f"upstream {index}"), sidecar.byte_links["upstream"]
             sidecar.upstream = Upstream(self.scheduler, random, link, self.byte_judge)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from lab.simulation.faults import hosts, links, log, messages, services, stores, wires
+from lab.simulation.faults import hosts, links, log, messages, services, stores, wires, workers
 from lab.simulation.faults.kind import Kind
 
 ELSEWHERE: Mapping[str, Kind] = MappingProxyType(
@@ -24,4 +24,6 @@ ELSEWHERE: Mapping[str, Kind] = MappingProxyType(
 """What any world may have."""
 BYTE_PATH: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in wires.KINDS})
 """What worlds with a byte path have, too."""
-CATALOGUE: Mapping[str, Kind] = MappingProxyType({**ELSEWHERE, **BYTE_PATH})
+WORKERS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in workers.KINDS})
+"""What worlds have, too, in which a sidecar is several processes."""
+CATALOGUE: Mapping[str, Kind] = MappingProxyType({**ELSEWHERE, **BYTE_PATH, **WORKERS})
