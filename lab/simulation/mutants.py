@@ -32,6 +32,7 @@ DRIFT = "authz_sidecar/replica/drift.py"
 WAITING = "authz_sidecar/replica/waiting.py"
 PIPELINE = "authz_sidecar/pipeline.py"
 CACHED = "authz_sidecar/authz/cached.py"
+FEED = "authz_sidecar/feed/feed.py"
 EXCHANGE = "authz_sidecar/proxy/exchange.py"
 POOL = "authz_sidecar/proxy/pool.py"
 UPSTREAM = "authz_sidecar/proxy/upstream.py"
@@ -207,10 +208,7 @@ MUTANTS = (
         "loads-not-spaced",
         (Edit(SYNC, "if now < self._load_due:", "if False:"),),
     ),
-    Mutant(
-        "waiters-never-woken",
-        (Edit(WAITING, "        self._moved.set()\n", ""),),
-    ),
+    Mutant("waiters-never-woken", (Edit(WAITING, "        self._moved.set()\n", ""),), seed=1),
     Mutant(
         "audit-age-ignored",
         (Edit(DECISION, "if audit_age > max_audit_age:", "if False:"),),
@@ -218,10 +216,12 @@ MUTANTS = (
     Mutant(
         "staleness-not-enforced",
         (Edit(DECISION, "if staleness is None or staleness > max_staleness:", "if staleness is None:"),),
+        seed=0,
     ),
     Mutant(
         "wanted-revision-ignored",
         (Edit(DECISION, "    if asked is not None and not _includes(position, asked):", "    if False:"),),
+        seed=0,
     ),
     Mutant(
         "drift-repaired-at-another-revision",
@@ -233,10 +233,7 @@ MUTANTS = (
             Edit(NEAR, NEWER, "if False:"),
         ),
     ),
-    Mutant(
-        "under-way-not-told",
-        (Edit(REPLICA, "            self._changed(changed)\n", ""),),
-    ),
+    Mutant("under-way-not-told", (Edit(REPLICA, "            self._changed(changed)\n", ""),), seed=0),
     Mutant(
         "rules-not-reconsidered", (Edit(PIPELINE, "if decision.policy != self.policy.digest:", "if False:"),)
     ),
@@ -256,6 +253,12 @@ MUTANTS = (
                 DECISION, "revoked = ended is not None and identity.issued_after <= ended", "revoked = False"
             ),
         ),
+    ),
+    # Of several processes.
+    Mutant(
+        "worker-left-where-it-stands",
+        (Edit(FEED, "near.history.after(self.at)", "near.history.after(self.at) or []"),),
+        seed=7,
     ),
     # Of the byte path.
     Mutant(

@@ -162,18 +162,19 @@ class ProcessLoop(asyncio.BaseEventLoop):
             raise AssertionError("this process has nobody to connect to")
         return await self.dial(protocol_factory)
 
-    async def create_unix_connection(self, protocol_factory: Any, *, sock: Any) -> Any:
-        """`sock`: an end of a line."""
-        protocol = protocol_factory()
-        sock.attach(self, protocol)
-        return sock, protocol
+    async def create_unix_connection(self, protocol_factory: Any, *_where: Any, **how: Any) -> Any:
+        """Over an end of a line, which is said to be its socket."""
+        end, protocol = how["sock"], protocol_factory()
+        end.attach(self, protocol)
+        return end, protocol
 
-    def add_reader(self, source: Any, callback: Callable[[], object]) -> None:
-        """`source`: where ends of lines are found."""
-        source.watch(lambda: self.call_soon(callback))
+    def add_reader(self, fd: Any, callback: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:
+        """`fd`: where ends of lines are found."""
+        fd.watch(lambda: self.call_soon(callback, *args))
 
-    def remove_reader(self, source: Any) -> None:
-        source.watch(None)
+    def remove_reader(self, fd: Any) -> bool:
+        fd.watch(None)
+        return True
 
     # The world's side
 
