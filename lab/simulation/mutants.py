@@ -149,6 +149,7 @@ MUTANTS = (
                 DRIFT, "if not await self._reached(snapshot.position.revision, REACH_SECONDS):", "if False:"
             ),
         ),
+        seed=86,
     ),
     Mutant(
         "position-waits-for-the-store",
