@@ -22,7 +22,7 @@ from authz_sidecar.core.verdicts import Code
 
 _NO_TRAILERS = frozenset(
     b"cache-control content-encoding content-length content-range content-type cookie expect if-match "
-    b"if-none-match max-forwards range set-cookie te trailer www-authenticate".split()
+    b"if-none-match max-forwards range sec-websocket-protocol set-cookie te trailer www-authenticate".split()
 )
 _NEVER_NAMED = frozenset({b"authorization", b"content-length", b"cookie", b"host", b"transfer-encoding"})
 """Who asks whom for what, and where the message ends, is not for `Connection` to remove."""

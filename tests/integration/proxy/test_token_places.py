@@ -9,6 +9,7 @@ import pytest
 from authz_sidecar.core.bearer import TokenPlaces
 from lab.wire import Rig, running
 from lab.wire.certificates import Contexts
+from lab.wire.peers import wait_for
 
 PLACES = TokenPlaces(subprotocol=True, cookie="token")
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -114,6 +115,16 @@ async def test_another_header_does_not_go_on() -> None:
         assert (await rig.ask(b"GET / HTTP/1.1\r\nHost: x\r\n" + headers)).startswith(b"HTTP/1.1 200 ")
         assert rig.upstream.received.count(b"Authorization: Basic eDp5\r\nCookie: token=1\r\n") == 2
         assert b"alice" not in rig.upstream.received
+
+
+async def test_nor_does_any_of_it_as_a_trailer() -> None:
+    trailers = b"Cookie: token=x\r\nX-Token: x\r\nX.Token: x\r\nSec-WebSocket-Protocol: authz.bearer.x\r\n"
+    head = CHANGE.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked") + b"X-Token: alice\r\n\r\n"
+    places = TokenPlaces(b"x-token", subprotocol=True, cookie="token")
+    async with running(answer=OK, places=places) as rig:
+        await rig.ask(head + b"1\r\na\r\n0\r\n" + trailers + b"X-Sum: 1\r\n\r\n")
+        await wait_for(lambda: rig.upstream.received.endswith(b"X-Sum: 1\r\n\r\n"))
+        assert rig.upstream.received.endswith(b"\r\n0\r\nX-Sum: 1\r\n\r\n")
 
 
 @pytest.mark.parametrize("chosen", [b"authz.bearer.alice", b"chat, AUTHZ.BEARER.x"])
