@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 from aiohttp import web
 
 PAUSE_SECONDS: Final = 0.002
-AFTER_PAUSE: Final = 8
+AFTER_PAUSE: Final = 4
 """Connections that are taken at once when nobody else has taken them."""
 NO_DESCRIPTOR_SECONDS: Final = 0.1
 ABSENT: Final = 2**31 - 1
