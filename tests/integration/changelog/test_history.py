@@ -18,6 +18,7 @@ from authz_changelog.history import lines, selecting
 from authz_changelog.marks.actors import acting
 from authz_changelog.marks.recording import BULK
 from authz_changelog.models import Change, Head, Revision
+from authz_changelog.revisions import sequencer
 from authz_changelog.revisions.sequencer import sequence
 from tests.integration.changelog.writers import permission, quietly, sql
 
@@ -234,3 +235,35 @@ def test_content_types_that_go_are_named(ann: User) -> None:
         "+ shop.buy for ann",
         "- shop.buy for ann",
     ]
+
+
+def test_what_a_group_with_a_former_key_was_given_is_in_the_revision_that_says_so(
+    ann: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequencer, "LARGEST_SIZE", 1)  # an entity for each revision
+    before, key = Head.objects.get().revision, Group.objects.get().pk
+
+    def reborn() -> None:
+        Group.objects.all().delete()
+        Group.objects.create(pk=key, name="staff").permissions.add(permission("view_student"))
+
+    quietly(reborn)
+    sequence()
+    assert Head.objects.get().revision > before + 1
+    for change in Change.objects.filter(kind="group", came=True, revision__gt=before):
+        assert f'"key":"{key}#2"' in Revision.objects.get(pk=change.revision).entities
+
+
+def test_who_came_and_went_has_no_part_in_what_else_happens_to_the_group(ann: User) -> None:
+    bob = User.objects.create(username="bob")
+    sequence()
+
+    def come_and_go() -> None:
+        bob.groups.set(Group.objects.all())
+        bob.groups.clear()
+        Group.objects.get().permissions.clear()
+        ann.user_permissions.add(permission("view_student"))
+
+    quietly(come_and_go)
+    sequence()
+    assert [line.partition(", ")[2] for line in told(user="bob")[-2:]] == ["no revision", "no revision"]

@@ -125,7 +125,7 @@ def _run(within: float, *, hurried: bool) -> bool:
                 changes = overtaking.prevent(changes, batch)
             logged = _log(changes, batch.earliest()) if changes else {}
             batch.spend()
-            settling.settle(batch.keys, logged, whole=batch.whole)
+            settling.settle(batch.keys, batch.ended, logged, whole=batch.whole)
             return batch.whole
     except GaveWay:
         return False

@@ -13,11 +13,11 @@ from authz_changelog.revisions import incarnations
 from authz_changelog.revisions.states import Key
 
 
-def settle(taken: Collection[Key], logged: Mapping[Key, int], *, whole: bool) -> None:
+def settle(taken: Collection[Key], ended: Collection[Key], logged: Mapping[Key, int], *, whole: bool) -> None:
     """After the marks were spent: what is still marked, or of many and in part, waits for more runs.
 
-    `taken`: entities by their primary keys. `logged`: the revisions that entities, as logged, came into.
-    `whole`: nothing is marked any more.
+    `taken`: entities by their primary keys. `ended`: groups that are no more, `logged`: the revisions that
+    entities came into, both by what the log calls them. `whole`: nothing is marked any more.
     """
     pending = Change.objects.filter(pending=True)
     single = pending.filter(of_many=False)
@@ -26,7 +26,7 @@ def settle(taken: Collection[Key], logged: Mapping[Key, int], *, whole: bool) ->
         marked = Mark.objects.filter(kind=OuterRef("kind"), key=OuterRef("key"))
         if not whole:
             settled = settled.filter(~Exists(marked))
-        settled.update(pending=False, revision=_revision(taken, logged))
+        settled.update(pending=False, revision=_revision(taken, ended, logged))
         if whole:  # what has no mark then had one that a version spent which knew no history
             single.filter(~Exists(marked)).update(pending=False)
     of_many = pending.filter(of_many=True)
@@ -41,22 +41,30 @@ def _settle_some(of_many: QuerySet[Change], logged: Mapping[Key, int]) -> None:
     of_many.filter(~Exists(Mark.objects.filter(tx=OuterRef("tx")))).update(pending=False)
 
 
-def _revision(taken: Collection[Key], logged: Mapping[Key, int]) -> Case | int | None:
-    """Leaving a group that is no more is in the revision of the group's end, where the user has none."""
+def _revision(taken: Collection[Key], ended: Collection[Key], logged: Mapping[Key, int]) -> Case | int | None:
+    """The last one, where there are several: of a group that ended, and of the next with its key.
+
+    Leaving a group that is no more is in the revision of the group's end, where the user has none.
+    """
     numbers = set(logged.values())
     if not numbers:
         return None
-    if len(taken) == len(numbers) == 1:
-        return numbers.pop()
-    spelled = {Key(USER, _logged_user(key)): key for kind, key in taken if kind == USER}
+    watched = Watched()
+    spelled = {Key(USER, watched.key(USER, key)): key for kind, key in taken if kind == USER}
+    if len(numbers) == 1 and len(spelled) == len(taken) and spelled.keys() <= logged.keys():
+        return numbers.pop()  # mostly so, and in an import: they need not be named again
     whens, ends = [], []
-    for revision in sorted(numbers):
+    for revision in sorted(numbers, reverse=True):
         keys = [key for key, number in logged.items() if number == revision]
         users = [spelled[key] for key in keys if key in spelled]
-        groups = [incarnations.table_key(key.key) for key in keys if key.kind == GROUP]
-        whens.append(When(_of(USER, users) | _of(GROUP, groups), then=Value(revision)))
-        ends.append(When(what=GROUP, item__in=groups, then=Value(revision)))
+        whens.append(When(_of(USER, users) | _of(GROUP, _table_keys(keys)), then=Value(revision)))
+        gone = _table_keys(set(keys) & set(ended))
+        ends.append(When(what=GROUP, came=False, item__in=gone, then=Value(revision)))
     return Case(*whens, *ends, default=None)
+
+
+def _table_keys(keys: Collection[Key]) -> list[str]:
+    return [incarnations.table_key(key.key) for key in keys if key.kind == GROUP]
 
 
 def _of_any(taken: Collection[Key]) -> Q:
@@ -70,7 +78,3 @@ def _of_any(taken: Collection[Key]) -> Q:
 
 def _of(kind: str, keys: Collection[str]) -> Q:
     return Q(kind=kind, key__in=keys)
-
-
-def _logged_user(key: str) -> str:
-    return Watched().key(USER, key)
