@@ -1,4 +1,7 @@
-"""Ends that no trigger recorded: the tables were compared with the log, or a table was emptied."""
+"""Ends that no trigger recorded: the tables were compared with the log, or a table was emptied.
+
+Of users, whose tokens end with them, and of groups: another one with the same key has none of their members.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from authz_changelog import clock
-from authz_changelog.marks.kinds import USER
+from authz_changelog.marks.kinds import GROUP, USER
 from authz_changelog.models import End
-from authz_changelog.revisions import forgetting, generations, subjects
+from authz_changelog.revisions import forgetting, generations, incarnations, subjects
 from authz_changelog.revisions.differences import Difference
 from authz_changelog.revisions.generations import Ended
 from authz_changelog.revisions.states import canonical
@@ -17,6 +20,7 @@ from authz_changelog.revisions.states import canonical
 
 def record(changes: list[Difference]) -> list[Difference]:
     """The changes. What ends tokens and is not recorded now is, and the states say so."""
+    incarnations.retire([each.key.key for each in changes if each.key.kind == GROUP and each.state is None])
     forgetting.recall([change.key.key for change in changes if _is_new(change)])
     missed = {change.key.key: generation for change, generation in _missed(changes)}
     if not missed:

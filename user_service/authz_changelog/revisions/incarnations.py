@@ -24,7 +24,7 @@ def table_key(name: str) -> str:
 
 
 def names(keys: Collection[str]) -> dict[str, str]:
-    """What the log calls the groups that now have these primary keys."""
+    """What the log calls the groups that now have these primary keys, or will have them next."""
     if not keys:
         return {}
     later = dict(Incarnation.objects.filter(key__in=list(keys)).values_list("key", "number"))
@@ -50,6 +50,14 @@ def end(keys: Collection[str]) -> list[Key]:
     )
     known = Entity.objects.filter(kind=GROUP, key__in=list(ended.values()), state__isnull=False)
     return [Key(GROUP, name) for name in known.values_list("key", flat=True)]
+
+
+def retire(gone: Collection[str]) -> None:
+    """Groups, by what the log calls them, are no more; also where no mark said so, as after TRUNCATE."""
+    keys = {name: table_key(name) for name in gone}
+    present = names(keys.values())
+    if still := [key for name, key in keys.items() if present[key] == name]:
+        end(still)
 
 
 def _name(key: str, number: int) -> str:

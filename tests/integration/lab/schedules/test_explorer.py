@@ -41,6 +41,9 @@ MENDED = {
     "a group is born again while its members leave": (
         "postgresql limits=8 a=crowd_ends:rc b=crowd_returns:rc r=run s=run | a* r* b* s*"
     ),
+    "a group is born again after TRUNCATE": (
+        "postgresql a=truncate_cascade:rc b=group_returns:rc r=run | a* r* b*"
+    ),
     "a token from before an end": "postgresql a=back_and_forth:rc |",
     "a token of an earlier user": "postgresql a=user_reborn:rc |",
     "a token of who had the key before": "postgresql a=exchange_keys:rc |",
