@@ -89,11 +89,18 @@ class Settings:
     )
 
 
+_last: tuple[dict[str, Any], Settings] | None = None
+"""What was given when it was looked at last, and was right: it is asked for again and again."""
+
+
 def current() -> Settings:
     """Raises `ImproperlyConfigured` with everything that is wrong."""
-    if found := list(misfits()):
-        raise ImproperlyConfigured("; ".join(misfit.what for misfit in found))
-    return Settings(**{name.lower(): value for name, value in _given().items()})
+    global _last
+    if _last is None or _last[0] != _given():
+        if found := list(misfits()):
+            raise ImproperlyConfigured("; ".join(misfit.what for misfit in found))
+        _last = dict(_given()), Settings(**{name.lower(): value for name, value in _given().items()})
+    return _last[1]
 
 
 def subject() -> str:
