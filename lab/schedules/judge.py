@@ -38,6 +38,7 @@ def judge(history: History) -> list[str]:
     claimed = {claim.revision for claim in history.claims}
     proved = [view for view in views if not history.unproved or view.number in claimed]
     found += _whole(history, proved) if whole else _by_subject(history, proved)
+    found += _told(history, views)
     found += _tokens(history, views)
     last = views[-1]
     if difference := differs(last.state, history.commits[-1].state):
@@ -97,6 +98,34 @@ def _answers(history: History, views: list[View]) -> Iterator[str]:
             kind, _, key = name.partition(":")
             if view.entities.get((kind, key)) != shown:
                 yield f"{claim.by} shows {name} otherwise than revision {claim.revision}"
+
+
+def _told(history: History, views: list[View]) -> Iterator[str]:
+    """The revision that an author is told of contains his write: what he changed last is as he left it."""
+    by_number = {view.number: view for view in views}
+    for claim in history.claims:
+        if not claim.own or (view := by_number.get(claim.revision)) is None:
+            continue
+        commits = history.commits[claim.contains - 1 : max(view.commits, claim.contains) + 1]
+        before, after = (_each(commit.state) for commit in commits[:2])
+        later = [_each(commit.state) for commit in commits[2:]]
+        changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+        his = {key for key in changed if all(each.get(key) == after.get(key) for each in later)}
+        said = product.state(view.entities, unborn=True)
+        if difference := differs(_part(said, his), _part(commits[1].state, his)):
+            yield f"revision {view.number} lacks a write of which {claim.by} was told: {difference}"
+
+
+def _each(state: State) -> dict[tuple[str, str], object]:
+    users = {("user", key): user for key, user in state.users.items()}
+    return {**users, **{("group", key): held for key, held in state.groups.items()}}
+
+
+def _part(state: State, those: set[tuple[str, str]]) -> State:
+    return State(
+        {key: user for key, user in state.users.items() if ("user", key) in those},
+        {key: held for key, held in state.groups.items() if ("group", key) in those},
+    )
 
 
 def _whole(history: History, views: list[View]) -> Iterator[str]:

@@ -218,8 +218,11 @@ def applied(before: Entities, revision: str) -> Entities:
     return {**before, **changed}
 
 
-def state(entities: Entities) -> State:
-    """What the log's entities amount to: memberships in dead groups are none."""
+def state(entities: Entities, *, unborn: bool = False) -> State:
+    """What the log's entities amount to: memberships in dead groups are none.
+
+    Nor are those in groups that it does not know yet, unless the `unborn` count.
+    """
     alive = {
         key: frozenset(found["permissions"])
         for (kind, key), found in entities.items()
@@ -230,7 +233,11 @@ def state(entities: Entities) -> State:
             found["active"],
             found["superuser"],
             frozenset(found["permissions"]),
-            frozenset(_group(each) for each in found["groups"] if each in alive),
+            frozenset(
+                _group(each)
+                for each in found["groups"]
+                if each in alive or (unborn and ("group", each) not in entities)
+            ),
             found["token_generation"],
         )
         for (kind, key), found in entities.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import multiprocessing
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from lab.schedules.player import Player, Verdict
 
 BATCH = 10
+AHEAD = 200
+"""Schedules that are handed out before they are played."""
 _players: list[Player] = []
 """Of this process: one, when it is a worker."""
 
@@ -75,10 +78,18 @@ def _start(urls: multiprocessing.SimpleQueue[str]) -> None:
 def play(pool: Pool, texts: Iterator[str], seconds: float) -> Iterator[Verdict]:
     """Verdicts as they come, until there are no more schedules or the time is over."""
     deadline = time.monotonic() + seconds
-    for verdict in pool.imap_unordered(_play, texts, BATCH):
+    ahead = threading.Semaphore(AHEAD)
+
+    def due() -> Iterator[str]:
+        for text in texts:
+            ahead.acquire()  # a pool takes whatever it can get, and would go on with that for ever
+            if time.monotonic() > deadline:
+                return
+            yield text
+
+    for verdict in pool.imap_unordered(_play, due(), BATCH):
+        ahead.release()
         yield verdict
-        if time.monotonic() > deadline:
-            return
 
 
 def shrink(pool: Pool, verdicts: list[Verdict]) -> list[Verdict]:

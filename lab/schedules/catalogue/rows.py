@@ -122,6 +122,22 @@ write(
     " WHEN NOT MATCHED THEN INSERT (user_id, permission_id) VALUES (want.user_id, want.permission_id)",
     databases=POSTGRESQL,
 )
+write(
+    "row_locks",
+    PLAIN,
+    "SELECT 1 FROM accounts_user WHERE id IN (1, 3) FOR UPDATE",
+    "SELECT 1 FROM auth_group FOR NO KEY UPDATE",
+    f"DELETE FROM {MEMBER} WHERE user_id = 1",
+    databases=POSTGRESQL,
+)
+write(
+    "table_locks",
+    PLAIN,
+    f"LOCK TABLE {DIRECT} IN EXCLUSIVE MODE",
+    "SELECT pg_advisory_xact_lock(id) FROM accounts_user WHERE id = 1",
+    f"DELETE FROM {DIRECT} WHERE user_id = 1",
+    databases=POSTGRESQL,
+)
 
 
 @code(PLAIN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lab.schedules.catalogue.rows import DIRECT, GRANT, MEMBER
+from lab.schedules.catalogue.rows import DIRECT, FIELDS, GRANT, MEMBER, PERSON
 from lab.schedules.catalogue.writers import OBSTACLE, POSTGRESQL, REWRITE, code, write
 
 TABLE = {"databases": POSTGRESQL, "exclusive": True, "schema": True}
@@ -51,6 +51,14 @@ write(
     f"CREATE TEMP TABLE kept ON COMMIT DROP AS SELECT * FROM {DIRECT}",
     f"TRUNCATE {DIRECT}",
     f"INSERT INTO {DIRECT} SELECT * FROM kept",
+    **TABLE,
+)
+write(
+    "users_truncated_and_reborn",
+    REWRITE,
+    "TRUNCATE accounts_user CASCADE",
+    f"{PERSON} (1, 'ann again', {FIELDS})",
+    ends=("1",),
     **TABLE,
 )
 write("vacuum_full", REWRITE, f"VACUUM FULL {MEMBER}", autocommit=True, **TABLE)
