@@ -11,6 +11,9 @@ from lab.campaign.evidence import Line
 
 LEAST_AVAILABLE = 0.99
 """Share of the requests that must be decided: outside faults, and while any one dependency is away."""
+EMPTYING = ("evict from redis", "flush redis")
+WITHOUT_COPY_SECONDS = 60.0
+"""So long a store that lost its copy again and again is not loaded anew: a snapshot costs too much."""
 PROOF_SECONDS = 1.5
 """How old the newest proof of freshness may be when a dependency is lost: heartbeats come every second."""
 
@@ -118,14 +121,19 @@ class Report:
         """What was sent while a dependency was away and the newest proof still held.
 
         Not what names a revision that is not here: whether it is of this history only the User service knows.
+        Nor what nobody has at hand, where Redis has just lost its copy: that is a second loss.
         """
-        lost = [each for each in self.injected if each.loses == dependency]
-        answers = [answer for answer in self.answers if answer.get("code") != "behind"]
-        windows = [
-            Window.of(answers, each.began_at, min(each.ended_at, each.began_at + self.bridged))
-            for each in lost
-        ]
+        windows = [self._first(each) for each in self.injected if each.loses == dependency]
         return sum(windows, Window())
+
+    def _first(self, fault: Injected) -> Window:
+        excused = ["behind", "grants_unknown"] if self._follows_emptying(fault) else ["behind"]
+        answers = [answer for answer in self.answers if answer.get("code") not in excused]
+        return Window.of(answers, fault.began_at, min(fault.ended_at, fault.began_at + self.bridged))
+
+    def _follows_emptying(self, fault: Injected) -> bool:
+        ages = [fault.began_at - each.ended_at for each in self.injected if each.fault in EMPTYING]
+        return any(0 <= age < WITHOUT_COPY_SECONDS for age in ages)
 
     @property
     def bridged(self) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lab.campaign.evidence import Line
 from lab.campaign.report import Injected, Report, Verified, Window
 
@@ -37,6 +39,17 @@ def test_no_copy_can_answer_for_a_revision_that_is_not_here() -> None:
     report = Report(1, 1, max_staleness=5, injected=[fault], answers=sent)
     window = report.without("postgresql")
     assert (window.requests, window.unknown) == (2, 1)
+
+
+@pytest.mark.parametrize(("emptied_at", "requests"), [(5.0, 1), (-60.0, 2), (12.0, 2)])
+def test_what_nobody_has_at_hand_is_a_second_loss_where_redis_has_just_lost_its_copy(
+    emptied_at: float, requests: int
+) -> None:
+    emptied = Injected("evict from redis", "", None, emptied_at - 3, emptied_at)
+    frozen = Injected("freeze postgresql", "", "postgresql", 10, 14, 14)
+    sent = [answer(11, 503) | {"code": "grants_unknown"}, answer(11, 200)]
+    report = Report(1, 1, 5, [emptied, frozen], sent)
+    assert report.without("postgresql").requests == requests
 
 
 def test_failures_name_what_failed() -> None:
