@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
@@ -16,12 +17,13 @@ from pytest_django import Settings
 from accounts.models import User
 from authz_changelog import clock
 from authz_changelog.marks import installation
-from authz_changelog.models import Entity, Mark, Slice, Turn
+from authz_changelog.models import Entity, Mark, ServiceToken, Slice, Turn
 from authz_changelog.publishing.upkeep import Upkeep
 from authz_changelog.revisions import audit, suspects
 from authz_changelog.revisions.reconcile import reconcile
 from authz_changelog.revisions.sequencer import sequence
 from authz_changelog.revisions.suspects import Range
+from tests.integration.changelog.writers import elsewhere
 
 FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
 only_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
@@ -377,3 +379,19 @@ def test_migrating_once_more_begins_nothing_anew(ann: User) -> None:
     then = audit.audited_at(clock.now())
     call_command("migrate", verbosity=0)
     assert audit.audited_at(clock.now()) == then
+
+
+@only_postgresql
+def test_who_holds_its_rows_keeps_neither_sidecars_nor_the_relay_waiting(
+    ann: User, sidecar: Client, database: str
+) -> None:
+    Turn.objects.update(due_at=audit.NEVER)
+    with psycopg.connect(database) as other, elsewhere() as there:
+        for model in (Turn, Slice, ServiceToken):
+            other.execute(f"SELECT 1 FROM {model._meta.db_table} FOR UPDATE")  # noqa: S608 (our own tables)
+        try:
+            assert getattr(there(sidecar.get, "/authz/v1/head"), "status_code", None) == 200
+            assert there(Upkeep().step) == audit.AGAIN.total_seconds()
+        finally:
+            other.rollback()
+    whole_pass()

@@ -17,10 +17,11 @@ set, and counts as never.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection
 from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q
 
 from authz_changelog import clock, conf
@@ -31,7 +32,7 @@ from authz_changelog.revisions import differences, reconcile, suspects
 from authz_changelog.revisions.errors import GaveWay, SequencingFailed
 from authz_changelog.revisions.states import Key
 from authz_changelog.revisions.suspects import Range
-from authz_changelog.revisions.transactions import one_snapshot
+from authz_changelog.revisions.transactions import briefly, one_snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +76,9 @@ def found() -> int:
 
 
 def seen() -> None:
-    """A relay is at work."""
-    Turn.objects.update(relay_at=clock.now())
+    """A relay is at work; where that cannot be written down, sidecars' questions bear the audit, too."""
+    with suppress(OperationalError), briefly():
+        Turn.objects.update(relay_at=clock.now())
 
 
 def in_passing() -> None:
@@ -92,19 +94,27 @@ def in_passing() -> None:
 def step() -> float:
     """Compare a slice if one is due; seconds until the next one is. Raises Django's `DatabaseError`."""
     now = clock.now()
-    if not _claim(now):
-        return max(0.0, (Turn.objects.get().due_at - now).total_seconds())
-    Slice.objects.filter(compared_at__gt=now).update(compared_at=NEVER)
-    decided = _compare(Slice.objects.order_by("compared_at")[0], now)
-    due = _next(now) if decided else now + AGAIN
-    Turn.objects.update(due_at=due)
+    try:
+        if not _claim(now):
+            return max(0.0, (Turn.objects.get().due_at - now).total_seconds())
+        decided = _compare(Slice.objects.order_by("compared_at")[0], now)
+        due = _next(now) if decided else now + AGAIN
+        with briefly():
+            Turn.objects.update(due_at=due)
+    except OperationalError as error:  # what is to be written down is locked by somebody
+        logger.warning("The audit cannot go on now: %s", error)
+        return AGAIN.total_seconds()
     return max(0.0, (due - clock.now()).total_seconds())
 
 
 def _claim(now: datetime) -> bool:
     latest = now + timedelta(seconds=conf.current().audit_seconds) + LEASE
     due = Turn.objects.filter(Q(due_at__lte=now) | Q(due_at__gt=latest))
-    return bool(due.update(due_at=now + LEASE))
+    with briefly():
+        claimed = bool(due.update(due_at=now + LEASE))
+        if claimed:
+            Slice.objects.filter(compared_at__gt=now).update(compared_at=NEVER)
+    return claimed
 
 
 def _next(began: datetime) -> datetime:
@@ -168,7 +178,7 @@ def _differences(section: str, keys: Range) -> list[Key] | None:
 def _note(slice_: Slice, extent: _Extent, found: list[Key], now: datetime) -> bool:
     """Mark what differs, and move the boundaries and the instant. `False`: somebody else has meanwhile."""
     section, until, last = slice_.section, extent.until, [slice_, *extent.passed][-1]
-    with transaction.atomic():
+    with briefly():
         same = Slice.objects.filter(pk=slice_.pk, until=slice_.until, compared_at=slice_.compared_at)
         if not same.update(until=until, compared_at=now):
             return False

@@ -24,7 +24,7 @@ from authz_changelog.revisions.errors import GaveWay, SequencingFailed
 FROZEN_AFTER = "2s"
 """Idle for so long inside a run, whose steps take milliseconds; less than the relay waits for the lock."""
 PATIENCE_MS = 200
-"""For all watched tables together; PostgreSQL's `deadlock_timeout` is 1 s."""
+"""For all watched tables, or for a lock of a small write; PostgreSQL's `deadlock_timeout` is 1 s."""
 
 
 def refuse_inside_transaction() -> None:
@@ -118,10 +118,19 @@ def one_snapshot(*, of_watched: bool = False, nowait: bool = False) -> Iterator[
 
 
 @contextmanager
+def briefly() -> Iterator[None]:
+    """A small write that waits for nobody for long on PostgreSQL: then it raises `OperationalError`."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"SET LOCAL lock_timeout = {PATIENCE_MS}")
+        yield
+
+
+@contextmanager
 def at_once() -> Iterator[None]:
-    """A small write that nobody waits for: it raises `OperationalError` where somebody else is writing."""
+    """A small write that nobody waits for: it raises `OperationalError` where somebody else is in its way."""
     if connection.vendor == "postgresql":
-        with transaction.atomic():
+        with briefly():
             yield
         return
     with connection.cursor() as cursor:
