@@ -7,7 +7,7 @@ is `source:key`: up to which key a source has been read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -16,10 +16,13 @@ from django.db.models import F, QuerySet
 from authz_changelog.marks.kinds import ALL, BORN, GROUP, PERMISSION, USER
 from authz_changelog.marks.watched import Link, Watched
 from authz_changelog.models import Entity
-from authz_changelog.revisions import incarnations, subjects
+from authz_changelog.revisions import incarnations, suspects
 from authz_changelog.revisions.states import Key
+from authz_changelog.revisions.suspects import Range
 
-Pick = Callable[[list[str]], Collection[str]]
+Pick = Callable[[Range], Collection[str]]
+LOOKED_AT = 5000
+"""Rows that are looked at for one page: of a table that is compared, most are as the log says."""
 
 
 class Page(NamedTuple):
@@ -37,8 +40,8 @@ class _Source:
     kind: str
     rows: QuerySet[Any, Any]
     column: str
-    pick: Pick = list
-    """The primary keys of those of a page that are meant."""
+    pick: Pick | None = None
+    """The primary keys of those in a range of the column that are meant, where it is not all of them."""
     again: bool = False
 
     def after(self, key: str, count: int) -> list[str]:
@@ -48,6 +51,11 @@ class _Source:
             rows = rows.filter(**{f"{self.column}__gt": field.to_python(key)})
         found = rows.order_by(self.column).values_list(F(self.column), flat=True)
         return [str(each) for each in found.distinct()[:count]]
+
+    def meant(self, after: str, found: list[str]) -> Iterator[Key]:
+        """Those of them that are meant."""
+        picked = self.pick(Range(after or None, found[-1])) if self.pick and found else found
+        return (Key(self.kind, each) for each in picked)
 
 
 def page(kind: str, keys_of: Collection[str], position: str, count: int, *, whole: bool = False) -> Page:
@@ -59,14 +67,20 @@ def page(kind: str, keys_of: Collection[str], position: str, count: int, *, whol
     number, _, after = position.partition(":")
     first = int(number or 0)
     keys: list[Key] = []
+    left = LOOKED_AT
     for number_, source in enumerate(sources[first:], first):
         if source.again and not whole and not sources[first].again:
             return Page(keys, f"{number_}:", again=True)
-        room = count - len(keys)
-        found = source.after(after, room)
-        keys += (Key(source.kind, each) for each in source.pick(found))
-        if len(found) == room:
-            return Page(keys, f"{number_}:{found[-1] if found else after}", again=source.again)
+        while True:
+            room = min(count - len(keys), left)
+            found = source.after(after, room)
+            keys += source.meant(after, found)
+            left -= len(found)
+            if len(found) < room:
+                break
+            after = found[-1] if found else after
+            if len(keys) >= count or not left:
+                return Page(keys, f"{number_}:{after}", again=source.again)
         after = ""
     return Page(keys, None)
 
@@ -93,24 +107,18 @@ def _sources(kind: str, keys: Collection[str]) -> list[_Source]:
 
 
 def _all(watched: Watched, kind: str) -> list[_Source]:
-    """Those that the log knows, then those that exist and it does not know."""
+    """Those that exist and may differ from the log, then those that it knows and that do not exist."""
     model = watched.model(kind)
 
-    def unknown(keys: list[str]) -> list[str]:
-        names = incarnations.names(keys) if kind == GROUP else subjects.named(keys)
-        logged = Entity.objects.filter(kind=kind, key__in=list(names.values())).values_list("key", flat=True)
-        known = set(logged)
-        return [key for key in keys if key in names and names[key] not in known]
+    def existing(keys: Range) -> list[str]:
+        return [each.key for each in suspects.existing(kind, keys)]
 
-    def as_in_tables(names: list[str]) -> list[str]:
-        if kind == GROUP:
-            return list(map(incarnations.table_key, names))
-        owners = dict(Entity.objects.filter(kind=kind, key__in=names).values_list("key", "owner"))
-        return [owners[name] or name for name in names]
+    def gone(ids: Range) -> list[str]:
+        return [each.key for each in suspects.logged(ids) if each.kind == kind]
 
     return [
-        _Source(kind, Entity.objects.filter(kind=kind), "key", as_in_tables),
-        _Source(kind, model._base_manager.all(), str(model._meta.pk.attname), unknown),
+        _Source(kind, model._base_manager.all(), str(model._meta.pk.attname), existing),
+        _Source(kind, Entity.objects.filter(kind=kind), "id", gone),
     ]
 
 

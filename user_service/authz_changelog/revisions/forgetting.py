@@ -8,6 +8,7 @@ from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Min
 
+from authz_changelog import conf
 from authz_changelog.marks.kinds import USER
 from authz_changelog.marks.watched import Watched
 from authz_changelog.models import Change, End, Entity, Mark, Revision
@@ -47,6 +48,8 @@ def _forget_in_history(key: str, hashed: str) -> None:
 
 def recall(those: Collection[str]) -> None:
     """A subject that is here again is known again: triggers find ends by the subject itself."""
+    if not conf.current().forget_key:
+        return  # nobody can be told from a hash
     names = {generations.forgotten(name): name for name in subjects.spellings(those)}
     for end in End.objects.filter(key__in=[hashed for hashed in names if hashed]):
         end.key = names[end.key]

@@ -140,7 +140,8 @@ class Batch:
 def take(*, hurried: bool) -> Batch:
     """What this run takes. `hurried`: while a lot is pending, small transactions are enough."""
     marked = _marked(Mark.objects.all(), LIMIT)
-    fits = marked.total <= LIMIT
+    begun = any(wide.position and not wide.postponed for wide in marked.wides)  # it is known to be of many
+    fits = marked.total <= LIMIT and not begun
     ends = marked.ended if fits else _marked(Mark.objects.filter(kind=ENDED), LIMIT).ended[:LIMIT]
     names = incarnations.end(ends) if ends else []
     if fits:
