@@ -19,6 +19,7 @@ from authz_changelog.models import End, Entity, Revision
 from authz_changelog.revisions import generations
 from authz_changelog.revisions.sequencer import sequence
 from authz_changelog.sidecars import grants
+from tests.integration.changelog.writers import quietly
 
 KEY = 17
 FIELDS = {"username": "u", "password": "!", "is_superuser": False}
@@ -151,6 +152,15 @@ def test_a_row_that_is_removed_without_delete_is_an_end(database: str) -> None:
     else:
         sql("TRUNCATE accounts_user CASCADE")
         sql(INSERT)
+    assert not allowed(old)
+    assert valid_generation() > old
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_who_was_born_and_truncated_between_two_runs_has_ended(database: str) -> None:
+    quietly(lambda: User.objects.create(pk=KEY, **FIELDS))
+    old = generations.current(user())
+    quietly(lambda: (sql("TRUNCATE accounts_user CASCADE"), sql(INSERT)))
     assert not allowed(old)
     assert valid_generation() > old
 

@@ -160,3 +160,34 @@ def test_sqlite_can_rebuild_a_watched_table_while_it_migrates(
     bootstrap.after_migrations(using="default")
     assert installation.missing() == []
     assert sequence().revision == before
+
+
+CASCADING = (
+    "PRAGMA writable_schema = ON",
+    "UPDATE sqlite_master SET sql = replace(sql, 'DEFERRABLE INITIALLY DEFERRED', 'ON DELETE CASCADE')",
+    "PRAGMA schema_version = 1000",
+    "PRAGMA writable_schema = OFF",
+)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    "replacing",
+    [
+        "REPLACE INTO auth_group (id, name) VALUES (8, 'staff')",
+        "UPDATE OR REPLACE auth_group SET id = 7 WHERE id = 8",
+        "REPLACE INTO accounts_user SELECT * FROM accounts_user WHERE id = 1",
+        "REPLACE INTO auth_permission SELECT * FROM auth_permission WHERE codename = 'shared'",
+        "REPLACE INTO django_content_type SELECT * FROM django_content_type WHERE app_label = 'shop'",
+    ],
+)
+def test_what_goes_with_a_replaced_row_is_marked(world: World, replacing: str) -> None:
+    Group.objects.create(pk=8, name="others")
+    sql(*CASCADING)
+    bootstrap.after_migrations(using="default")
+    sequence()
+    links = [link.objects.count() for link in (User.groups.through, Group.permissions.through)]
+    sql(replacing)
+    assert links != [link.objects.count() for link in (User.groups.through, Group.permissions.through)]
+    sequence()
+    assert reconcile.reconcile() == []

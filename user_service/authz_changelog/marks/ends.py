@@ -4,6 +4,8 @@ another subject.
 A mark would not do: it says that a user may have changed, and who ends and returns between two runs of the
 sequencer has not. So the end itself is recorded, with the generation that ended: `End`.
 
+TRUNCATE leaves no rows to look at, and fires no trigger for one: who ends by it is looked up before.
+
 The generation of the living row is its own, or one above the last that ended where that is more. An inactive
 user has no tokens of its own generation, unless its deactivation was not recorded.
 """
@@ -11,7 +13,7 @@ user has no tokens of its own generation, unless its deactivation was not record
 # ruff: noqa: S608 (this module writes SQL from the names of Django's own models)
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -21,6 +23,9 @@ from authz_changelog import clock
 from authz_changelog.marks.kinds import USER
 from authz_changelog.marks.watched import Watched
 from authz_changelog.models import End, Entity
+
+_OfRow = Callable[[str], str]
+"""How something of a row is written in SQL."""
 
 
 class Ending(NamedTuple):
@@ -42,7 +47,7 @@ def endings(watched: Watched) -> Iterator[Ending]:
         f" OR {generation('OLD')} {differs} {generation('NEW')}"
         f" OR {key('OLD')} {differs} {key('NEW')}{exactly}"
     )
-    ended = _valid(key("OLD"), generation("OLD"), f"CASE WHEN {active('OLD')} THEN 1 ELSE 0 END")
+    ended = _ended(key, active, generation, "OLD")
     raised = f"{_greatest()}({ended}, {generation('NEW')} - 1)"
     table, row = watched.user._meta.db_table, f"WHERE {key('OLD')} IS NOT NULL"
     delete = _record(f"SELECT {key('OLD')}, {ended}, {clock.sql()} {row}")
@@ -50,27 +55,33 @@ def endings(watched: Watched) -> Iterator[Ending]:
     if connection.vendor == "postgresql":
         yield Ending(table, "AFTER DELETE", f"BEGIN {delete}; RETURN NULL; END")
         yield Ending(table, "AFTER UPDATE", f"BEGIN IF {condition} THEN {update}; END IF; RETURN NULL; END")
-        everybody = _record(_known("TRUE"))
-        yield Ending(table, "AFTER TRUNCATE", f"BEGIN {everybody}; RETURN NULL; END", "STATEMENT")
+        last = _ended(key, active, generation, "gone")
+        everybody = _record(f"SELECT {key('gone')}, {last}, {clock.sql()}")
+        body = (
+            f"BEGIN EXECUTE $all${everybody} FROM $all$ || TG_RELID::regclass"
+            f" || $all$ AS gone WHERE {key('gone')} IS NOT NULL$all$; RETURN NULL; END"
+        )
+        yield Ending(table, "BEFORE TRUNCATE", body, "STATEMENT")
     else:
         yield Ending(table, "AFTER DELETE", f"BEGIN {delete}; END")
         yield Ending(table, "AFTER UPDATE", f"WHEN {condition} BEGIN {update}; END")
-        arrived = _record(_known(f"key = {key('NEW')}"))
+        arrived = _record(_replaced(key("NEW")))
         yield Ending(table, "AFTER INSERT", f"BEGIN {arrived}; END")
 
 
-def _known(which: str) -> str:
-    """Who lives by the log and is gone without a trigger: TRUNCATE, or REPLACE on SQLite."""
+def _ended(key: _OfRow, active: _OfRow, generation: _OfRow, row: str) -> str:
+    """The generation that ends with this row."""
+    return _valid(key(row), generation(row), f"CASE WHEN {active(row)} THEN 1 ELSE 0 END")
+
+
+def _replaced(key: str) -> str:
+    """On SQLite: who lives by the log and is gone without a trigger, by REPLACE."""
     entity, end = _table(Entity), _table(End)
-    logged = (
-        "CAST(CAST(state AS jsonb) ->> 'token_generation' AS bigint)"
-        if connection.vendor == "postgresql"
-        else "json_extract(state, '$.token_generation')"
-    )
+    logged = "json_extract(state, '$.token_generation')"
     since = f"SELECT max(at) FROM {end} WHERE {end}.key = {entity}.key AND generation >= {logged}"
     return (
         f"SELECT key, {_valid(f'{entity}.key', logged)}, coalesce(({since}), {clock.sql()})"
-        f" FROM {entity} WHERE kind = '{USER}' AND state IS NOT NULL AND {which}"
+        f" FROM {entity} WHERE kind = '{USER}' AND state IS NOT NULL AND key = {key}"
     )
 
 
@@ -85,7 +96,7 @@ def _record(rows: str) -> str:
     return f"INSERT INTO {_table(End)} (key, generation, at) {rows}"
 
 
-def _columns(watched: Watched) -> tuple[Any, Any, Any]:
+def _columns(watched: Watched) -> tuple[_OfRow, _OfRow, _OfRow]:
     """How a row's subject, whether it is active, and its own generation are written."""
     fields = {field.name: field for field in watched.user_fields()}
     active, generation = fields.get("is_active"), fields.get("token_generation")
