@@ -145,6 +145,13 @@ MUTANTS = (
         EXPLORER,
     ),
     Mutant(
+        "truncated-groups-come-back",
+        LOG + "revisions/incarnations.py",
+        "if still := [key for name, key in keys.items() if present[key] == name]:",
+        "if still := [key for name, key in keys.items() if present[key] != name]:",
+        EXPLORER,
+    ),
+    Mutant(
         "gains-overtake-losses",
         LOG + "revisions/sequencer.py",
         "if not batch.whole:",
@@ -189,7 +196,7 @@ MUTANTS = (
     Mutant(
         "watched-columns-named",
         LOG + "marks/triggers.py",
-        """return f"to_jsonb({row}) {operator} {_literal(str(field.column))}\"""",
+        """return f"to_jsonb({row}) {operator} {literal(str(field.column))}\"""",
         """return f"{row}.{_column(field)}::text\"""",
         (LOG_TESTS + "test_proof.py",),
     ),
@@ -219,7 +226,7 @@ MUTANTS = (
     Mutant(
         "audit-finds-nothing",
         LOG + "revisions/audit.py",
-        "return reconcile.unmarked(found)",
+        "return reconcile.unmarked(reconcile.marks_of(found))",
         "return []",
         (LOG_TESTS + "test_audit.py",),
     ),
