@@ -75,6 +75,7 @@ SUBJECTS = {
     "folded": ["is a Folded"],
     "joined": ["is a DateTimeField"],
     "long": ["can be longer than 255"],
+    "endless": ["can be longer than 255"],
     "friend": ["is a OneToOneField"],
     "some": ["is not unique"],
 }

@@ -22,7 +22,7 @@ from authz_changelog.marks.watchable import Problem
 from authz_changelog.marks.watched import column
 
 LONGEST = 255
-TEXTS = ("CharField", "SlugField")
+TEXTS = ("CharField", "SlugField", "TextField")
 KINDS = (
     *TEXTS,
     "UUIDField",

@@ -121,6 +121,7 @@ class Named(Base):
     folded = Folded(max_length=50, unique=True)
     joined = models.DateTimeField()
     long = models.CharField(max_length=300, unique=True)
+    endless = models.TextField(unique=True)
     friend = models.OneToOneField("self", on_delete=models.CASCADE)
     some = models.CharField(max_length=50)
 
