@@ -14,6 +14,10 @@ LARGE_BYTES: Final = 16 * 1024
 """A piece like this is worth a wake-up of its own, and would only take up memory. Only the first piece of
 a message waits whatever its size: its connection may turn out to have ended."""
 
+UNSENT_BYTES: Final = 128 * 1024
+"""What may wait in the kernel beside what is under way. Left to itself it takes megabytes of what the other
+end does not read, for each connection, and we hear nothing of it."""
+
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
@@ -68,6 +72,10 @@ class Connection:
     def opened(self, transport: asyncio.BaseTransport, high_water_bytes: int) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=high_water_bytes)
+        connection = transport.get_extra_info("socket")
+        if connection is not None and connection.family != socket.AF_UNIX:
+            with suppress(OSError):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
     def write(self, data: bytes) -> None:
         if data and self._transport is not None:

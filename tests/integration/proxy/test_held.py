@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import tracemalloc
 from contextlib import suppress
 
@@ -52,6 +53,21 @@ async def test_who_leaves_while_nothing_is_read_is_noticed(rig: Rig) -> None:
     client.reset()
     await peer.closed()
     assert rig.observer.answers == [499]
+
+
+async def test_the_kernel_keeps_little_for_who_reads_nothing(rig: Rig) -> None:
+    """What it took would be counted nowhere."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client:
+        client.setblocking(False)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await loop.sock_connect(client, ("127.0.0.1", rig.port))
+        await loop.sock_sendall(client, GET)
+        peer = await rig.upstream.accept()
+        peer.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n" + bytes(2_000_000))
+        await wait_for(rig.paused)
+        (there,) = rig.server.connections
+        await wait_for(lambda: there.backlog_bytes)
 
 
 async def test_who_only_sends_no_more_still_has_its_answers(rig: Rig) -> None:
