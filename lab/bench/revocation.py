@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any, Self
 
 from lab.bench import background, host, pace, probing
+from lab.bench.bare import Bare
 from lab.bench.figures import Bar, percentile
 from lab.bench.host import Cores
 from lab.bench.pace import Connection
@@ -23,6 +24,8 @@ from lab.stack.process import StackError
 BACKGROUND_RATE = 500
 BACKGROUND_USERS = 500
 P99_LIMIT_MS = 25.0
+MESSAGES = {50: 2.5, 99: 1.2}
+"""So many times what a bare message takes, at these percentiles."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +70,18 @@ def run(cores: Cores, *, quick: bool, progress: Callable[[str], object]) -> Resu
             background.running(bench.sidecar, BACKGROUND_RATE, tokens) as statuses,
             host.foremost() as priority,
         ):
-            progress(f"{plain} revocations")
-            found = list(revoke(bench, range(plain)))
+            progress(f"{plain} revocations, and a message between two clients of the broker after each")
+            with Bare(world.sidecar_env["AUTHZ_AMQP_URL"]) as bare:
+                pairs = [(bare.milliseconds(), each) for each in revoke(bench, range(plain))]
+            found = [each for _, each in pairs]
             progress(f"{bound} revocations named by Authz-Min-Revision")
             named = list(revoke(bench, range(plain, plain + bound), named=True))
     if set(statuses) != {HTTPStatus.CREATED}:
         raise StackError(f"the load in the background was answered {dict(statuses)}")
-    facts = {"priority of the prober": priority, **_facts(found, named)}
-    return Result("Revocation", _bars(found, named), facts, raw=[vars(each) for each in found])
+    messages = sorted(message for message, _ in pairs)
+    facts = {"priority of the prober": priority, **_facts(found, named, messages)}
+    raw = [{**vars(each), "bare_message_ms": message} for message, each in pairs]
+    return Result("Revocation", _bars(found, named, messages), facts, raw=raw)
 
 
 def revoke(bench: Bench, users: Sequence[int], *, named: bool = False) -> Iterator[Revocation]:
@@ -92,9 +99,19 @@ def revoke(bench: Bench, users: Sequence[int], *, named: bool = False) -> Iterat
         connection.close()
 
 
-def _bars(found: Sequence[Revocation], named: Sequence[Revocation]) -> list[Bar]:
+def _bars(found: Sequence[Revocation], named: Sequence[Revocation], messages: Sequence[float]) -> list[Bar]:
     late = sorted(revocation.late_ms for revocation in found)
+    bare = [
+        Bar(
+            f"the same / a bare message over this broker, p{percent}",
+            limit,
+            percentile(late, percent) / percentile(messages, percent),
+            "times",
+        )
+        for percent, limit in MESSAGES.items()
+    ]
     return [
+        *bare,
         Bar(
             "last allowed request after a revocation's answer, p99", P99_LIMIT_MS, percentile(late, 99), "ms"
         ),
@@ -102,15 +119,20 @@ def _bars(found: Sequence[Revocation], named: Sequence[Revocation]) -> list[Bar]
     ]
 
 
-def _facts(found: Sequence[Revocation], named: Sequence[Revocation]) -> dict[str, Any]:
+def _facts(
+    found: Sequence[Revocation], named: Sequence[Revocation], messages: Sequence[float]
+) -> dict[str, Any]:
     late = sorted(revocation.late_ms for revocation in found)
     refused = sorted(revocation.refused_ms for revocation in found)
     gaps = sorted(revocation.gap_ms for revocation in found)
+    answered = sorted(revocation.answered_ms for revocation in found)
     close = sorted(each.late_ms for each in found if each.gap_ms <= probing.GAP_LIMIT_MS)
     return {
         "revocations": f"{len(found)}, and {len(named)} named by Authz-Min-Revision",
         "last allowed request sent after the answer, ms: p50, p99, most": _three(late),
         "first refused request sent after the answer, ms: p50, p99, most": _three(refused),
+        "a bare message, published and consumed, ms: p50, p99, most": _three(messages),
+        "answer to the administrator, ms: p50, p99, most": _three(answered),
         "longest time between two requests of the subject, ms: p50, p99, most": _three(gaps),
         f"revocations whose subject asked every {probing.GAP_LIMIT_MS:g} ms or more often": len(close),
         "last allowed request of those, ms: p50, p99, most": _three(close) if close else "none",

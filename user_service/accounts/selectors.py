@@ -35,7 +35,7 @@ Holder = User | Group
 
 def users_visible_to(user: User | AnonymousUser) -> QuerySet[User]:
     """Administrators see everybody, others themselves."""
-    everybody = User.objects.order_by("pk").prefetch_related("groups")
+    everybody = User.objects.order_by("pk")
     if user.is_superuser:
         return everybody
     return everybody.none() if user.pk is None else everybody.filter(pk=user.pk)

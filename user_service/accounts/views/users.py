@@ -44,7 +44,8 @@ class UserViewSet(GrantActions, ModelViewSet):
     ordering_fields = ("id", "username", "email", "date_joined")
 
     def get_queryset(self) -> QuerySet[User]:
-        return selectors.users_visible_to(self.request.user)
+        users = selectors.users_visible_to(self.request.user)
+        return users.prefetch_related("groups") if self.action == "list" else users
 
     def perform_destroy(self, instance: User) -> None:
         self._refuse_oneself(instance, "delete")

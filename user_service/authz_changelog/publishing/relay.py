@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
+from typing import TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 import pika
 from django.db import DatabaseError, connection
+from django.db.models import Subquery
 
 from authz_changelog import clock
-from authz_changelog.marks.wakeups import Wait, wakeups
+from authz_changelog.marks.wakeups import Wait, left_behind, wakeups
 from authz_changelog.models import Cursor, Head, Revision
 from authz_changelog.publishing import broker
 from authz_changelog.publishing.broker import Broker
@@ -26,12 +28,24 @@ from authz_changelog.revisions import audit, messages, sequencer
 from authz_changelog.revisions.errors import SequencingFailed
 from authz_changelog.revisions.transactions import one_snapshot
 
+if TYPE_CHECKING:
+    from django_stubs_ext import WithAnnotations  # the stubs are not installed where the service runs
+
+    _Placed = WithAnnotations[Revision, "_Place"]
+
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
 BATCH = 100
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds between attempts to reach the broker and the database; the last one is repeated."""
+
+
+class _Place(TypedDict):
+    """Where a revision lies: in which epoch, and after which one the relay has to go on."""
+
+    epoch: UUID
+    passed: int
 
 
 def run(to: pika.URLParameters | None, stopping: Event) -> None:
@@ -86,36 +100,50 @@ class Relay:
         return min(idle, due if due > 0 else HEARTBEAT_SECONDS)  # it is due, but nothing can be proved
 
     def _relay(self) -> bool:
-        """Sequence and publish. False when more is pending than one run takes."""
+        """Publish and sequence. False when more is pending than one run takes."""
+        publish_new(self._broker)  # what writers have sequenced themselves, before anything else
+        self._broker.keep_alive()
+        due = time.monotonic() >= self._heartbeat_due
+        return self._bring_up_to_date() if due or left_behind() else True
+
+    def _bring_up_to_date(self) -> bool:
         now = clock.now()
         audited_at = audit.audited_at(now)
         progress = sequencer.advance()
-        epoch, newest = publish_new(self._broker)
+        epoch, newest = publish_all(self._broker)
         # Only now is it true that at `now` nothing newer had been committed.
         if progress.proved and time.monotonic() >= self._heartbeat_due:
             self._broker.publish(messages.heartbeat(epoch, newest, now, audited_at))
             self._heartbeat_due = time.monotonic() + HEARTBEAT_SECONDS
-        self._broker.keep_alive()
         return progress.complete
 
 
-def publish_new(open_broker: Broker) -> tuple[UUID, Revision]:
-    """Publish what the cursor has not passed yet; the epoch and the revision at which nothing was left."""
+def publish_all(open_broker: Broker) -> tuple[UUID, Revision]:
+    """Publish until nothing is left; the epoch and the newest revision then."""
     while True:
+        publish_new(open_broker)
         with one_snapshot():
-            head = Head.objects.get()
-            newest = head.newest
-            cursor = Cursor.objects.get()
-            # Where an epoch begins nothing has changed: there is nothing to be told.
-            changes = Revision.objects.filter(pk__gt=cursor.revision, previous_at__isnull=False)
-            revisions = list(changes.order_by("pk")[:BATCH])
-        if not revisions:
-            return head.epoch, newest
-        if revisions[0].pk > cursor.revision + 1:
-            logger.warning(
-                "Revisions %d to %d were pruned unpublished.", cursor.revision + 1, revisions[0].pk - 1
-            )
+            if not _unpublished():
+                head = Head.objects.get()
+                return head.epoch, head.newest
+
+
+def publish_new(open_broker: Broker) -> None:
+    """Publish what the cursor has not passed yet."""
+    while revisions := _unpublished():
+        passed = revisions[0].passed
+        if revisions[0].pk > passed + 1:
+            logger.warning("Revisions %d to %d were pruned unpublished.", passed + 1, revisions[0].pk - 1)
         for revision in revisions:
-            open_broker.publish(messages.change(head.epoch, revision))
+            open_broker.publish(messages.change(revision.epoch, revision))
         published = revisions[-1].pk
         Cursor.objects.filter(revision__lt=published).update(revision=published)
+
+
+def _unpublished() -> list[_Placed]:
+    """In one statement, which shows one state of the database: it is on the way of every revocation."""
+    cursor = Subquery(Cursor.objects.values("revision"))
+    # Where an epoch begins nothing has changed: there is nothing to be told.
+    changes = Revision.objects.filter(pk__gt=cursor, previous_at__isnull=False)
+    placed = changes.annotate(passed=cursor, epoch=Subquery(Head.objects.values("epoch")))
+    return list(placed.order_by("pk")[:BATCH])

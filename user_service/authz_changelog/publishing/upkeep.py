@@ -12,13 +12,15 @@ from authz_changelog.revisions.epochs import prune, prune_history
 PRUNE_SECONDS = 3600.0
 SHOW_SECONDS = 5.0
 """How often a relay shows that it is there."""
+AUDIT_SECONDS = 1.0
+"""How often it is asked at the least whether the audit is due: clocks are set, and settings changed."""
 
 
 class Upkeep:
     """That of one relay."""
 
     def __init__(self) -> None:
-        self._prune_due = self._show_due = time.monotonic()
+        self._prune_due = self._show_due = self._audit_due = time.monotonic()
 
     def step(self) -> float:
         """Do what is due, in milliseconds; seconds until the next step. Raises Django's `DatabaseError`."""
@@ -30,5 +32,7 @@ class Upkeep:
             prune(timedelta(days=conf.current().retention_days))
             prune_history(timedelta(days=conf.current().history_days))
             audit.begin()
-            self._prune_due = now + PRUNE_SECONDS
-        return min(audit.step(), max(0.0, self._show_due - time.monotonic()))
+            self._prune_due, self._audit_due = now + PRUNE_SECONDS, now
+        if now >= self._audit_due:
+            self._audit_due = now + min(audit.step(), AUDIT_SECONDS)
+        return max(0.0, min(self._audit_due, self._show_due) - time.monotonic())

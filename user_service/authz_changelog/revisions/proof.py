@@ -14,7 +14,6 @@ from authz_changelog.marks import integrity
 from authz_changelog.marks.kinds import ALL
 from authz_changelog.marks.triggers import concerned
 from authz_changelog.models import Mark
-from authz_changelog.revisions.errors import NotProved
 from authz_changelog.revisions.transactions import beside_no_run
 
 logger = logging.getLogger(__name__)
@@ -41,12 +40,6 @@ def look(within: float) -> Look:
     with beside_no_run(within):
         changed = _compare_what_changed()
     return Look(marked or changed, _tell(""))
-
-
-def refuse_unproved(within: float) -> None:
-    """Raise `NotProved` where changes may have left no marks."""
-    if reason := look(within).unproved:
-        raise NotProved(reason)
 
 
 def _compare_what_changed() -> bool:

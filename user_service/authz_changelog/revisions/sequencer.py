@@ -19,6 +19,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db import connection
+from django.db.models import OuterRef, Subquery
+from django.db.models.functions import Now
 
 from authz_changelog import clock
 from authz_changelog.marks.wakeups import announce
@@ -55,11 +57,14 @@ def sequence_since(mark: int, within: float) -> Head:
     """As `sequence`, but the head need only contain what was marked after that mark and committed by now."""
     deadline = time.monotonic() + within
     refuse_inside_transaction()
-    proof.refuse_unproved(within)  # it marks what no trigger saw
-    waited_for = Mark.objects.filter(id__gt=mark, id__lte=last_mark())
-    while waited_for.exists():
-        run(within=deadline - time.monotonic(), hurried=True)
-        _refuse_after(deadline, within)
+    marked, unproved = proof.look(within)  # it marks what no trigger saw
+    if unproved:
+        raise NotProved(unproved)
+    if marked:
+        waited_for = Mark.objects.filter(id__gt=mark, id__lte=last_mark())
+        while waited_for.exists():
+            run(within=deadline - time.monotonic(), hurried=True)
+            _refuse_after(deadline, within)
     return Head.objects.get()
 
 
@@ -133,9 +138,10 @@ def _run(within: float, *, hurried: bool) -> bool:
 
 def _log(changes: list[differences.Difference], marked_at: datetime) -> dict[Key, int]:
     """Write the differences as the next revision, or as several when there are too many: whose is which."""
-    head = Head.objects.get()
+    newest = Revision.objects.filter(pk=OuterRef("revision"))
+    head = Head.objects.annotate(newest_at=Subquery(newest.values("at")), now=Now()).get()
     logged: dict[Key, int] = {}
-    previous_at, at = head.newest.at, clock.now()
+    previous_at, at = head.newest_at, head.now
     for part in _parts(found_ends.record(changes)):
         head.revision += 1
         Revision.objects.create(
