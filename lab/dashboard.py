@@ -36,11 +36,12 @@ def rate(metric: str, by: str = "") -> str:
     return f"sum{f' by ({by})' if by else ''} (rate({metric}%[$__rate_interval]))"
 
 
-def quantiles(histogram: str) -> dict[str, str]:
+def quantiles(histogram: str, where: str = "") -> dict[str, str]:
     """Its median and its 99th percentile."""
     buckets = rate(f"{histogram}_bucket", "le")
     return {
-        name: f"histogram_quantile({share}, {buckets})" for name, share in (("50 %", 0.5), ("99 %", 0.99))
+        f"{name}{where}": f"histogram_quantile({share}, {buckets})"
+        for name, share in (("50 %", 0.5), ("99 %", 0.99))
     }
 
 
@@ -115,8 +116,11 @@ ROWS: dict[str, list[Panel]] = {
         ),
         Panel(
             "Time of a request",
-            "From its head to the end of its response.",
-            quantiles("authz_response_seconds"),
+            "From its head to the end of its response; of that, until the service began to answer.",
+            {
+                **quantiles("authz_response_seconds"),
+                **quantiles("authz_upstream_seconds", " at the service"),
+            },
             "s",
         ),
         Panel(

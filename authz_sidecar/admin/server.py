@@ -24,8 +24,8 @@ class AdminSources:
     """What the admin port shows: each is asked anew for every request."""
 
     health: Health
-    metrics: Callable[[], tuple[bytes, str]]
-    """The exposition and its content type."""
+    metrics: Callable[[str], tuple[bytes, str]]
+    """The exposition and its content type, for what `Accept` names."""
     status: Callable[[], dict[str, Any]]
     explain: Explain
     recent: Recent
@@ -58,9 +58,9 @@ def application(sources: AdminSources, settings: AdminSettings) -> web.Applicati
 
 
 def _metrics(sources: AdminSources) -> Handler:
-    async def metrics(_request: web.Request) -> web.Response:
+    async def metrics(request: web.Request) -> web.Response:
         await sources.count()
-        body, content_type = sources.metrics()
+        body, content_type = sources.metrics(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     return metrics

@@ -24,6 +24,10 @@ class Span(Protocol):
     """One request. Instants are Unix seconds."""
 
     @property
+    def trace_id(self) -> str:
+        """In 32 hexadecimal digits."""
+
+    @property
     def traceparent(self) -> bytes:
         """What the service is told of it."""
 

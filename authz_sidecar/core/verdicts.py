@@ -258,3 +258,7 @@ class Answered(NamedTuple):
     peer: str
     told: bool = True
     """Whether the decision or the failure that came before was told of, and so this is, too."""
+    upstream: float | None = None
+    """Seconds that the service took to begin its answer; `None` where it did not."""
+    trace_id: str = ""
+    """Of the trace that tells of it, in hexadecimal digits; empty where none does."""

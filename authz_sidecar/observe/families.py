@@ -50,6 +50,12 @@ RESPONSE_SECONDS = Family(
     "From a request's head to the end of its response.",
     buckets=SLOW_SECONDS,
 )
+UPSTREAM_SECONDS = Family(
+    "authz_upstream_seconds",
+    "histogram",
+    "From handing a request to the service to the first byte of its answer.",
+    buckets=SLOW_SECONDS,
+)
 DECISION_LOG_DROPPED = Family(
     "authz_decision_log_dropped", "counter", "Lines of the decision log that did not fit or were not taken."
 )

@@ -32,7 +32,7 @@ class RequestHooks:
         self._decision_log.retried(request_id)
 
     def answered(self, answered: Answered) -> None:
-        self._metrics.answered(answered.status, answered.seconds)
+        self._metrics.answered(answered)
         if answered.told:
             self._decision_log.answered(answered)
 

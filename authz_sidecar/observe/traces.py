@@ -37,7 +37,8 @@ class RequestSpan:
     def __init__(self, span: trace.Span) -> None:
         self._span = span
         context = span.get_span_context()
-        self.traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-01".encode()
+        self.trace_id = f"{context.trace_id:032x}"
+        self.traceparent = f"00-{self.trace_id}-{context.span_id:016x}-01".encode()
 
     def step(self, name: str, at: float, **attributes: str | int | float | bool) -> None:
         if self._span.is_recording():

@@ -57,6 +57,7 @@ class Exchange(UpstreamUser):
     """Whether it has been sent before, to no avail."""
     _told = True
     """Whether the log has a line of this request."""
+    trace_id = ""
 
     def __init__(self, shared: Shared, client: Client, request: IncomingRequest) -> None:
         self.request_id = headers.request_id(request.fields) or shared.new_request_id()
@@ -197,7 +198,9 @@ class Exchange(UpstreamUser):
         assert connection is not None  # noqa: S101 (it is the one that calls)
         reader = connection.reader
         if reader.interims:
-            self._relay_interims(connection)
+            interims, reader.interims = reader.interims, []
+            if self.request.minor == 1:  # HTTP/1.0 does not know them (RFC 9110 §15.2)
+                self._client.write(b"".join(map(framing.interim_response, interims)))
         response = reader.response
         if response is not None and self.request.upgrade:
             self._answer_upgrade(connection, response)
@@ -205,13 +208,6 @@ class Exchange(UpstreamUser):
             self._relay(response)
         if reader.broken:
             self.upstream_failed(UpstreamUnreachable("the upstream sent no well-formed answer"))
-
-    def _relay_interims(self, connection: UpstreamConnection) -> None:
-        interims, connection.reader.interims = connection.reader.interims, []
-        if self.request.minor == 0:  # HTTP/1.0 does not know them (RFC 9110 §15.2)
-            return
-        for interim in interims:
-            self._client.write(framing.interim_response(interim))
 
     def _relay(self, response: IncomingResponse) -> None:
         """Send on what has arrived."""
@@ -322,7 +318,10 @@ class Exchange(UpstreamUser):
         if connection is not None:
             shared.pool.take_back(connection, whole=state is RELAYING)
         seconds = shared.clock.monotonic() - self._started
-        shared.observer.answered(Answered(self.request_id, status, seconds, self._client.peer, self._told))
+        upstream = None if connection is None else connection.answered_after
+        peer, told = self._client.peer, self._told
+        ended = Answered(self.request_id, status, seconds, peer, told, upstream, self.trace_id)
+        shared.observer.answered(ended)
         if broken or state is SWITCHED:
             self._client.reset()
         else:

@@ -124,7 +124,7 @@ class Shared:
             self.empty.set()
 
     def new_request_id(self) -> str:
-        return f"{self._id_prefix}{next(self._ids):08x}"
+        return self._id_prefix + format(next(self._ids), "08x")  # compiled, cheaper than an f-string
 
     def failed(self, request_id: str, status: int, code: FaultCode, peer: str, detail: str = "") -> None:
         """Tell the observer of a request that is ended without a decision, or in spite of one."""

@@ -27,6 +27,7 @@ class TracedExchange(Exchange):
             self._span = tracer.begin(self.head, self.request_id, now, trusted=client.trusted)
             if self._span is not None:
                 tracing.pass_on(request.fields, self._span.traceparent)
+                self.trace_id = self._span.trace_id
 
     def _decided(self, decision: Decision, since: float) -> None:
         if self._span is not None:

@@ -75,6 +75,10 @@ class UpstreamConnection(Connection):
         """Whether it has served before."""
         self._heard = False
         """Whether a byte of the answer has come."""
+        self._begun = 0.0
+        """When the request was handed over."""
+        self.answered_after: float | None = None
+        """Seconds from then to that byte."""
         self._pool = pool
         self._limits = limits
         self._user: UpstreamUser | None = None
@@ -97,6 +101,7 @@ class UpstreamConnection(Connection):
         """Work for `user` until `end` or `close`."""
         self._user = user
         self._used = self._request_sent = self._heard = False
+        self._begun, self.answered_after = self._pool.now(), None
         self.deadline = NEVER
         self.reader.expect(to_head=to_head, upgrade=upgrade)
 
@@ -179,7 +184,9 @@ class UpstreamConnection(Connection):
         elif self._tunnel:
             user.upstream_data(data)
         else:
-            self._heard = True
+            if not self._heard:
+                self._heard = True
+                self.answered_after = self._pool.now() - self._begun
             self.reader.feed(data)
             user.upstream_readable()
             if self._user is user:

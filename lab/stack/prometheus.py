@@ -41,6 +41,7 @@ class Prometheus(Daemon):
             f"--config.file={self.directory / 'prometheus.yaml'}",
             f"--storage.tsdb.path={self.directory / 'data'}",
             f"--web.listen-address={self.address}",
+            "--enable-feature=exemplar-storage",
         ]
         return Process(argv, log_path=self.log_path)
 

@@ -88,7 +88,7 @@ class Observer:
         self.decisions: list[Decision] = []
         self.failures: list[Failure] = []
         self.retries: list[str] = []
-        self.answers: list[int] = []
+        self.ended: list[Answered] = []
 
     def decided(self, decision: Decision, _seconds: float) -> bool:
         self.decisions.append(decision)
@@ -101,7 +101,11 @@ class Observer:
         self.retries.append(request_id)
 
     def answered(self, answered: Answered) -> None:
-        self.answers.append(answered.status)
+        self.ended.append(answered)
+
+    @property
+    def answers(self) -> list[int]:
+        return [each.status for each in self.ended]
 
 
 def pipeline(

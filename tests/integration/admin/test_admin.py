@@ -49,7 +49,7 @@ async def admin() -> AsyncIterator[Callable[[AdminSettings], Awaitable[Get]]]:
     servers: list[TestServer] = []
     sources = AdminSources(
         health=Health({"upstream": check("upstream")}, {"fresh": check("fresh")}),
-        metrics=lambda: (b"authz_up 1\n", "text/plain; version=0.0.4"),
+        metrics=lambda accept: (f"authz_up 1 {accept}\n".encode(), "text/plain; version=0.0.4"),
         status=lambda: {"phase": "LIVE"},
         explain=explain,
         recent=lambda: [REFUSED],
@@ -243,3 +243,10 @@ async def test_who_may_reload(
     if wrong:
         problems["reload"] = wrong
     assert (await get("/reload", b"", **headers))[0] == status
+
+
+async def test_a_scraper_is_answered_in_what_it_reads(
+    admin: Callable[[AdminSettings], Awaitable[Get]],
+) -> None:
+    get = await admin(LOOPBACK)
+    assert "application/openmetrics-text" in (await get("/metrics", Accept="application/openmetrics-text"))[1]

@@ -47,7 +47,7 @@ def world() -> World:
 async def ask(request: pytest.FixtureRequest, world: World) -> AsyncIterator[Ask]:
     sources = AdminSources(
         health=Health({}, {}),
-        metrics=lambda: (b"", "text/plain"),
+        metrics=lambda _: (b"", "text/plain"),
         status=lambda: {},
         explain=_explained,
         recent=lambda: [],

@@ -70,6 +70,8 @@ async def test_one_span_a_request_with_its_steps(traced: Rig, collector: Collect
     assert (told["authz.code"], told["authz.rule"]) == ("granted", "PATCH /students/{id}/")
     assert told["url.path"] == "/students/3/"
     assert not any(b"alice" in body or b"secret" in body for _, body in collector.bodies)
+    (ended,) = traced.observer.ended
+    assert (ended.trace_id, ended.upstream is not None) == (span.trace_id.hex(), True)
     assert span.start_time_unix_nano <= span.events[0].time_unix_nano <= span.end_time_unix_nano
 
 
@@ -87,6 +89,7 @@ async def test_a_refusal(
     (span,) = exported(traced, collector)
     assert [event.name for event in span.events] == steps
     assert attributes(span)["authz.code"] == code
+    assert traced.observer.ended[0].upstream is None
 
 
 async def test_a_decision_that_waits(traced: Rig, collector: Collector) -> None:
@@ -135,6 +138,7 @@ async def test_a_malformed_context_begins_another_trace(traced: Rig, collector: 
 
 async def test_nothing_is_changed_where_nothing_is_traced(rig: Rig) -> None:
     _, peer = await rig.exchanged(request(b"alice", f"traceparent: 00-{TRACE}-{PARENT}-00".encode()), OK)
+    assert [each.trace_id for each in rig.observer.ended] == [""]
     assert f"traceparent: 00-{TRACE}-{PARENT}-00".encode() in peer.received
 
 

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from authz_sidecar.core.phases import Phase
 from authz_sidecar.core.ports import KeysStatus, ReplicaStatus
-from authz_sidecar.core.verdicts import Code, Decision, Failure, FaultCode, Verdict
+from authz_sidecar.core.verdicts import Answered, Code, Decision, Failure, FaultCode, Verdict
 from authz_sidecar.observe import families
 from authz_sidecar.observe.facts import FactsCollector
 from authz_sidecar.observe.families import FAMILIES, Family
@@ -55,7 +55,7 @@ def exposition() -> str:
     metrics.watch(Outputs(LineQueue(SimpleQueue()), LineQueue(SimpleQueue())))
     metrics.decided(Decision("r", "GET", "/", Verdict(Code.SAFE_METHOD), 0), 0.1)
     metrics.failed(Failure("r", 400, FaultCode.MALFORMED_REQUEST, "::1"))
-    metrics.answered(200, 0.1)
+    metrics.answered(Answered("r", 200, 0.1, "", upstream=0.05, trace_id="4bf92f3577b34da6a3ce929d0e0e4736"))
     metrics.called("head", 200)
     metrics.reloaded(accepted=True)
     hooks = ReplicaHooks(metrics)

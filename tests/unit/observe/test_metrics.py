@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from authz_sidecar.core.verdicts import Code, Decision, Verdict
-from authz_sidecar.observe.metrics import MAX_RULES, Metrics
+from authz_sidecar.core.verdicts import Answered, Code, Decision, Verdict
+from authz_sidecar.observe.metrics import MAX_RULES, OPENMETRICS, Metrics
 
 
 def exported(counted: Metrics) -> dict[str, float]:
@@ -87,7 +88,7 @@ def test_what_several_processes_have_counted_adds_up() -> None:
     for number, each in enumerate(workers, 1):
         for _ in range(number):
             each.decided(decided(Code.GRANTED, "PUT /a/"), 0.001)
-            each.answered(200, 0.5)
+            each.answered(Answered("r", 200, 0.5, "", upstream=0.3, trace_id=TRACE))
             each.retried()
     whole = Metrics()
     for _ in range(2):
@@ -99,6 +100,8 @@ def test_what_several_processes_have_counted_adds_up() -> None:
     assert found["authz_upstream_retries_total"] == 3
     assert found["authz_decision_seconds_count"] == 3
     assert found["authz_response_seconds_sum"] == 1.5
+    assert found["authz_upstream_seconds_count"] == 3
+    assert TRACE in whole.exposition(OPENMETRICS)[0].decode()
     assert whole.totals()["decision"] == 0.001
 
 
@@ -108,3 +111,42 @@ def test_a_process_goes_on_from_what_the_one_before_has_counted() -> None:
     after.add(before.counted())
     after.decided(decided(Code.GRANTED, "PUT /a/"), 0.001)
     assert exported(after)['authz_decisions_total{code="granted",enforced="true"}'] == 2
+
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def test_openmetrics_names_the_trace_of_the_latest_value_of_each_bucket() -> None:
+    counted = Metrics()
+    for answered in (
+        Answered("r1", 200, 0.4, "", upstream=0.3, trace_id="0" * 31 + "1"),
+        Answered("r2", 200, 0.3, "", upstream=0.02, trace_id=TRACE),
+        Answered("r3", 200, 0.4, "", upstream=0.02),  # not traced
+        Answered("r4", 403, 0.001, ""),  # the service was not asked
+    ):
+        counted.answered(answered)
+    body, kind = counted.exposition(f"{OPENMETRICS};version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3")
+    assert kind.startswith(OPENMETRICS)
+    samples = [each for one in text_string_to_metric_families(body.decode()) for each in one.samples]
+    exemplars = {
+        (each.name, each.labels["le"]): (each.exemplar.labels, each.exemplar.value)
+        for each in samples
+        if each.exemplar
+    }
+    assert exemplars == {
+        ("authz_response_seconds_bucket", "0.5"): ({"trace_id": TRACE}, 0.3),
+        ("authz_upstream_seconds_bucket", "0.5"): ({"trace_id": "0" * 31 + "1"}, 0.3),
+        ("authz_upstream_seconds_bucket", "0.02"): ({"trace_id": TRACE}, 0.02),
+    }
+    values = {each.name: each.value for each in samples}
+    assert (values["authz_response_seconds_count"], values["authz_upstream_seconds_count"]) == (4, 3)
+    assert not any(each.name.endswith("_created") for each in samples)
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "text/html,application/xhtml+xml", "text/plain;version=1.0.0"])
+def test_others_are_given_text(accept: str) -> None:
+    counted = Metrics()
+    counted.answered(Answered("r1", 200, 0.4, "", trace_id=TRACE))
+    body, kind = counted.exposition(accept)
+    assert kind.startswith("text/plain")
+    assert TRACE not in body.decode()
