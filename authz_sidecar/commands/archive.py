@@ -18,7 +18,7 @@ from aiohttp import ClientSession, DummyCookieJar
 
 from authz_sidecar.archive.files import ArchiveBroken, ArchiveInUse, Writer
 from authz_sidecar.archive.recorder import ROTATED_BYTES, Recorder
-from authz_sidecar.commands.command import Command
+from authz_sidecar.commands.command import Command, positive
 from authz_sidecar.commands.settings import add_settings, sources
 from authz_sidecar.config import reading
 from authz_sidecar.core.errors import ConfigurationError, MalformedMessage, Problem, Unavailable
@@ -125,23 +125,16 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, SETTINGS)
     parser.add_argument("--once", action="store_true", help="archive what is there now, and end")
     every = f"how often the log is asked for [default {INTERVAL:g}]"
-    parser.add_argument("--interval", type=float, default=INTERVAL, metavar="SECONDS", help=every)
+    parser.add_argument("--interval", type=positive, default=INTERVAL, metavar="SECONDS", help=every)
     rotate = f"begin another file, with a snapshot, after so much [default {ROTATED_BYTES // MEGABYTE}]"
     parser.add_argument(
-        "--rotate", type=float, default=ROTATED_BYTES / MEGABYTE, metavar="MEGABYTES", help=rotate
+        "--rotate", type=positive, default=ROTATED_BYTES / MEGABYTE, metavar="MEGABYTES", help=rotate
     )
 
 
 def _main(arguments: argparse.Namespace) -> int:
     given = sources(arguments)
     url, token = reading.some(SETTINGS, given.flags, os.environ)
-    problems = [
-        Problem(f"--{name}", "must be more than 0")
-        for name in ("interval", "rotate")
-        if not getattr(arguments, name) > 0
-    ]
-    if problems:
-        raise ConfigurationError(problems)
     rotated_bytes = int(arguments.rotate * MEGABYTE)
     return archive(Options(arguments.folder, url, token, arguments.once, arguments.interval, rotated_bytes))
 

@@ -176,8 +176,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--accept",
         action="append",
         default=[],
-        type=Kind,
-        choices=list(Kind),
+        choices=[kind.value for kind in Kind],
         metavar="KIND",
         help=f"findings that are no reason to fail: {', '.join(Kind)}",
     )
@@ -194,7 +193,7 @@ def _main(arguments: argparse.Namespace) -> int:
         read.settings if read else None,
         read.issuers if read else (),
         os.environ,
-        frozenset(arguments.accept),
+        frozenset(map(Kind, arguments.accept)),
         arguments.online,
         arguments.openapi,
     )

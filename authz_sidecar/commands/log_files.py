@@ -6,13 +6,14 @@ import gzip
 import io
 import json
 import sys
+import zlib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 from authz_sidecar.commands.progress import Progress
-from authz_sidecar.core.errors import ConfigurationError, MalformedMessage, Problem, described
+from authz_sidecar.core.errors import ConfigurationError, MalformedMessage, Problem
 from authz_sidecar.observe.logged import Logged, Reader
 
 STANDARD_INPUT: Final = Path("-")
@@ -65,8 +66,8 @@ def lines(paths: Sequence[Path], unreadable: Unreadable, what: str) -> Iterator[
                     progress.at(before + _position(raw), count)
                 try:
                     value = json.loads(text)
-                except ValueError as error:
-                    unreadable.note(f"{path}:{number}", f"not JSON: {error}")
+                except (ValueError, RecursionError):
+                    unreadable.note(f"{path}:{number}", "not JSON")
                     continue
                 if isinstance(value, dict):
                     yield Line(f"{path}:{number}", value)
@@ -92,10 +93,12 @@ def _texts(path: Path, raw: BinaryIO, unreadable: Unreadable) -> Generator[str, 
     texts = io.TextIOWrapper(binary, "utf-8", "replace")
     try:
         yield from texts
-    except (EOFError, gzip.BadGzipFile) as error:
-        unreadable.note(str(path), f"is not whole: {described(error)}")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        wrong = "is cut off" if isinstance(error, EOFError) else "is no sound gzip file"
+        unreadable.note(str(path), wrong)
     finally:
-        texts.detach()  # whoever opened the file closes it
+        if not raw.closed:  # as it is when nobody reads on
+            texts.detach()  # whoever opened the file closes it
 
 
 def _sizes(paths: Sequence[Path]) -> int:

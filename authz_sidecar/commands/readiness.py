@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from authz_sidecar.commands.affected import Affected, note
-from authz_sidecar.commands.command import Command
+from authz_sidecar.commands.command import Command, not_negative
 from authz_sidecar.commands.log_files import Unreadable, decisions
 from authz_sidecar.config import policy_file
 from authz_sidecar.core.errors import ConfigurationError, Problem
@@ -153,7 +153,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("decisions", type=Path, nargs="+", metavar="FILE", help=several)
     parser.add_argument("--policy", type=Path, required=True, metavar="FILE", help="the policy to enforce")
     enough = f"how much time the log must cover [default {DAYS:g}]"
-    parser.add_argument("--days", type=float, default=DAYS, metavar="NUMBER", help=enough)
+    parser.add_argument("--days", type=not_negative, default=DAYS, metavar="NUMBER", help=enough)
     since = "look at nothing before, like 2026-11-20 or 2026-11-20T08:00:00+01:00"
     parser.add_argument("--since", metavar="TIME", help=since)
     parser.add_argument("--json", action="store_true", help="all that was found, for programs")

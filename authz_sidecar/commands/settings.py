@@ -15,6 +15,8 @@ ALL: Final = frozenset(setting.variable for setting in TABLE)
 
 def add_settings(parser: argparse.ArgumentParser, variables: Container[str] = ALL) -> None:
     """A flag for each of these settings; only what is given becomes an attribute."""
+    if variables is ALL:
+        parser.usage = "%(prog)s [--SETTING VALUE]... [OPTION]...   (--help lists them)"
     for setting in TABLE:
         if setting.variable not in variables:
             continue

@@ -6,14 +6,15 @@ Exit codes: 0 every decision was right, 1 one was not, or the archive contradict
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from authz_sidecar.archive.files import texts
-from authz_sidecar.commands.command import Command
-from authz_sidecar.commands.log_files import Unreadable, lines
+from authz_sidecar.commands.command import Command, not_negative, positive
+from authz_sidecar.commands.log_files import Line, Unreadable, lines
 from authz_sidecar.core.errors import ConfigurationError, Problem
 from authz_sidecar.verify.archive import ArchiveError, replay
 from authz_sidecar.verify.checker import DECISION_FIELDS, Evidence, Report, check
@@ -22,6 +23,26 @@ SHOWN: Final = 50
 MAX_STALENESS: Final = 30.0
 CLOCK_TOLERANCE: Final = 1.0
 UNIQUE: Final = frozenset({"at", "request_id"})
+
+_TEXT, _NOTHING = (str,), type(None)
+_ID: Final = {"request_id": _TEXT}
+NEEDED: Final[Mapping[str, Mapping[str, tuple[type, ...]]]] = {
+    "decision": {
+        **_ID,
+        **dict.fromkeys(("code", "outcome"), _TEXT),
+        **dict.fromkeys(("enforced", "revoking"), (bool,)),
+        **dict.fromkeys(("epoch", "quantifier", "revision_at", "subject"), (str, _NOTHING)),
+        **dict.fromkeys(("revision", "token_generation"), (int, _NOTHING)),
+        "permissions": (list,),
+        "status": (int,),
+    },
+    "failure": {**_ID, "status": (int,)},
+    "retry": _ID,
+    "answer": {**_ID, "status": (int, _NOTHING), "sent_at": (int, float)},
+    "received": _ID,
+}
+"""What the judge reads of a line, by what it is a record of."""
+_MISSING: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +58,11 @@ class Files:
 def verify(files: Files, max_staleness: float, clock_tolerance: float = CLOCK_TOLERANCE) -> int:
     """Print a report; returns the exit code. Raises ConfigurationError for what cannot be read."""
     unreadable = Unreadable()
-    logged = _logged(files.decisions, unreadable)
+    logged = _logged(files.decisions, unreadable, timed=files.answers is None)
     evidence = Evidence(
         decisions=logged["decision"],
-        answers=_recorded(files.answers, unreadable),
-        received=_recorded(files.received, unreadable),
+        answers=_recorded(files.answers, "answer", unreadable),
+        received=_recorded(files.received, "received", unreadable),
         failures=logged["failure"],
         retries=logged["retry"],
     )
@@ -53,19 +74,24 @@ def verify(files: Files, max_staleness: float, clock_tolerance: float = CLOCK_TO
         ) from error
     except ArchiveError as error:
         raise ConfigurationError([Problem("--archive", str(error))]) from error
-    except KeyError as error:
-        raise ConfigurationError([Problem("evidence", f"a line lacks the field {error}")]) from error
     print("\n".join([*_worded(report, max_staleness), *unreadable.worded()]))
     return _exit_code(report, unreadable, alone=not files.decisions)
 
 
-def _logged(paths: Sequence[Path], unreadable: Unreadable) -> dict[str, list[dict[str, Any]]]:
-    """What the judge wants of the lines, by their type. Equal texts are kept once: a day has many lines."""
+def _logged(paths: Sequence[Path], unreadable: Unreadable, *, timed: bool) -> dict[str, list[dict[str, Any]]]:
+    """What the judge wants of the lines, by their type. Equal texts are kept once: a day has many lines.
+
+    `timed`: nobody but the decision itself says when it was made.
+    """
     logged: dict[str, list[dict[str, Any]]] = {"decision": [], "failure": [], "retry": []}
     texts: dict[str, str] = {}
     for line in lines(paths, unreadable, "verify"):
-        kept = logged.get(line.value.get("type", ""))
-        if kept is None:
+        kind = line.value.get("type")
+        kept = logged.get(kind) if isinstance(kind, str) else None
+        if kept is None or not _usable(line, str(kind), unreadable):
+            continue
+        if timed and kind == "decision" and not _is_instant(line.value.get("at")):
+            unreadable.note(line.place, "at: is no instant of RFC 3339")
             continue
         found = {name: value for name, value in line.value.items() if name in DECISION_FIELDS}
         for name, value in found.items():
@@ -75,8 +101,31 @@ def _logged(paths: Sequence[Path], unreadable: Unreadable) -> dict[str, list[dic
     return logged
 
 
-def _recorded(paths: Sequence[Path] | None, unreadable: Unreadable) -> Iterator[dict[str, Any]] | None:
-    return None if paths is None else (line.value for line in lines(paths, unreadable, "verify"))
+def _recorded(
+    paths: Sequence[Path] | None, kind: str, unreadable: Unreadable
+) -> Iterator[dict[str, Any]] | None:
+    if paths is None:
+        return None
+    found = lines(paths, unreadable, "verify")
+    return (line.value for line in found if _usable(line, kind, unreadable))
+
+
+def _usable(line: Line, kind: str, unreadable: Unreadable) -> bool:
+    """Whether it has what the judge needs of it; else that is noted."""
+    for name, types in NEEDED[kind].items():
+        value = line.value.get(name, _MISSING)
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            wrong = "is missing" if value is _MISSING else "is of another kind than it should be"
+            unreadable.note(line.place, f"{name}: {wrong}")
+            return False
+    return True
+
+
+def _is_instant(value: object) -> bool:
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _exit_code(report: Report, unreadable: Unreadable, *, alone: bool) -> int:
@@ -120,10 +169,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, text in several.items():
         parser.add_argument(f"--{name}", type=Path, nargs="+", metavar="FILE", help=text)
     stale = f"the bound, as AUTHZ_MAX_STALENESS [default {MAX_STALENESS:g}]"
-    parser.add_argument("--max-staleness", type=float, default=MAX_STALENESS, metavar="SECONDS", help=stale)
+    parser.add_argument(
+        "--max-staleness", type=positive, default=MAX_STALENESS, metavar="SECONDS", help=stale
+    )
     clocks = f"how far a sidecar's clock may be ahead of the archive's [default {CLOCK_TOLERANCE:g}]"
     parser.add_argument(
-        "--clock-tolerance", type=float, default=CLOCK_TOLERANCE, metavar="SECONDS", help=clocks
+        "--clock-tolerance", type=not_negative, default=CLOCK_TOLERANCE, metavar="SECONDS", help=clocks
     )
 
 

@@ -100,6 +100,8 @@ def _mistake(text: str, *, last: bool) -> str | None:
         return f"{text}: a placeholder is a whole segment: {FORMS}"
     if "*" in text:
         return f"{text}: there are no wildcards: write {{name}} for a segment, {{name:path}} for the rest"
+    if not set(text).isdisjoint("[]|^") or (last and text.endswith("$")):
+        return f"{text}: regular expressions are not known: write {FORMS}"
     if not text.isprintable() or not set(text).isdisjoint("%\\;?#"):
         return (
             f"{text!r}: write the path decoded, without query; control characters and % \\ ; ? # never match"

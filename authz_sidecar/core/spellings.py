@@ -36,6 +36,11 @@ _RESTS: Final = tuple(
         rf"\{{[*+]{{1,2}}{_NAME}\}}",
     )
 )
+_UNNAMED: Final = (  # a regular expression, and what stands for it: name, kind, whether it must be the last
+    (re.compile(r"\(?(?:\\d|\[0-9\])(?:[+*]|\{[\d,]+\})?\)?"), "id", "int", False),
+    (re.compile(r"\(?\.[*+]\??\)?"), "rest", "path", True),
+    (re.compile(r"\(?(?:\\w|\[[^\]]*\])[*+]\)?"), "name", "segment", False),
+)
 _DIGITS: Final = re.compile(r"int|integer|num|number|digits|long|(?:\\d|\[0-9\])(?:[+*]|\{.*\})?")
 _ANYTHING: Final = re.compile(r"path|\.[*+]\??")
 _UUID: Final = re.compile(r"(?:uuid|guid)(?:4|_v4)?", re.IGNORECASE)
@@ -44,7 +49,8 @@ _UUID: Final = re.compile(r"(?:uuid|guid)(?:4|_v4)?", re.IGNORECASE)
 def ours(path: str) -> str | None:
     """The pattern as it is written here; `None` when it has no foreign placeholder."""
     anchored = path.startswith("^")
-    texts = path.removeprefix("^").removesuffix("$" if anchored else "\0").removeprefix("/").split("/")
+    bare = path.removeprefix("^").removesuffix("$" if anchored else "\0").removeprefix("/")
+    texts = bare.replace("[^/]", r"\w").split("/")
     taken: set[str] = set()
     written = [_segment(text, last=index == len(texts) - 1, taken=taken) for index, text in enumerate(texts)]
     return "/" + "/".join(written) if anchored or written != texts else None
@@ -62,6 +68,9 @@ def _segment(text: str, *, last: bool, taken: set[str]) -> str:
     for spelling in _RESTS:
         if match := spelling.fullmatch(text):
             return _placeholder(match["name"], "path", taken)
+    for spelling, name, kind, at_the_end in _UNNAMED:
+        if spelling.fullmatch(text) and (last or not at_the_end):
+            return _placeholder(name, kind, taken)
     return text
 
 

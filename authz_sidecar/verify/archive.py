@@ -53,9 +53,17 @@ def replay(lines: Iterable[tuple[str, str]]) -> Iterator[Moment]:
                 moment = _begin(moment, line, dict(_entities(rest)))
             else:
                 moment = _follow(moment, line)
-        except (ValueError, KeyError, TypeError) as error:
-            raise ArchiveError(f"{place}: {error!r}") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ArchiveError(f"{place}: {_words(error)}") from error
         yield moment
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return "is not JSON"
+    if isinstance(error, KeyError):
+        return f"lacks {error.args[0]}"
+    return str(error) if isinstance(error, ValueError) else "is no entry of an archive"
 
 
 def _begin(before: Moment | None, line: State, entities: dict[EntityId, State]) -> Moment:

@@ -142,3 +142,37 @@ def test_the_version_is_everywhere_the_same() -> None:
     changes = (ROOT / "CHANGELOG.md").read_text()
     assert re.search(rf"^## .*\b{re.escape(__version__)}\b", changes, re.MULTILINE)
     assert f'image: "authz-sidecar:{__version__}"\n' in (ROOT / "deploy" / "kubernetes.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["check", "--accept=nonsense"], "argument --accept: invalid choice: 'nonsense' (choose from "),
+        (["readiness", "--policy=p", "--days=-3", "d"], "--days: must be a number from 0, not '-3'"),
+        (["readiness", "--policy=p", "--days=nan", "d"], "--days: must be a number from 0, not 'nan'"),
+        (["readiness", "--policy=p", "--days=week", "d"], "--days: must be a number from 0, not 'week'"),
+        (
+            ["verify", "--archive=a", "--max-staleness=0"],
+            "--max-staleness: must be a number above 0, not '0'",
+        ),
+        (
+            ["verify", "--archive=a", "--max-staleness=inf"],
+            "--max-staleness: must be a number above 0, not 'inf'",
+        ),
+        (
+            ["verify", "--archive=a", "--clock-tolerance=-1"],
+            "--clock-tolerance: must be a number from 0, not '-1'",
+        ),
+        (["archive", "--folder=a", "--interval=0"], "--interval: must be a number above 0, not '0'"),
+        (["archive", "--folder=a", "--rotate=-1"], "--rotate: must be a number above 0, not '-1'"),
+    ],
+)
+def test_an_argument_that_makes_no_sense_is_told_in_a_few_lines(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert len(told.splitlines()) < 10

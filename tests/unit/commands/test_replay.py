@@ -153,7 +153,7 @@ def test_a_broken_archive_file_of_gzip_is_told(
     torn = tmp_path / "torn.jsonl.gz"
     torn.write_bytes(gzip.compress(("".join(LOG) * 50).encode())[:300])
     assert replay(tmp_path, "permission: students.change_student", log, torn) == 1
-    assert "is not whole" in capsys.readouterr().out
+    assert "is cut off" in capsys.readouterr().out
 
 
 class Terminal(io.StringIO):

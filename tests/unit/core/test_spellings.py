@@ -49,12 +49,32 @@ from authz_sidecar.core.pattern import path_mistakes
         ("/students/{int:pk}/", "/students/{pk:int}/"),
         ("/students/${id}/", "/students/{id}/"),
         ("/students/{{id}}/", "/students/{id}/"),
+        (r"/students/\d+/", "/students/{id:int}/"),
+        (r"^/students/(\d+)/$", "/students/{id:int}/"),
+        ("/students/[0-9]+", "/students/{id:int}"),
+        ("/students/[0-9]+/notes/[0-9]{1,3}", "/students/{id:int}/notes/{id2:int}"),
+        ("/students/[^/]+/", "/students/{name}/"),
+        ("/students/([^/]+)/notes", "/students/{name}/notes"),
+        (r"/students/[\w-]+/", "/students/{name}/"),
+        ("/files/.*", "/files/{rest:path}"),
+        ("^/files/(.*)$", "/files/{rest:path}"),
     ],
 )
 def test_a_foreign_placeholder_is_answered_with_ours(foreign: str, right: str) -> None:
     (mistake,) = path_mistakes(foreign)
     assert f"write {right}" in mistake
     assert path_mistakes(right) == []
+
+
+@pytest.mark.parametrize("path", ["/a|b/", "/(a|b)/", "/a[0-9]/", "/a/b$", "/^a", "/[abc"])
+def test_a_regular_expression_is_no_literal_text(path: str) -> None:
+    (mistake,) = path_mistakes(path)
+    assert "regular expressions" in mistake
+
+
+@pytest.mark.parametrize("path", ["/$metadata", "/Products(1)", "/c++/", "/@me/", "/it's/"])
+def test_what_a_path_may_have_is_literal_text(path: str) -> None:
+    assert path_mistakes(path) == []
 
 
 @pytest.mark.parametrize("path", ["/a:b/", "/v1/things:move", "/$metadata", "/Products(1)", "/@me/", "/a*b"])

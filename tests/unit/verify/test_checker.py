@@ -11,6 +11,7 @@ import pytest
 
 from authz_sidecar import cli
 from authz_sidecar.commands.verify import Files, verify
+from authz_sidecar.core.errors import ConfigurationError
 from authz_sidecar.verify.archive import ArchiveError, replay
 from authz_sidecar.verify.checker import Evidence, check, right_code
 
@@ -355,4 +356,53 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "none: cannot be read: No such file" in capsys.readouterr().err
     (tmp_path / "archive").write_text("[]\n")
     assert cli.main(["verify", f"--archive={tmp_path}/archive"]) == 2
-    assert f"--archive: {tmp_path}/archive:1: TypeError" in capsys.readouterr().err
+    assert f"--archive: {tmp_path}/archive:1: is no entry of an archive" in capsys.readouterr().err
+
+
+AT = "1970-01-01T00:01:47.000000Z"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"at": None}, "log:1: at: is no instant of RFC 3339"),
+        ({"at": "yesterday"}, "log:1: at: is no instant of RFC 3339"),
+        ({"at": 5}, "log:1: at: is no instant of RFC 3339"),
+        ({"request_id": None}, "log:1: request_id: is of another kind than it should be"),
+        ({"revision": "2"}, "log:1: revision: is of another kind than it should be"),
+        ({"permissions": "s.add"}, "log:1: permissions: is of another kind than it should be"),
+        ({"status": True}, "log:1: status: is of another kind than it should be"),
+    ],
+)
+def test_a_line_that_cannot_be_judged_is_told_and_the_others_are_judged(
+    changes: dict[str, Any], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = decision(2, "granted", at=AT)
+    assert verified(tmp_path, [{**made, **changes}, made]) == 2
+    shown = capsys.readouterr().out
+    assert said in shown
+    assert "1 decisions, the oldest" in shown
+
+
+def test_a_field_that_is_missing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = decision(2, "granted", at=AT)
+    assert verified(tmp_path, [{name: made[name] for name in made if name != "code"}, made]) == 2
+    assert "log:1: code: is missing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("nonsense", "is not JSON"),
+        ("[]", "is no entry of an archive"),
+        ("5", "is no entry of an archive"),
+        ("{}", "lacks type"),
+        ('{"type": "snapshot"}', "the snapshot does not end"),
+        (change(3, group()), "revision 3 does not follow 1"),
+    ],
+)
+def test_what_is_no_archive_is_told_in_plain_words(line: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "archive").write_text(f"{HISTORY[0]}\n{line}\n")
+    with pytest.raises(ConfigurationError) as raised:
+        verify(Files(tmp_path / "archive"), max_staleness=5.0)
+    assert str(raised.value) == f"--archive: {tmp_path / 'archive'}:2: {said}"
