@@ -285,7 +285,7 @@ class Sidecar:
     # The admin port
 
     def admin_runner(self, decides: Pipeline, keys: KeysByIssuer) -> web.AppRunner:
-        explainer = Explainer(lambda: decides, self._holdings)
+        explainer = Explainer(lambda: decides, self._holdings, self._user_service)
         sources = admin.AdminSources(
             health=health.Health(self.ready, self.decides),
             metrics=self.metrics.exposition,

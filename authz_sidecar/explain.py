@@ -7,20 +7,28 @@ revision; where it is, the revisions differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from authz_sidecar.codes import TABLE
-from authz_sidecar.core import hosts, target
+from authz_sidecar.core import causes, hosts, target
+from authz_sidecar.core.causes import Cause, History, Then
 from authz_sidecar.core.closest import closest
-from authz_sidecar.core.entities import Entity, EntityKey, GroupState, UserState
-from authz_sidecar.core.errors import Refused
+from authz_sidecar.core.entities import Entity, EntityKey, EntityState, GroupState, UserState
+from authz_sidecar.core.errors import MalformedMessage, Refused, Unavailable
 from authz_sidecar.core.fields import FieldList, of_request
 from authz_sidecar.core.grants import Held, held
 from authz_sidecar.core.policy import Policy
 from authz_sidecar.core.rules import Rule
-from authz_sidecar.core.verdicts import Code, Decision, Identity, RequestHead, Requirement
+from authz_sidecar.core.verdicts import (
+    UNBOUNDED,
+    Code,
+    Decision,
+    Identity,
+    Question,
+    RequestHead,
+)
 from authz_sidecar.pipeline import Pipeline
 
 REQUEST_ID = "explain"
@@ -56,12 +64,20 @@ class Holdings(Protocol):
     async def groups(self) -> Groups: ...
 
 
+class Historian(Protocol):
+    """Who keeps what was given and taken, when and by whom."""
+
+    async def history(self, sub: str, permissions: Iterable[str]) -> History | None:
+        """`None` where none is kept. Raises Unavailable or MalformedMessage."""
+
+
 @dataclass(frozen=True, slots=True)
 class Explainer:
     """Explains by the policy that is in force when it is asked. Without `holdings` no grant is told."""
 
     pipeline: Callable[[], Pipeline]
     holdings: Holdings | None
+    historian: Historian | None = None
 
     async def explain(self, asked: Asked) -> dict[str, Any]:
         """Plain values, ready for JSON. Never a token."""
@@ -74,7 +90,7 @@ class Explainer:
             "subject": subject,
             **_outcome(decision),
             **_rules(pipeline.policy, asked, decision.rule),
-            **await self._grants(subject, decision.requirement),
+            **await self._grants(subject, decision),
         }
 
     async def _decide(self, pipeline: Pipeline, asked: Asked) -> Decision:
@@ -94,13 +110,17 @@ class Explainer:
         enforced = decision.enforced
         return judged._replace(rule=decision.rule, owns=owns if requirement.own else None, enforced=enforced)
 
-    async def _grants(self, subject: str | None, requirement: Requirement | None) -> dict[str, Any]:
+    async def _grants(self, subject: str | None, decision: Decision) -> dict[str, Any]:
+        requirement = decision.requirement
         if self.holdings is None or subject is None or requirement is None:
             return {}
         entity = self.holdings.entity(EntityKey("user", subject))
-        if entity is None or not isinstance(entity.state, UserState):
+        if entity is None:
             return {}
         groups = await self.holdings.groups()
+        changed = await self._last_change(entity, groups, decision)
+        if not isinstance(entity.state, UserState):
+            return changed
         user = entity.state
         return {
             "user": {
@@ -111,7 +131,29 @@ class Explainer:
             },
             "permissions": [_told(each) for each in held(user, requirement, groups.states)],
             "all_groups_known": groups.whole,
+            **changed,
         }
+
+    async def _last_change(self, user: Entity, groups: Groups, decision: Decision) -> dict[str, Any]:
+        """What made the verdict what it is, as far as what is at hand is what was decided by."""
+        subject, position, requirement = user.key.key, decision.verdict.position, decision.requirement
+        if self.historian is None or position is None or requirement is None:
+            return {}
+        states: dict[EntityKey, EntityState] = {
+            EntityKey("group", key): state for key, state in groups.states.items()
+        }
+        now = Then(position, {**states, user.key: user.state})
+        identity = decision.identity or _by_name(subject)
+        question = Question(identity, requirement, None, bool(decision.owns))
+        if now.code(question) is not decision.verdict.code:
+            return {}
+        try:
+            history = await self.historian.history(subject, requirement.permissions)
+        except (Unavailable, MalformedMessage) as error:
+            return {"last_change": None, "history": f"cannot be asked: {error}"}
+        if history is None:
+            return {"last_change": None, "history": "is not kept by the User service"}
+        return _changed(causes.last(question, now, history), position.epoch[:8])
 
 
 def _outcome(decision: Decision) -> dict[str, Any]:
@@ -154,11 +196,30 @@ def _owns(policy: Policy, asked: Asked, label: str | None) -> bool:
     rule = _labelled(policy, label)
     if rule is None or asked.subject is None:
         return False
-    return rule.owned_by(Identity(asked.subject, "", 0.0, None, None, None), target.path(asked.target))
+    return rule.owned_by(_by_name(asked.subject), target.path(asked.target))
+
+
+def _by_name(subject: str) -> Identity:
+    """Of a user whose token is not known, and taken to be good."""
+    return Identity(subject, "", UNBOUNDED, None, None, None, issued_after=UNBOUNDED)
 
 
 def _shown(rule: Rule) -> dict[str, Any]:
     return {"rule": rule.label, "place": rule.place, "requires": str(rule.requirement)}
+
+
+def _changed(cause: Cause | None, epoch8: str) -> dict[str, Any]:
+    if cause is None:
+        return {"last_change": None, "history": "tells of no change that made it so"}
+    change = cause.change
+    told = {
+        "revision": f"{epoch8}.{change.revision}",
+        "at": change.at,
+        "by": change.by,
+        "text": change.text,
+        "before": cause.before.value if cause.before else None,
+    }
+    return {"last_change": told, "history": None}
 
 
 def _told(each: Held) -> dict[str, Any]:

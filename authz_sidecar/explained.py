@@ -28,12 +28,22 @@ def worded(found: Mapping[str, Any]) -> list[str]:
 def _when(found: Mapping[str, Any]) -> list[str]:
     if not found["revision"]:
         return []
+    age = ""
     if found["staleness"] is not None:
-        return [f"  revision  {found['revision']}, proved {found['staleness']:.1f} s ago"]
-    lines = [f"  revision  {found['revision']} of {found['as_of']}"]
-    if changed := found["last_change"]:
-        lines.append(f"  changed   by {changed['revision']} at {changed['at']}: before, {changed['before']}")
-    return lines
+        age = f", proved {found['staleness']:.1f} s ago"
+    elif "as_of" in found:
+        age = f" of {found['as_of']}"
+    return [f"  revision  {found['revision']}{age}", *_changed(found)]
+
+
+def _changed(found: Mapping[str, Any]) -> list[str]:
+    changed = found.get("last_change")
+    if changed is None:
+        return [f"  history   {found['history']}"] if found.get("history") else []
+    told = changed["text"] or f"by {changed['revision']} at {changed['at']}"
+    before = changed["before"]
+    was = f"before, {before}" if before else "perhaps, as it is not told of whom"
+    return [f"  changed   {told}: {was}"]
 
 
 def _rule(rule: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ the contract.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import inf, nan
@@ -17,12 +17,14 @@ import aiohttp
 from yarl import URL
 
 from authz_sidecar.core import wire
+from authz_sidecar.core.causes import History
 from authz_sidecar.core.documents import parse_instant, parse_integer
 from authz_sidecar.core.entities import Change, Entity, Position
-from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable, described
+from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable
 from authz_sidecar.core.ports import Clock
 from authz_sidecar.core.proofs import NEVER, mapped
 from authz_sidecar.core.wire import CheckAnswer, Digest, Head, SnapshotEnd, SubjectAnswer
+from authz_sidecar.reasons import reason
 
 PULL = aiohttp.ClientTimeout(total=10, sock_connect=1, sock_read=5)
 WHOLE = aiohttp.ClientTimeout(total=1800, sock_connect=2, sock_read=30)
@@ -174,6 +176,12 @@ class UserServiceClient:
             body = await _body(response)
             return (wire.parse_no_subject if response.status == 404 else wire.parse_subject)(body, sub)
 
+    async def history(self, sub: str, permissions: Iterable[str]) -> History | None:
+        """What may have changed whether `sub` holds these; `None` where no history is kept."""
+        params = [("sub", sub), *(("permission", label) for label in permissions)]
+        async with self._open("GET", "history", self._answer, params, missing=True) as response:
+            return None if response.status == 404 else wire.parse_history(await _body(response), sub)
+
     async def check(
         self,
         sub: str,
@@ -210,7 +218,7 @@ class UserServiceClient:
         method: str,
         path: str,
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 (aiohttp enforces it)
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | list[tuple[str, str]] | None = None,
         *,
         json: Any = None,
         missing: bool = False,
@@ -229,7 +237,7 @@ class UserServiceClient:
                 _check_status(response, place, missing=missing)
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"{place}: {described(error)}") from error
+            raise Unavailable(f"{place}: {reason(error)}") from error
 
 
 def _instant(issued_after: float) -> float | None:

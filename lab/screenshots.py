@@ -105,6 +105,30 @@ async def see_another(tab: Browser, sidecar: Sidecar, name: str) -> None:
     await shoot(tab, name)
 
 
+async def shoot_user_service(tab: Browser, people: People, system: Stack) -> None:
+    """Where administrators go, and what a user was given and lost."""
+    url, grant = system.user_service.url, "users/2/permissions/students.add_student/"
+    for method in ("PUT", "DELETE"):
+        await asyncio.to_thread(people.api, grant, method)
+    await tab.see(WIDE, "light")
+    await tab.do("Page.navigate", url=f"{url}/api/auth/login/?next=/")
+    await tab.until("document.querySelector('[name=username]') !== null")
+    for field, value in (("username", "admin"), ("password", system.user_service.password)):
+        await tab.evaluate(f"document.querySelector('[name={field}]').value = '{value}'")
+    await tab.evaluate("document.querySelector('form').requestSubmit()")
+    await tab.until("document.querySelector('h1')?.innerText === 'User service'")
+    await shoot(tab, "user-service")
+    await tab.do("Page.navigate", url=f"{url}/history/?user=alice")
+    await tab.until("document.querySelectorAll('.lines li').length > 1")
+    await shoot(tab, "user-history")
+
+
+async def hide(tab: Browser, folder: Path) -> None:
+    """As in the pictures of commands: where the files of this run lie is of no interest."""
+    renamed = f"JSON.parse(JSON.stringify(found).replaceAll('{folder}', '/etc/authz'))"
+    await tab.evaluate(f"window.shows = show; window.show = found => shows({renamed}); 0")
+
+
 async def shoot_broken(tab: Browser, system: Stack, servers: Sequence[Daemon], policy: Path) -> None:
     """One thing after the other goes, and nothing comes back."""
     nowhere = f"http://127.0.0.1:{free_port()}/keys"
@@ -112,6 +136,7 @@ async def shoot_broken(tab: Browser, system: Stack, servers: Sequence[Daemon], p
     sidecar = system.sidecar
     await tab.do("Page.navigate", url=sidecar.admin_url)
     await tab.until("document.querySelectorAll('#facts dd').length > 5")
+    await hide(tab, policy.parent)
     for server, name in zip(servers, ("store", "broker"), strict=True):
         await asyncio.to_thread(server.stop)
         await tab.until(f"document.body.innerText.includes('{name} does not answer')")
@@ -129,6 +154,7 @@ async def shoot_all(system: Stack, servers: Sequence[Daemon], policy: Path) -> N
     people = People(system.user_service.url, system.user_service.password)
     async with browser() as tab:
         await shoot_healthy(tab, people, system.sidecar)
+        await shoot_user_service(tab, people, system)
         await shoot_answers(tab, system, people, policy)
         await shoot_broken(tab, system, servers, policy)
 

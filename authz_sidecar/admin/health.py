@@ -15,6 +15,7 @@ from authz_sidecar.config.tls import client as client_context
 from authz_sidecar.core.errors import MalformedMessage, Unavailable
 from authz_sidecar.core.ports import KeysStatus
 from authz_sidecar.core.verdicts import Verdict
+from authz_sidecar.reasons import reason
 from authz_sidecar.source import UserServiceClient
 
 Check = Callable[[], Awaitable[str | None]]
@@ -71,12 +72,8 @@ def reachable(upstream: UpstreamAddress, tls: ssl.SSLContext | None = None) -> C
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await connect()
-        except ssl.SSLCertVerificationError as error:
-            return f"its certificate is not accepted: {error.verify_message}"
-        except TimeoutError:
-            return "it does not answer in time"
-        except OSError as error:
-            return error.strerror or "unreachable"
+        except OSError as error:  # TimeoutError is one, too
+            return reason(error)
         return None
 
     return check if context is None else remembered(check)

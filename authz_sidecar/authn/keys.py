@@ -18,6 +18,7 @@ from authz_sidecar.config.issuer import Issuer
 from authz_sidecar.core.errors import MalformedMessage, Unavailable
 from authz_sidecar.core.ports import Clock, KeysStatus
 from authz_sidecar.core.verdicts import Code, Verdict
+from authz_sidecar.reasons import reason
 
 logger = logging.getLogger(__name__)
 
@@ -257,4 +258,4 @@ async def fetch(session: ClientSession, url: str, max_bytes: int = MAX_BYTES) ->
                     raise MalformedMessage(f"more than {max_bytes} bytes")
             return bytes(body)
     except (ClientError, OSError, ValueError) as error:  # OSError includes TimeoutError
-        raise Unavailable(f"{type(error).__name__}: {error}") from error
+        raise Unavailable(reason(error)) from error

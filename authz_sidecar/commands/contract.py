@@ -16,7 +16,8 @@ from aiohttp import ClientError, ClientSession
 from authz_sidecar.core.digest import Digests
 from authz_sidecar.core.documents import Document
 from authz_sidecar.core.entities import Change, Entity, EntityKey, Position, UserState
-from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable, described
+from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable
+from authz_sidecar.reasons import reason
 from authz_sidecar.source import UserServiceClient
 
 REASONS: Final = frozenset({"granted", "superuser", "denied", "inactive", "unknown_subject", "token_revoked"})
@@ -78,7 +79,7 @@ async def outcomes(service: Service) -> AsyncIterator[tuple[str, str]]:
         except HistoryGone as error:
             yield name, f"410 where the log goes on: {error}"
         except (ClientError, OSError, TimeoutError) as error:
-            yield name, described(error)
+            yield name, reason(error)
         else:
             yield name, ""
 

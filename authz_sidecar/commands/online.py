@@ -13,9 +13,10 @@ from authz_sidecar.authn.keys import fetch, published
 from authz_sidecar.config.findings import Finding, Kind
 from authz_sidecar.config.issuer import Issuer
 from authz_sidecar.config.table import Settings
-from authz_sidecar.core.errors import MalformedMessage, Unavailable, described
+from authz_sidecar.core.errors import MalformedMessage, Unavailable
 from authz_sidecar.core.rules import Rule
 from authz_sidecar.process import SystemClock
+from authz_sidecar.reasons import reason
 from authz_sidecar.source import UserServiceClient
 
 FETCH_SECONDS = 30.0
@@ -79,7 +80,7 @@ async def ask(url: str, credential: str, question: Mapping[str, str]) -> dict[st
             async with session.post(url, json=question, headers=headers, allow_redirects=False) as response:
                 answer = await response.text()
         except (ClientError, OSError) as error:
-            raise Unavailable(f"{url}: {described(error)}") from error
+            raise Unavailable(f"{url}: {reason(error)}") from error
     if response.status != 200:
         raise Unavailable(f"{url} answered {response.status}: {answer.strip()[:500]}")
     try:

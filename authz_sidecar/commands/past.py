@@ -48,7 +48,7 @@ class Past:
             was = Past(before).authorize(question, 0.0).code
             if was is not code:
                 position = after.position
-                return {"revision": str(position.token), "at": position.at, "before": was.value}
+                return {"revision": str(position.token), "at": position.at, "text": None, "before": was.value}
         return None
 
 

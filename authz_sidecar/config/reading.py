@@ -83,8 +83,9 @@ def _given(setting: Setting, flags: Mapping[str, str], environ: Mapping[str, str
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
+        wrong = error.strerror if isinstance(error, OSError) else "is not UTF-8"
         raise ValueError(
-            f"cannot be read from the file that {setting.variable}_FILE names: {error}"
+            f"cannot be read from the file that {setting.variable}_FILE names: {wrong}"
         ) from error
 
 

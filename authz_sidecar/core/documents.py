@@ -80,6 +80,13 @@ class Document:
     def text(self, field: str) -> str:
         return _text(self._fields.get(field), field)
 
+    def line(self, field: str) -> str:
+        """Words for people, of any length; what is no visible character is a question mark."""
+        value = self._fields.get(field)
+        if not isinstance(value, str):
+            raise MalformedMessage(f"{field}: expected text, got {shown(value)}")
+        return "".join(each if each.isprintable() else "?" for each in value)
+
     def labels(self, field: str) -> frozenset[str]:
         return frozenset([_text(label, field) for label in self._list(field)])
 

@@ -20,12 +20,6 @@ from dataclasses import dataclass
 from authz_sidecar.core.verdicts import Code
 
 
-def described(error: BaseException) -> str:
-    """A foreign exception in one line. Many have no text, or one that says little without the kind."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 class AuthzError(Exception):
     """Base of all errors of the sidecar."""
 

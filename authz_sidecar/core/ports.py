@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from authz_sidecar.core.entities import Position
 from authz_sidecar.core.phases import Phase
@@ -122,6 +122,16 @@ class KeysStatus:
         return {"kids": list(self.kids), "age": self.age, "failure": self.failure}
 
 
+class Seen(NamedTuple):
+    """A dependency, as it was last seen."""
+
+    up: bool
+    seconds: float
+    """How long it has been so."""
+    reason: str
+    """Why it is not up."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReplicaStatus:
     """The replica at one instant. `staleness` in seconds; `None` without a valid proof of freshness."""
@@ -145,6 +155,8 @@ class ReplicaStatus:
     near_cache_entries: int = 0
     dependencies: Mapping[Dependency, bool] = field(default_factory=lambda: MappingProxyType({}))
     """Up or down; absent when never tried or not configured."""
+    seen: Mapping[Dependency, Seen] = field(default_factory=lambda: MappingProxyType({}))
+    """More of the same."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -163,4 +175,6 @@ class ReplicaStatus:
             "silent_subscription": self.silent_subscription,
             "near_cache_entries": self.near_cache_entries,
             "dependencies": dict(self.dependencies),
+            "dependency_seconds": {name: seen.seconds for name, seen in self.seen.items()},
+            "dependency_failures": {name: seen.reason for name, seen in self.seen.items() if not seen.up},
         }

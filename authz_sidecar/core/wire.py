@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from authz_sidecar.core.causes import History, RecordedChange
 from authz_sidecar.core.documents import Document, shown
 from authz_sidecar.core.entities import Change, Entity, EntityKey, Heartbeat, Position, UserState
 from authz_sidecar.core.errors import MalformedMessage
@@ -175,6 +176,31 @@ def parse_digest(body: bytes) -> Digest:
 def parse_labels(body: bytes) -> frozenset[str]:
     """The permission labels that exist."""
     return Document.parse(body, "answer").labels("permissions")
+
+
+def parse_history(body: bytes, sub: str) -> History:
+    """What changed for the user `sub`, the newest first."""
+    document = _about(body, sub)
+    changes = tuple(map(_recorded, document.documents("changes")))
+    return History(changes, document.boolean("whole"))
+
+
+def _recorded(document: Document) -> RecordedChange:
+    kind, key = document.value("kind"), document.value("key")
+    if kind not in ("user", "group"):
+        raise MalformedMessage(f"kind: expected user or group, got {shown(kind)}")
+    item = document.value("item")
+    document.instant("at")
+    return RecordedChange(
+        entity=None if key is None else EntityKey(kind, document.text("key")),
+        what=document.text("what"),
+        item="" if item in (None, "") else document.text("item"),
+        added=document.boolean("added"),
+        revision=document.integer("revision"),
+        at=document.text("at"),
+        by=document.line("by"),
+        text=document.line("text"),
+    )
 
 
 def _about(body: bytes, sub: str) -> Document:

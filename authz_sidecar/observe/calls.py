@@ -14,7 +14,7 @@ from aiohttp import (
 from yarl import URL
 
 ENDPOINTS = frozenset(
-    {"head", "changes", "snapshot", "digest", "subjects", "check", "permissions", "jwks.json"}
+    {"head", "changes", "snapshot", "digest", "subjects", "check", "permissions", "history", "jwks.json"}
 )
 
 

@@ -20,6 +20,7 @@ from authz_sidecar.proxy.messages import IDEMPOTENT
 from authz_sidecar.proxy.turns import Turns
 from authz_sidecar.proxy.upstream import UpstreamConnection
 from authz_sidecar.proxy.upstream_tls import secure
+from authz_sidecar.reasons import reason
 
 FRESH_SECONDS: Final = 1.0
 """A request that its sender must not send twice avoids connections that have been idle for so long: they may
@@ -84,7 +85,7 @@ class UpstreamPool:
         except TimeoutError as error:
             raise UpstreamTimeout("no connection to the upstream in time") from error
         except OSError as error:
-            raise UpstreamUnreachable(f"the upstream accepts no connection: {error}") from error
+            raise UpstreamUnreachable(f"the upstream accepts no connection: {reason(error)}") from error
 
     async def _acquire_anonymous(self, method: str, *, new: bool) -> UpstreamConnection:
         if self._anonymous_turns.waiting:

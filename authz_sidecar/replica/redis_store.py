@@ -24,15 +24,17 @@ from uuid import uuid4
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
+from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from authz_sidecar.core.documents import decode_state, encode_state
 from authz_sidecar.core.entities import Change, Entity, EntityKey, Kind, Position
-from authz_sidecar.core.errors import MalformedMessage, StoreUnavailable, described
+from authz_sidecar.core.errors import MalformedMessage, StoreUnavailable
+from authz_sidecar.reasons import Words, reason
 from authz_sidecar.replica.store import Copy, Outcome, Reading
 
 TIMEOUT = 1.0
@@ -42,6 +44,15 @@ LEASE = 60
 MAX_CONCURRENT = 32
 SCAN_COUNT = 1_000
 POSITION_FIELDS = 3
+
+WORDS: Words = {
+    RedisTimeoutError: "no answer in time",
+    AuthenticationError: "it refuses our password",
+    BusyLoadingError: "it is still loading its data",
+    MasterNotFoundError: "no sentinel knows its master",
+    RedisConnectionError: "the connection ended",
+    RuntimeError: "the connection had ended",
+}
 
 _PREFIXES: dict[Kind, str] = {"user": "u:", "group": "g:"}
 _KINDS: dict[bytes, Kind] = {b"u:": "user", b"g:": "group"}
@@ -178,7 +189,14 @@ class _mapped:  # noqa: N801 (used like a function)
     async def __aexit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         # uvloop raises RuntimeError where asyncio raises OSError: writing to a connection that has just died.
         if isinstance(error, RedisError | OSError | TimeoutError | RuntimeError):
-            raise StoreUnavailable(f"Redis: {described(error)}") from error
+            raise StoreUnavailable(f"Redis: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """What Redis itself says, in its own words."""
+    if isinstance(error, ResponseError):
+        return f"it answers {' '.join(str(error).split())}"
+    return reason(error, WORDS)
 
 
 def connect(url: str) -> Client:

@@ -56,7 +56,7 @@ class Replica:
         self._machine = machine = ReplicaMachine(
             settings.feed_interval, settings.max_staleness, settings.audit_bound
         )
-        self._dependencies = dependencies = Dependencies(observer)
+        self._dependencies = dependencies = Dependencies(observer, clock.monotonic)
         self.now = clock.monotonic
         self.proofs = machine.proofs
         self.near = near = NearCache(settings.near_cache_size)
@@ -127,6 +127,7 @@ class Replica:
             audit_age=audit_age if isfinite(audit_age) else None,
             near_cache_entries=len(self.near),
             dependencies=MappingProxyType(dict(self._dependencies.up)),
+            seen=self._dependencies.seen(),
         )
 
     def _demand(self) -> None:

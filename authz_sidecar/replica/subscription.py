@@ -15,9 +15,21 @@ from uuid import uuid4
 
 import aiormq
 from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
-from aiormq.exceptions import AMQPError, ChannelClosed
+from aiormq.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ChannelAccessRefused,
+    ChannelClosed,
+    ChannelNotFoundEntity,
+    ConnectionClosed,
+    ConnectionNotAllowed,
+    IncompatibleProtocolError,
+    ProbableAuthenticationError,
+)
 from pamqp.common import FieldTable
 from yarl import URL
+
+from authz_sidecar.reasons import Words, reason
 
 EXCHANGE = "authz.changes"
 QUEUE_PREFIX = "authz.sidecar."
@@ -30,6 +42,19 @@ CLOSE_TIMEOUT = 1.0
 FIRST_RETRY, LAST_RETRY = 0.1, 2.0
 SILENCE, LONGEST_SILENCE = 10.0, 60.0
 """Seconds without a heartbeat after which we subscribe anew: at first, and at most."""
+
+WORDS: Words = {
+    ChannelNotFoundEntity: f"the exchange {EXCHANGE} is not there",
+    ChannelAccessRefused: "the broker allows our account too little",
+    ChannelClosed: "the broker has ended the subscription",
+    AuthenticationError: "the broker refuses our name or password",
+    ProbableAuthenticationError: "the broker refuses our name or password",
+    ConnectionNotAllowed: "the broker does not let our account into this virtual host",
+    ConnectionClosed: "the broker has ended the connection",
+    IncompatibleProtocolError: "it does not speak AMQP 0-9-1",
+    AMQPError: "the connection ended",
+    RuntimeError: "the connection ended",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -147,8 +172,7 @@ def _reason(error: Exception) -> str:
     """The URL holds a password, and an exception of the library may hold the URL."""
     if isinstance(error, _SilentError):
         return str(error)
-    known = isinstance(error, OSError) and error.strerror
-    return f"{type(error).__name__}: {known}" if known else type(error).__name__
+    return reason(error, WORDS)
 
 
 async def open_queue(channel: AbstractChannel) -> str:

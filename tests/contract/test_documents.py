@@ -35,6 +35,7 @@ READ: list[tuple[str, int, str, Parse]] = [
     ("subject.json", 0, "subject", lambda body: wire.parse_subject(body, "17")),
     ("unknown-subject.json", 0, "no_subject", lambda body: wire.parse_no_subject(body, "18")),
     ("check.json", 0, "decision", wire.parse_check),
+    ("history.json", 0, "history", lambda body: wire.parse_history(body, "17")),
 ]
 
 
@@ -85,6 +86,7 @@ def test_the_calls_are_those_that_exist() -> None:
         "changes": {*parameters.ChangesQuery().fields, "proof"},
         "snapshot": {*parameters.SnapshotQuery().fields, "proof"},
         "digest": {*parameters.DigestQuery().fields, "proof"},
+        "history": {*parameters.HistoryQuery().fields, "proof"},
     }
     for _, call in calls():
         named = {each["name"] for each in call["parameters"] if each.get("in") == "query"}

@@ -64,6 +64,9 @@ def test_what_is_missing_and_which_group_would_give_it(people: People, sidecar: 
     assert (found["code"], found["subject"]) == ("granted", str(user))
     assert found["permissions"][0]["through_groups"] == [str(group)]
     assert found["staleness"] < 30
+    changed = found["last_change"]
+    assert (changed["by"], changed["before"]) == ("admin over the API", "permission_denied")
+    assert changed["text"].startswith("+ group editors of the explained for explained by admin over the API")
     assert token not in sidecar.log_path.read_text()
 
 

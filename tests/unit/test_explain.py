@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from authz_sidecar.core import policy
+from authz_sidecar.core.causes import History, RecordedChange
 from authz_sidecar.core.decision import decide
 from authz_sidecar.core.entities import Entity, EntityKey, GroupState, Position, UserState
-from authz_sidecar.core.errors import Refused
+from authz_sidecar.core.errors import Refused, Unavailable
 from authz_sidecar.core.policy import RuleSource
 from authz_sidecar.core.ports import Pending
 from authz_sidecar.core.verdicts import Code, Identity, Question, Requirement, Verdict
-from authz_sidecar.explain import Asked, Explainer, Groups
+from authz_sidecar.explain import Asked, Explainer, Groups, Historian
 from authz_sidecar.pipeline import Pipeline
 
 CHANGE, VIEW = "students.change_student", "students.view_student"
@@ -168,3 +169,61 @@ async def test_where_grants_are_not_kept_none_are_told() -> None:
     found = await Explainer(lambda: pipeline, None).explain(Asked("PATCH", b"/students/3/", subject="ann"))
     assert found["code"] == "granted"
     assert "permissions" not in found
+
+
+JOINED = RecordedChange(
+    EntityKey("user", "ann"), "group", "3", True, 41, "2026-11-26T09:00:00Z", "boss", "+ …"
+)
+
+
+@dataclass
+class Told:
+    """Implements `explain.Historian`."""
+
+    history_: History | Exception | None
+    asked: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+
+    async def history(self, sub: str, permissions: Any) -> History | None:
+        self.asked.append((sub, tuple(permissions)))
+        if isinstance(self.history_, Exception):
+            raise self.history_
+        return self.history_
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        (History((JOINED,), whole=True), ("3f2a9c1b.41", "boss", "permission_denied", None)),
+        (History((), whole=True), "tells of no change that made it so"),
+        (None, "is not kept by the User service"),
+        (Unavailable("User service at h:1: no answer"), "cannot be asked: User service at h:1: no answer"),
+    ],
+)
+async def test_who_made_it_so(history: Any, expected: Any) -> None:
+    world, told = World(users={"ann": user(groups=("3",))}, states=GROUPS), Told(history)
+    historian: Historian = told
+    pipeline = explainer(world).pipeline()
+    found = await Explainer(lambda: pipeline, world, historian).explain(
+        Asked("PATCH", b"/students/3/", subject="ann")
+    )
+    assert told.asked == [("ann", (CHANGE,))]
+    if isinstance(expected, str):
+        assert (found["last_change"], found["history"]) == (None, expected)
+    else:
+        change = found["last_change"]
+        assert (change["revision"], change["by"], change["before"], found["history"]) == expected
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Asked("PATCH", b"/students/3", subject="ann"),
+        Asked("PATCH", b"/students/3/", token=b"forged"),
+        Asked("PATCH", b"/students/3/"),
+    ],
+)
+async def test_the_history_is_not_asked_where_it_decides_nothing(asked: Asked) -> None:
+    world, told = World(users={"ann": user()}), Told(None)
+    pipeline = explainer(world).pipeline()
+    await Explainer(lambda: pipeline, world, told).explain(asked)
+    assert told.asked == []

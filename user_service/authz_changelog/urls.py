@@ -12,5 +12,6 @@ urlpatterns = [
     path("digest", views.DigestView.as_view(), name="digest"),
     path("subjects/<path:sub>", views.SubjectView.as_view(), name="subject"),
     path("check", views.CheckView.as_view(), name="check"),
+    path("history", views.HistoryView.as_view(), name="history"),
     path("permissions", views.PermissionsView.as_view(), name="permissions"),
 ]

@@ -19,7 +19,7 @@ from authz_changelog.revisions.sequencer import sequence
 from authz_changelog.sidecars import service_tokens, snapshot
 
 API = "/authz/v1"
-CALLS = ["head", "changes", "snapshot", "digest", "subjects/1", "check", "permissions"]
+CALLS = ["head", "changes", "snapshot", "digest", "subjects/1", "check", "permissions", "history"]
 
 
 only_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)

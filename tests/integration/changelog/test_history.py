@@ -11,6 +11,7 @@ from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
+from django.test import Client
 from pytest_django import Settings
 
 from accounts.models import User
@@ -267,3 +268,54 @@ def test_who_came_and_went_has_no_part_in_what_else_happens_to_the_group(ann: Us
     quietly(come_and_go)
     sequence()
     assert [line.partition(", ")[2] for line in told(user="bob")[-2:]] == ["no revision", "no revision"]
+
+
+def test_a_sidecar_is_told_what_decides_about_a_user_and_nothing_else(ann: User, sidecar: Client) -> None:
+    staff, others = Group.objects.get(name="staff"), Group.objects.create(name="others")
+    add, view = permission("add_student"), permission("view_student")
+    with acting("boss"):
+        ann.user_permissions.add(view)
+        others.permissions.add(add)
+        staff.permissions.remove(add)
+        ann.user_permissions.add(add)
+        User.objects.create(username="bob").user_permissions.add(add)
+    query = {"sub": str(ann.pk), "permission": ["students.add_student", "students.unknown"]}
+    answer = sidecar.get("/authz/v1/history", query).json()
+    told = [re.sub(r" at [-\d]+ [\d:]+ UTC, revision \d+", "", each["text"]) for each in answer["changes"]]
+    assert (answer["sub"], answer["whole"]) == (str(ann.pk), True)
+    assert sorted(told) == [
+        "+ group staff by setup",
+        "+ group staff for ann by setup",
+        "+ students.add_student for ann by boss",
+        "+ students.add_student for the group staff by setup",
+        "+ user ann by setup",
+        "- students.add_student for the group staff by boss",
+    ]
+    newest = answer["changes"][0]
+    assert newest["revision"] <= answer["revision"]
+    assert [each["revision"] for each in answer["changes"]] == sorted(
+        (each["revision"] for each in answer["changes"]), reverse=True
+    )
+    given = next(
+        each for each in answer["changes"] if each["text"].startswith("+ students.add_student for ann")
+    )
+    assert (given["kind"], given["key"], given["what"], given["item"], given["added"], given["by"]) == (
+        "user",
+        str(ann.pk),
+        "permission",
+        "students.add_student",
+        True,
+        "boss",
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [({}, 400), ({"sub": "a\0"}, 400), ({"sub": "nobody"}, 200), ({"sub": "1", "permission": "x"}, 200)],
+)
+def test_a_question_about_nobody_has_no_changes(
+    database: str, sidecar: Client, query: dict[str, str], status: int
+) -> None:
+    answer = sidecar.get("/authz/v1/history", query)
+    assert answer.status_code == status
+    assert answer.json().get("changes", []) == []

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
 from types import TracebackType
 from urllib.parse import urlsplit
 
 import pika
-from pika.exceptions import AMQPError
+from pika.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ChannelClosedByBroker,
+    ConnectionBlockedTimeout,
+    ConnectionClosedByBroker,
+    IncompatibleProtocolError,
+    ProbableAccessDeniedError,
+    ProbableAuthenticationError,
+)
 
 EXCHANGE = "authz.changes"
+WORDS = {
+    AuthenticationError: "the broker refuses our name or password",
+    ProbableAuthenticationError: "the broker refuses our name or password",
+    ProbableAccessDeniedError: "the broker does not let our account into this virtual host",
+    IncompatibleProtocolError: "it does not speak AMQP 0-9-1",
+    ConnectionBlockedTimeout: "the broker takes nothing: it is short of memory or disk",
+    socket.gaierror: "the name of the broker is not known",
+    TimeoutError: "the broker does not answer in time",
+}
 FAILURES = (AMQPError, OSError)
 """What any call of `Broker` may raise: the connection is then of no more use."""
 
@@ -32,6 +52,27 @@ def parameters(url: str) -> pika.URLParameters:
     parsed.socket_timeout = parsed.stack_timeout = 5
     parsed.connection_attempts = 1
     return parsed
+
+
+def reason(error: BaseException) -> str:
+    """In words that need no knowledge of the library, and never with the URL."""
+    for each in _causes(error):
+        if isinstance(each, ConnectionClosedByBroker | ChannelClosedByBroker):
+            return f"the broker says: {each.reply_text}"
+        for kind, text in WORDS.items():
+            if isinstance(each, kind):
+                return text
+        if isinstance(each, OSError) and each.strerror:
+            return f"the broker cannot be reached: {each.strerror}"
+    return "the connection to the broker ended"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception, after those that it holds: they know more."""
+    for inner in (*error.args, error.__cause__):
+        if isinstance(inner, BaseException):
+            yield from _causes(inner)
+    yield error
 
 
 class Broker:

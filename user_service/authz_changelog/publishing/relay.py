@@ -61,9 +61,15 @@ def run(to: pika.URLParameters | None, stopping: Event) -> None:
             connection.close()
             pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
             failures += 1
-            logger.warning("Interrupted, trying again in %g s: %r", pause, error)
+            logger.warning("Interrupted, trying again in %g s: %s", pause, _reason(error))
             stopping.wait(pause)
     logger.info("Stopped.")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, DatabaseError):
+        return f"the database says: {' '.join(str(error).split())}"
+    return str(error) if isinstance(error, SequencingFailed) else broker.reason(error)
 
 
 @contextmanager

@@ -71,6 +71,13 @@ class DigestQuery(serializers.Serializer):
     buckets = DigitsField(min_value=1, max_value=BUCKETS_LIMIT)
 
 
+class HistoryQuery(serializers.Serializer):
+    """What changed for `sub`, as far as it concerns these permissions?"""
+
+    sub = serializers.CharField(trim_whitespace=False)
+    permission = serializers.ListField(child=serializers.CharField(trim_whitespace=False), default=list)
+
+
 class Question(serializers.Serializer):
     """May `sub` do that, with a token of this generation, or issued after this instant (Unix seconds)?
 

@@ -26,6 +26,7 @@ from rest_framework.views import APIView
 
 from authz_changelog import clock, conf
 from authz_changelog.clock import rfc3339
+from authz_changelog.history import deciding
 from authz_changelog.marks.watched import Watched
 from authz_changelog.models import Entity, Revision
 from authz_changelog.revisions import audit, digest, messages
@@ -36,6 +37,7 @@ from authz_changelog.sidecars.parameters import (
     CHANGES_LIMIT,
     ChangesQuery,
     DigestQuery,
+    HistoryQuery,
     ProofQuery,
     Question,
     SnapshotQuery,
@@ -185,6 +187,16 @@ class CheckView(SidecarView):
             held = grants.of(question.pop("sub"))
             allowed, reason = grants.decide(held, **question)
         return Response({"allowed": allowed, "reason": reason, **_position(state)})
+
+
+class HistoryView(SidecarView):
+    """Who changed what decides about a user: to explain a decision, never to make one."""
+
+    def get(self, request: Request) -> Response:
+        query = _validated(HistoryQuery, request.query_params)
+        with self.present(request) as state:
+            changes, whole = deciding.changes(query["sub"], query["permission"])
+        return Response({**_position(state), "sub": query["sub"], "whole": whole, "changes": changes})
 
 
 class PermissionsView(SidecarView):
