@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lab.schedules.player import Player, Verdict
 
 BATCH = 10
-AHEAD = 200
+AHEAD = 60
 """Schedules that are handed out before they are played."""
 _players: list[Player] = []
 """Of this process: one, when it is a worker."""
