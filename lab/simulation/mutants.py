@@ -238,7 +238,11 @@ MUTANTS = (
     Mutant(
         "rules-not-reconsidered", (Edit(PIPELINE, "if decision.policy != self.policy.digest:", "if False:"),)
     ),
-    Mutant("waits-for-old-rules", (Edit(PIPELINE, "while case.policy is not self.policy:", "while False:"),)),
+    Mutant(
+        "waits-for-old-rules",
+        (Edit(PIPELINE, "while case.policy is not self.policy:", "while False:"),),
+        seed=9,
+    ),
     Mutant(
         "fresher-rule-ignored",
         (
@@ -246,6 +250,7 @@ MUTANTS = (
                 CACHED, "bound if bound < self._max_staleness else self._max_staleness", "self._max_staleness"
             ),
         ),
+        seed=0,
     ),
     Mutant(
         "ended-sessions-go-on",
@@ -254,6 +259,7 @@ MUTANTS = (
                 DECISION, "revoked = ended is not None and identity.issued_after <= ended", "revoked = False"
             ),
         ),
+        seed=0,
     ),
     # Of several processes.
     Mutant(
@@ -262,17 +268,16 @@ MUTANTS = (
         seed=7,
     ),
     # Of the byte path.
-    Mutant(
-        "refused-goes-on",
-        (Edit(EXCHANGE, "if decision.status:", "if decision.status == 401:"),),
-    ),
+    Mutant("refused-goes-on", (Edit(EXCHANGE, "if decision.status:", "if decision.status == 401:"),), seed=1),
     Mutant(
         "revoked-upload-goes-on",
         (Edit(EXCHANGE, "elif self._state is not AWAITING:", "elif self._state is OVER:"),),
+        seed=1,
     ),
     Mutant(
         "half-a-request-ends-in-order",
         (Edit(UPSTREAM, "if user is not None and not self._tunnel and not self._answered:", "if False:"),),
+        seed=1,
     ),
     Mutant(
         "anything-sent-once-more",
@@ -281,6 +286,7 @@ MUTANTS = (
                 EXCHANGE, "if self._retried or not framing.repeatable(", "if self._retried or False and bool("
             ),
         ),
+        seed=1,
     ),
     Mutant(
         "broken-answer-ends-in-order",
