@@ -72,7 +72,7 @@ def _explore(given: argparse.Namespace) -> Report:
     report = Report()
     with workers.workers(given.database, given.workers) as pool:
         report.begun = time.monotonic()
-        for verdict in workers.play(pool, texts, given.minutes * 60):
+        for verdict in workers.play(pool, texts, given.minutes * 60, given.workers):
             report.add(verdict)
             if verdict.wrong:
                 print(f"{verdict.schedule}\n  WRONG: {verdict.wrong[0]}", file=sys.stderr, flush=True)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from lab.schedules.player import Player, Verdict
 
 BATCH = 10
-AHEAD = 60
-"""Schedules that are handed out before they are played."""
 _players: list[Player] = []
 """Of this process: one, when it is a worker."""
 
@@ -75,10 +73,10 @@ def _start(urls: multiprocessing.SimpleQueue[str]) -> None:
     _players.append(Player(urls.get()))
 
 
-def play(pool: Pool, texts: Iterator[str], seconds: float) -> Iterator[Verdict]:
-    """Verdicts as they come, until there are no more schedules or the time is over."""
+def play(pool: Pool, texts: Iterator[str], seconds: float, count: int) -> Iterator[Verdict]:
+    """Verdicts as they come, until there are no more schedules or the time is over. `count`: of workers."""
     deadline = time.monotonic() + seconds
-    ahead = threading.Semaphore(AHEAD)
+    ahead = threading.Semaphore(2 * BATCH * count)
 
     def due() -> Iterator[str]:
         for text in texts:

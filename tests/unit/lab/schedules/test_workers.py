@@ -24,7 +24,7 @@ def test_it_ends_with_the_schedules_or_the_time(
 ) -> None:
     monkeypatch.setattr(workers, "_play", lambda text: text)
     texts = map(str, itertools.islice(itertools.count(), given))
-    assert len(list(workers.play(cast("Any", OneAfterTheOther()), texts, seconds))) == played
+    assert len(list(workers.play(cast("Any", OneAfterTheOther()), texts, seconds, 1))) == played
 
 
 def test_what_is_not_played_in_time_is_not_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,8 +34,8 @@ def test_what_is_not_played_in_time_is_not_handed_out(monkeypatch: pytest.Monkey
         str(taken.append(number)) for number in itertools.takewhile(lambda _: not over, itertools.count())
     )
     over: list[bool] = []
-    verdicts = workers.play(cast("Any", OneAfterTheOther()), texts, 60)
+    verdicts = workers.play(cast("Any", OneAfterTheOther()), texts, 60, 1)
     next(verdicts)
-    assert len(taken) <= workers.AHEAD + 1
+    assert len(taken) <= 2 * workers.BATCH + 1
     over.append(True)
-    assert len(list(verdicts)) < workers.AHEAD + 1
+    assert len(list(verdicts)) < 2 * workers.BATCH + 1
