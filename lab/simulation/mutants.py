@@ -291,6 +291,7 @@ MUTANTS = (
     Mutant(
         "broken-answer-ends-in-order",
         (Edit(EXCHANGE, "if broken or state is SWITCHED:", "if state is SWITCHED:"),),
+        seed=1,
     ),
     Mutant(
         "connection-kept-in-the-middle",
