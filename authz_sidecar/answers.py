@@ -34,6 +34,8 @@ class Fault:
 
 UPSTREAM_TIMEOUT: Final = Fault(FaultCode.UPSTREAM_TIMEOUT)
 UPSTREAM_UNREACHABLE: Final = Fault(FaultCode.UPSTREAM_UNREACHABLE)
+INTERNAL_ERROR: Final = Fault(FaultCode.INTERNAL_ERROR)
+SUBPROTOCOL_ECHOED: Final = Fault(FaultCode.SUBPROTOCOL_ECHOED)
 
 
 def upstream_fault(error: UpstreamError) -> Fault:

@@ -217,7 +217,7 @@ class Pipeline:
         if case.known is not None:
             case.identity = case.known
             return self._authorize(_question(case, rule, case.known, path, None))
-        token = self._token(request)
+        token = self.token_places.token(request)
         identity = self.authenticator.authenticate(token, self.clock.wall())
         if not isinstance(identity, Identity):
             return identity
@@ -241,12 +241,6 @@ class Pipeline:
         )
         if places.elsewhere:
             places.check(request)
-
-    def _token(self, request: RequestHead) -> bytes:
-        places = self.token_places
-        if places.elsewhere:
-            return places.token(request)
-        return headers.bearer_token(request.fields, places.header)
 
     def _unmatched(self, request: RequestHead) -> Verdict:
         if request.upgrade:  # what goes on behind a GET is no GET
@@ -279,7 +273,7 @@ class Pipeline:
         """Whether the token is that of a user who may act. Raises Refused."""
         case.identity = case.known
         if case.identity is None:
-            token = self._token(case.request)
+            token = self.token_places.token(case.request)
             identity = self.authenticator.authenticate(token, self.clock.wall())
             if not isinstance(identity, Identity):
                 return identity

@@ -60,7 +60,7 @@ class TokenPlaces:
 
     def token(self, request: RequestHead) -> bytes:
         """The access token, unverified. Raises Refused."""
-        if request.fields.values(self.header):
+        if not self.elsewhere or request.fields.values(self.header):
             return headers.bearer_token(request.fields, self.header)
         found = self._in_subprotocol(request) or self._in_cookie(request)
         if not found:

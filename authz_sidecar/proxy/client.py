@@ -8,7 +8,6 @@ from authz_sidecar.core import headers
 from authz_sidecar.core.fields import FieldList, Fields
 from authz_sidecar.proxy.connection import Connection, Outbox
 from authz_sidecar.proxy.deadlines import NEVER
-from authz_sidecar.proxy.messages import IncomingRequest
 from authz_sidecar.proxy.upstream import UpstreamConnection
 
 
@@ -35,13 +34,6 @@ class Client(Connection, metaclass=ABCMeta):
             scheme=self.scheme,
             peer_trusted=self.trusted,
         )
-
-    def settled(self, request: IncomingRequest, *, leaving: bool) -> tuple[bytes, ...]:
-        """What it is told of the connection with the answer to this request; that is settled from here on."""
-        self.keep_alive = self.keep_alive and request.keep_alive and request.complete and not leaving
-        if not self.keep_alive:
-            return (b"Connection: close",)
-        return () if request.minor == 1 else (b"Connection: keep-alive",)
 
     # for the exchange and the tunnel
 

@@ -11,6 +11,8 @@ from authz_sidecar.core.ports import Clock
 
 SWEEP_SECONDS: Final = 0.25
 NEVER: Final = inf
+ANSWER_GRACE_SECONDS: Final = 0.05
+"""What an answer that has begun may still take when its permission is gone."""
 
 
 class Expiring(Protocol):

@@ -9,16 +9,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Final
 
 from authz_sidecar import answers
 from authz_sidecar.answers import Answer, Fault
 from authz_sidecar.core import headers
 from authz_sidecar.core.errors import UpstreamError, UpstreamUnreachable
-from authz_sidecar.core.verdicts import Answered, Decision, FaultCode, RequestHead
+from authz_sidecar.core.verdicts import Answered, Decision, RequestHead
 from authz_sidecar.pipeline import Undecided
 from authz_sidecar.proxy import framing, rewriting
 from authz_sidecar.proxy.client import Client
+from authz_sidecar.proxy.deadlines import ANSWER_GRACE_SECONDS
 from authz_sidecar.proxy.messages import CHUNKED, CLOSE, IncomingRequest, IncomingResponse
 from authz_sidecar.proxy.shared import Shared
 from authz_sidecar.proxy.states import (
@@ -35,12 +35,6 @@ from authz_sidecar.proxy.states import (
 from authz_sidecar.proxy.upstream import UpstreamConnection, UpstreamUser
 
 logger = logging.getLogger("authz.proxy")
-
-INTERNAL_ERROR: Final = Fault(FaultCode.INTERNAL_ERROR)
-SUBPROTOCOL_ECHOED: Final = Fault(FaultCode.SUBPROTOCOL_ECHOED)
-
-ANSWER_GRACE_SECONDS: Final = 0.05
-"""What an answer that has begun may still take when its permission is gone."""
 
 
 class Exchange(UpstreamUser):
@@ -102,7 +96,10 @@ class Exchange(UpstreamUser):
     @property
     def head(self) -> RequestHead:
         """What is decided on."""
-        return rewriting.decided_on(self._shared, self._client, self.request)
+        asked, client = self.request, self._client
+        if self._shared.token_places is not None:
+            return rewriting.decided_on(client, asked)
+        return RequestHead(asked.method, asked.target, asked.fields, client.peer, asked.upgrade)
 
     async def _decide_later(self, undecided: Undecided, since: float) -> None:
         self._decided(await undecided(), since)
@@ -226,16 +223,25 @@ class Exchange(UpstreamUser):
         self._enter(CROSSING if self._state is SENDING else RELAYING)
         if not chunked and (response.framing is CHUNKED or response.framing is CLOSE):
             self._client.keep_alive = False
-        hop = self._client.settled(self.request, leaving=self._shared.leaving)
+        hop = self._connection_line()
         if chunked:
             hop = (b"Transfer-Encoding: chunked", *hop)
         sent_on = headers.forwarded_response(response.fields, self._shared.request_id_header, self.request_id)
         return framing.response_head(response.status, response.reason, sent_on, hop)
 
+    def _connection_line(self) -> tuple[bytes, ...]:
+        """What the client is told of the connection; it is settled from here on."""
+        client, request = self._client, self.request
+        kept = client.keep_alive and request.keep_alive and request.complete and not self._shared.leaving
+        client.keep_alive = kept
+        if not kept:
+            return (b"Connection: close",)
+        return () if request.minor == 1 else (b"Connection: keep-alive",)
+
     def _answer_upgrade(self, connection: UpstreamConnection, response: IncomingResponse) -> None:
         places = self._shared.token_places
         if places is not None and places.is_echoed(response.fields):
-            self.fail(SUBPROTOCOL_ECHOED)
+            self.fail(answers.SUBPROTOCOL_ECHOED)
         elif response.status == 101:
             self._open_tunnel(connection, response)
         else:
@@ -299,9 +305,8 @@ class Exchange(UpstreamUser):
         if state is CROSSING or state is RELAYING or state is SWITCHED:
             self._finish(answer.status, broken=True)
             return
-        shared, client, request = self._shared, self._client, self.request
-        hop = client.settled(request, leaving=shared.leaving)
-        client.write(rewriting.own_answer(answer, request, shared.cors_origins, hop))
+        hop, readers = self._connection_line(), self._shared.cors_origins
+        self._client.write(rewriting.own_answer(answer, self.request, readers, hop))
         self._finish(answer.status)
 
     def _finish(self, status: int, *, broken: bool = False) -> None:
@@ -320,8 +325,9 @@ class Exchange(UpstreamUser):
         seconds = shared.clock.monotonic() - self._started
         upstream = None if connection is None else connection.answered_after
         peer, told = self._client.peer, self._told
-        ended = Answered(self.request_id, status, seconds, peer, told, upstream, self.trace_id)
-        shared.observer.answered(ended)
+        shared.observer.answered(
+            Answered(self.request_id, status, seconds, peer, told, upstream, self.trace_id)
+        )
         if broken or state is SWITCHED:
             self._client.reset()
         else:
@@ -340,4 +346,4 @@ class Exchange(UpstreamUser):
     def _fail_undecided(self) -> None:
         """Whatever goes wrong, the request is not forwarded. To be called where it was caught."""
         logger.exception("request %s failed", self.request_id)
-        self.fail(INTERNAL_ERROR)
+        self.fail(answers.INTERNAL_ERROR)

@@ -12,11 +12,9 @@ from authz_sidecar.proxy.messages import CHUNKED, IncomingRequest
 from authz_sidecar.proxy.shared import Shared
 
 
-def decided_on(shared: Shared, client: Client, request: IncomingRequest) -> RequestHead:
-    """All of a request that a decision may depend on."""
+def decided_on(client: Client, request: IncomingRequest) -> RequestHead:
+    """All of a request that a decision may depend on, where its token may be in another place."""
     fields, upgrade = request.fields, request.upgrade
-    if shared.token_places is None:
-        return RequestHead(request.method, request.target, fields, client.peer, upgrade)
     origin = origins.addressed(fields, client.scheme, trusted=client.trusted)
     return RequestHead(request.method, request.target, fields, client.peer, upgrade, origin)
 
