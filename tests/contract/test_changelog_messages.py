@@ -13,7 +13,8 @@ from django.test import Client
 from pytest_django import Settings
 
 from accounts.models import User
-from authz_changelog.models import End, Head, Incarnation, Revision, Slice
+from authz_changelog.marks import actors
+from authz_changelog.models import Change, End, Head, Incarnation, Revision, Slice
 from authz_changelog.revisions import audit, messages
 from authz_changelog.sidecars import service_tokens
 
@@ -81,11 +82,20 @@ def deletion() -> str:
     return messages.change(Head.objects.get().epoch, Revision.objects.get(revision=43))
 
 
+def told() -> str:
+    Change.objects.all().delete()  # made by whoever runs the tests
+    with actors.acting("admin", way=actors.API), transaction.atomic():
+        User.objects.get(pk=17).user_permissions.remove(label("change_student"))
+    Change.objects.update(at=MARKED_AT)
+    return get("history?sub=17&permission=students.change_student")()
+
+
 PRODUCERS: dict[str, Callable[[], str]] = {
     "change.json": change,
     "deletion.json": deletion,
     "heartbeat.json": heartbeat,
     "head.json": get("head"),
+    "history.json": told,
     "changes.ndjson": get(f"changes?epoch={EPOCH}&after=41"),
     "gone.json": get(f"changes?epoch={EPOCH}&after=43"),
     "snapshot.ndjson": get("snapshot"),

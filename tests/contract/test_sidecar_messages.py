@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from authz_sidecar.core import wire
+from authz_sidecar.core.causes import History, RecordedChange
 from authz_sidecar.core.digest import Digests
 from authz_sidecar.core.documents import parse_instant
 from authz_sidecar.core.entities import Change, Entity, EntityKey, GroupState, Heartbeat, Position, UserState
@@ -61,6 +62,25 @@ READERS: dict[str, tuple[Callable[[bytes], object], object]] = {
         ),
     ),
     "digest.json": (read_digest, Digest(EPOCH, 42, (Bucket("", 42), Bucket("", 42)))),
+    "history.json": (
+        lambda body: wire.parse_history(body, "17"),
+        History(
+            (
+                RecordedChange(
+                    EntityKey("user", "17"),
+                    "permission",
+                    "students.change_student",
+                    added=False,
+                    revision=43,
+                    at="2026-11-22T09:00:00.120000Z",
+                    by="admin over the API",
+                    text="- students.change_student for ann by admin over the API"
+                    " at 2026-11-22 09:00 UTC, revision 43",
+                ),
+            ),
+            whole=True,
+        ),
+    ),
     "head.json": (wire.parse_head, Head(EPOCH, 42, HEARD_AT, AUDITED_AT, 600)),
     "heartbeat.json": (wire.parse_message, Heartbeat(Position(EPOCH, 42, AT), HEARD_AT, AUDITED_AT)),
     "snapshot.ndjson": (

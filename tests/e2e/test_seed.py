@@ -159,7 +159,7 @@ def test_redis_holds_the_replica(system: Stack, people: People) -> None:
     revision = people.grant(user, ADD).headers["authz-revision"]
     env = system.sidecar.env
     with redis.Redis.from_url(env["AUTHZ_REDIS_URL"], decode_responses=True) as client:
-        prefix = f"{{{env['AUTHZ_REDIS_PREFIX']}}}:v1"
+        prefix = f"{{{env['AUTHZ_REDIS_PREFIX']}}}:v2"
         deadline = time.monotonic() + DEADLINE
         while True:
             generation = client.get(f"{prefix}:current")

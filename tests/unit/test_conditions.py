@@ -13,6 +13,7 @@ import pytest
 
 from authz_sidecar.authz.supposed import Supposed
 from authz_sidecar.config import policy_file
+from authz_sidecar.core.bearer import TokenPlaces
 from authz_sidecar.core.decision import decide
 from authz_sidecar.core.fields import of_request
 from authz_sidecar.core.policy import Policy
@@ -87,7 +88,7 @@ def request(
 
 def pipeline(policy: Policy, permissions: str = "", *, superuser: bool = False, age: float = 1.0) -> Pipeline:
     grants = Grants(Supposed.holding(frozenset(permissions.split()), superuser=superuser), age)
-    return Pipeline(policy, Tokens(), grants, Clock(), b"x-token")
+    return Pipeline(policy, Tokens(), grants, Clock(), TokenPlaces(b"x-token"))
 
 
 def decided(pipe: Pipeline, head: RequestHead) -> Decision:

@@ -156,7 +156,7 @@ def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
             program.process.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def token(sidecar: Sidecar) -> str:
     sidecar.grant("3", LABEL)
     return sidecar.token("3")
@@ -200,7 +200,8 @@ def test_a_worker_is_replaced_and_what_it_has_counted_stays(sidecar: Sidecar, to
     sidecar.ends(sidecar.workers[0]["pid"], signal.SIGKILL)
     assert [sidecar.change(token) for _ in range(8)] == [404] * 8
     assert sidecar.exported(GRANTED) == before + 16
-    assert sidecar.lines(message="worker 1 starts: the one before was ended by SIGKILL")
+    told = "worker 1 starts: the one before was ended by SIGKILL"
+    wait_for(lambda: sidecar.lines(message=told), DEADLINE, "what the log tells of it", sidecar.process)
 
 
 def test_what_is_rejected_changes_no_worker_not_even_a_new_one(sidecar: Sidecar, token: str) -> None:

@@ -391,7 +391,7 @@ def test_who_holds_its_rows_keeps_neither_sidecars_nor_the_relay_waiting(
             other.execute(f"SELECT 1 FROM {model._meta.db_table} FOR UPDATE")  # noqa: S608 (our own tables)
         try:
             assert getattr(there(sidecar.get, "/authz/v1/head"), "status_code", None) == 200
-            assert there(Upkeep().step) == audit.AGAIN.total_seconds()
+            assert 0 <= there(Upkeep().step) <= audit.AGAIN.total_seconds()
         finally:
             other.rollback()
     whole_pass()

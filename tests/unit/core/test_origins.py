@@ -61,7 +61,7 @@ NOT_OURS: dict[str, tuple[Said, Said]] = {
     "with a user": ((), (b"https://api.example@evil.example",)),
     "a trailing dot": ((), (OWN + b".",)),
     "the name alone": ((), (b"api.example",)),
-    "a letter that looks alike": ((), "https://аpi.example".encode()),  # noqa: RUF001 (that is the attack)
+    "a letter that looks alike": ((), ("https://аpi.example".encode(),)),  # noqa: RUF001 (that is the attack)
 }
 
 
