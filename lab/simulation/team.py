@@ -6,6 +6,7 @@ follower that is silent is ended.
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 from typing import Any
 
@@ -25,6 +26,7 @@ class Team(Sidecar):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._members: dict[int, Process] = {}
+        self._begun: Counter[int] = Counter()
         self._restarts: dict[int, Restarts] = {}
         self._started_at: dict[int, float] = {}
 
@@ -47,7 +49,10 @@ class Team(Sidecar):
                 self._start(role)
 
     def _start(self, role: int) -> None:
+        self._begun[role] += 1
         name = f"{self.name}'s follower" if role == FOLLOWER else f"{self.name}'s worker {role}"
+        if self._begun[role] > 1:
+            name += f", process {self._begun[role]}"
         self._members[role] = Process(self, name, role)
         self._started_at[role] = self.scheduler.now
 
