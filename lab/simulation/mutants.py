@@ -213,6 +213,7 @@ MUTANTS = (
     Mutant(
         "audit-age-ignored",
         (Edit(DECISION, "if audit_age > max_audit_age:", "if False:"),),
+        seed=23,
     ),
     Mutant(
         "staleness-not-enforced",
@@ -296,6 +297,7 @@ MUTANTS = (
     Mutant(
         "connection-kept-in-the-middle",
         (Edit(POOL, "if not whole or response", "if response"),),
+        seed=1,
     ),
 )
 
