@@ -20,6 +20,10 @@ PROGRAM = "chromium-headless-shell"
 LOOK_SECONDS = 0.1
 
 
+class Navigated(RuntimeError):
+    """The page that was asked is no more: another is on its way."""
+
+
 class Browser:
     """What a person does and sees there."""
 
@@ -36,7 +40,8 @@ class Browser:
             while (answer := await self._socket.receive_json()).get("id") != number:
                 pass
         if "error" in answer:
-            raise RuntimeError(f"{method}: {answer['error']}")
+            gone = "navigated" in answer["error"]["message"]
+            raise (Navigated if gone else RuntimeError)(f"{method}: {answer['error']}")
         result: dict[str, Any] = answer["result"]
         return result
 
@@ -60,8 +65,14 @@ class Browser:
     async def until(self, condition: str) -> None:
         """Wait for what the page itself brings about."""
         async with asyncio.timeout(DEADLINE):
-            while not await self.evaluate(condition):  # noqa: ASYNC110 (it is told of nothing)
+            while not await self._holds(condition):  # noqa: ASYNC110 (it is told of nothing)
                 await asyncio.sleep(LOOK_SECONDS)
+
+    async def _holds(self, condition: str) -> bool:
+        try:
+            return bool(await self.evaluate(condition))
+        except Navigated:
+            return False
 
     async def evaluate(self, expression: str) -> Any:
         found = await self.do("Runtime.evaluate", expression=expression, returnByValue=True)
