@@ -10,7 +10,7 @@ from aiohttp import ClientSession, web
 from lab.wire.front import Front, statuses
 
 OWN = b"Origin: http://localhost\r\n"
-DELETE = b"DELETE /students/1/ HTTP/1.1\r\nHost: localhost\r\n"
+DELETE = b"DELETE /students/999999/ HTTP/1.1\r\nHost: localhost\r\n"
 GET = b"GET /students/1/ HTTP/1.1\r\nHost: localhost\r\n"
 OPEN = b"POST /open/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n"
 ASK = (
