@@ -24,7 +24,6 @@ from authz_sidecar.authz.per_request import RequestAuthorizer
 from authz_sidecar.config import descriptors
 from authz_sidecar.config.configuration import Configuration, Contents
 from authz_sidecar.config.limits import ProxyLimits
-from authz_sidecar.config.table import ReplicaSettings
 from authz_sidecar.core import hosts
 from authz_sidecar.core.policy import Policy
 from authz_sidecar.core.ports import Authorizer, Clock, ReplicaStatus
@@ -42,12 +41,10 @@ from authz_sidecar.observe.output import Outputs
 from authz_sidecar.observe.recent import RecentRefusals
 from authz_sidecar.pipeline import Pipeline
 from authz_sidecar.reloading import Reloader, Report
+from authz_sidecar.replica import stores
 from authz_sidecar.replica.audit import warn_of_bound
 from authz_sidecar.replica.holdings import ReplicaHoldings
-from authz_sidecar.replica.memory_store import MemoryStore
-from authz_sidecar.replica.redis_store import RedisStore
 from authz_sidecar.replica.replica import Replica
-from authz_sidecar.replica.store import Store
 from authz_sidecar.serving import Serving
 from authz_sidecar.source import UserServiceClient
 
@@ -67,6 +64,7 @@ class Sidecar:
         self.outputs = outputs
         self.stack = stack
         self.stop = asyncio.Event()
+        self.leaving = False
         self.reloader = Reloader(
             configuration, self._put_into_force, self.told_of_reload, clock.wall, self.spread
         )
@@ -110,22 +108,28 @@ class Sidecar:
 
     async def open(self, decides: Pipeline, keys: KeysByIssuer) -> None:
         """Listen on all ports."""
-        listeners = Listeners(self.settings.handover)
+        listeners = self.listeners
         self.stack.callback(listeners.close)
         listeners.bind_all(self.settings)
         listeners.serve("AUTHZ_ADMIN_LISTEN", self.admin_runner(decides, keys))
         await self.serve_requests(listeners, decides)
-
-        def leave() -> None:
-            """A newer version is live: accept nothing more, and serve to its end what was accepted."""
-            if self.serving.server is not None:
-                self.serving.server.leave()
-            self.stack.push_async_callback(listeners.stop_accepting)
-            self.stop.set()
-
-        if handover := await listeners.open(self.stack, self.decides, leave):
-            self.in_background("handover", handover.serve())
+        await listeners.wait(self.decides)
+        await listeners.open(self.stack)
+        if handover := listeners.take_over(self.clock.monotonic):
+            self.in_background("handover", handover.serve(self.leave))
         self.watch_files()
+
+    @cached_property
+    def listeners(self) -> Listeners:
+        """Raises ConfigurationError."""
+        return Listeners(self.settings.handover)
+
+    def leave(self) -> None:
+        """A newer version is live: accept nothing more, and serve to its end what was accepted."""
+        self.leaving = True
+        self.serving.leave()
+        self.stack.push_async_callback(self.listeners.leave, self.settings.limits.drain_seconds)
+        self.stop.set()
 
     async def serve_requests(self, listeners: Listeners, decides: Pipeline) -> None:
         """The ports on which requests come in, ready to listen."""
@@ -225,7 +229,7 @@ class Sidecar:
         if self.settings.validation == "request":
             self.decides["user_service"] = health.answers(user_service)
             return RequestAuthorizer(user_service)
-        store = _store(settings)
+        store = stores.of(settings)
         self.stack.push_async_callback(store.close)
         if settings.max_audit_age is not None:
             self.in_background("audit", warn_of_bound(user_service, settings.max_audit_age))
@@ -297,6 +301,7 @@ class Sidecar:
             page=lambda: self._shown(keys),
             wall=self.clock.wall,
             count=self.count,
+            leaving=lambda: self.leaving,
         )
         return web.AppRunner(admin.application(sources, self.settings.admin), access_log=None)
 
@@ -342,9 +347,3 @@ class Sidecar:
 
 async def _attempt(reloader: Reloader, cause: str) -> None:
     await reloader.reload(cause)
-
-
-def _store(settings: ReplicaSettings) -> Store:
-    if settings.redis_url is None:
-        return MemoryStore()
-    return RedisStore(settings.redis_url, settings.redis_prefix)

@@ -64,6 +64,8 @@ class FairSite(web.BaseSite):
         self._unwatch()
         if self._pause is not None:
             self._pause.cancel()
+        if self._accepted:
+            await asyncio.wait(self._accepted)
         await super().stop()
 
     def _watch(self) -> None:

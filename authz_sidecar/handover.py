@@ -24,6 +24,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from authz_sidecar.core.errors import ConfigurationError, Problem
 
@@ -34,6 +35,14 @@ MOST_SOCKETS = 64
 ANSWER_SECONDS = 5.0
 MOST_SECONDS = 3660.0
 """More than the longest that a newer version may be told to take: one that hangs blocks nobody for ever."""
+
+HANDED, ENDED, TAKEN = b"h", b"e", b"t"
+"""What may happen to the older one: a newer version is handed the sockets, and ends, or has taken over."""
+SAID: Final[dict[bytes, tuple[int, str]]] = {
+    HANDED: (logging.INFO, "a newer version is being started and is handed the listening sockets"),
+    ENDED: (logging.WARNING, "the newer version ended before it was live: this one goes on"),
+    TAKEN: (logging.INFO, "the newer version is live: this one takes no more connections"),
+}
 
 
 class Predecessor:
@@ -62,50 +71,96 @@ class Predecessor:
         if self.sockets:
             with suppress(OSError):  # it has died meanwhile: all the better that the sockets are here
                 self._socket.sendall(LIVE)
+        self.disown()
+
+    def disown(self) -> None:
+        """In a process that has been forked: its parent takes over."""
         self._socket.close()
 
 
 class Handover:
-    """Seen from the older one: waits for its successor."""
+    """Seen from the older one: waits for its successor. Nothing here waits for anybody but `serve`."""
 
-    def __init__(self, path: Path, sockets: Sequence[socket.socket], leave: Callable[[], None]) -> None:
-        """`leave` is called once the successor is live."""
+    def __init__(self, path: Path, sockets: Sequence[socket.socket], now: Callable[[], float]) -> None:
+        """From here on the path is ours. `now`: seconds of a clock. Raises ConfigurationError."""
         self._path = path
         self._sockets = sockets
-        self._leave = leave
+        self._now = now
         self._listener = _listener(path)
         self._inode = path.stat().st_ino
+        self._successor: socket.socket | None = None
+        self._until = 0.0
 
-    async def serve(self) -> None:
-        """Until one has taken over. Cancelled, the path is taken away, if it is still ours."""
-        loop = asyncio.get_running_loop()
-        try:
-            while True:
-                successor, _ = await loop.sock_accept(self._listener)
-                with successor:
-                    if await self._hand_to(successor):
-                        break
-        finally:
-            self._listener.close()
-            with suppress(FileNotFoundError):
-                if self._path.stat().st_ino == self._inode:
-                    self._path.unlink()
-        self._leave()
+    def look(self) -> bytes | None:
+        """What has happened since the last look; after `TAKEN` nothing more does."""
+        return self._accept() if self._successor is None else self._hear(self._successor)
 
-    async def _hand_to(self, successor: socket.socket) -> bool:
-        """Whether it has become live."""
-        logger.info("a newer version is being started and is handed the listening sockets")
+    def _accept(self) -> bytes | None:
         try:
+            successor, _ = self._listener.accept()
+        except BlockingIOError:
+            return None
+        successor.setblocking(False)
+        self._successor, self._until = successor, self._now() + MOST_SECONDS
+        with suppress(OSError):  # it has gone already, which the next look finds
             socket.send_fds(successor, [b"\n"], [each.fileno() for each in self._sockets])
-            async with asyncio.timeout(MOST_SECONDS):
-                told = await asyncio.get_running_loop().sock_recv(successor, len(LIVE))
+        return HANDED
+
+    def _hear(self, successor: socket.socket) -> bytes | None:
+        told = b""
+        try:
+            told = successor.recv(len(LIVE))
+        except BlockingIOError:
+            if self._now() < self._until:
+                return None
         except OSError:
-            told = b""
-        if told == LIVE:
-            logger.info("the newer version is live: this one takes no more connections")
-            return True
-        logger.warning("the newer version ended before it was live: this one goes on")
-        return False
+            pass  # it has ended
+        successor.close()
+        self._successor = None
+        return TAKEN if told == LIVE else ENDED
+
+    async def serve(self, leave: Callable[[], None]) -> None:
+        """Until a newer version has taken over; then `leave` is called. The path is taken away at the end."""
+        try:
+            while (step := self.look()) != TAKEN:
+                if step is None:
+                    await self._something()
+                else:
+                    tell(step)
+        finally:
+            self.close()
+        tell(TAKEN)
+        leave()
+
+    async def _something(self) -> None:
+        """Waits until there may be something to find."""
+        loop, found = asyncio.get_running_loop(), asyncio.Event()
+        watched = self._successor or self._listener
+        loop.add_reader(watched, found.set)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if self._successor is None else self._until - self._now()):
+                    await found.wait()
+        finally:
+            loop.remove_reader(watched)
+
+    def close(self) -> None:
+        """The path is taken away, if it is still ours."""
+        self.disown()
+        with suppress(FileNotFoundError):
+            if self._path.stat().st_ino == self._inode:
+                self._path.unlink()
+
+    def disown(self) -> None:
+        """In a process that has been forked: it is its parent's."""
+        self._listener.close()
+        if self._successor is not None:
+            self._successor.close()
+
+
+def tell(step: bytes) -> None:
+    """In the log."""
+    logger.log(*SAID[step])
 
 
 def _listener(path: Path) -> socket.socket:

@@ -20,7 +20,6 @@ class Inherited:
 
     def __init__(self, sockets: Iterable[socket.socket] = ()) -> None:
         self._sockets = list(sockets)
-        self.found = len(self._sockets)
 
     def take(self, host: str, port: int) -> socket.socket | None:
         """The one that listens there. Raises OSError when `host` has no address."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 from aiohttp import web
 
-from authz_sidecar.admin.health import Check, until_well
+from authz_sidecar.admin.health import LOOK_SECONDS, Check, until_well
 from authz_sidecar.config.addresses import Address
 from authz_sidecar.config.table import HandoverSettings, Settings
 from authz_sidecar.core.errors import ConfigurationError, Problem
@@ -40,6 +41,9 @@ class Listeners:
         self._older = Predecessor(handover.path) if handover.path else None
         found = from_systemd(os.environ) + (self._older.sockets if self._older else [])
         self._inherited = Inherited(found)
+        self.handed = bool(found)
+        """Whether somebody has bound sockets for this one."""
+        self.has_older = self._older is not None and bool(self._older.sockets)
         self._sockets: list[tuple[str, socket.socket]] = []
         self._runners: dict[str, web.BaseRunner] = {}
 
@@ -78,21 +82,28 @@ class Listeners:
         """Let this one have the connections to the sockets that were bound for `variable`."""
         self._runners[variable] = runner
 
-    async def open(
-        self,
-        stack: AsyncExitStack,
-        checks: Mapping[str, Check],
-        leave: Callable[[], None],
-        site: Site = alone,
-    ) -> Handover | None:
-        """Accepts connections, until the stack is left.
+    async def wait(self, checks: Mapping[str, Check]) -> None:
+        """Where sockets were handed over, until all `checks` are well.
 
-        Where sockets were handed over, not before all `checks` are well. `leave` is called when a newer
-        version has taken over from this one; it can as long as what is returned serves.
+        What waits in a queue already is better served late than badly.
         Raises ConfigurationError when an older version had better go on.
         """
-        if self._inherited.found:
-            await self._wait(checks)
+        if not self.handed:
+            return
+        seconds = self._handover.seconds
+        failing = await until_well(checks, seconds)
+        if failing and self.has_older:
+            raise self.too_late(failing)
+        if failing:
+            logger.warning("not live within %g s; connections are accepted now (%s)", seconds, failing)
+
+    def too_late(self, failing: str) -> ConfigurationError:
+        """The time is over."""
+        message = f"not live within {self._handover.seconds:g} s, so the older version goes on ({failing})"
+        return ConfigurationError([Problem("AUTHZ_HANDOVER_TIMEOUT", message)])
+
+    async def open(self, stack: AsyncExitStack, site: Site = alone) -> None:
+        """Accepts connections, until the stack is left."""
         for runner in self._runners.values():
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
@@ -100,20 +111,31 @@ class Listeners:
             if variable in self._runners:
                 await site(self._runners[variable], each).start()
                 logger.info("%s is %s", variable, Address(*each.getsockname()[:2]))
+
+    def take_over(self, now: Callable[[], float]) -> Handover | None:
+        """This one accepts connections, so an older one may leave. Returns what waits for a newer one.
+
+        `now`: a clock. Raises ConfigurationError when nobody could take over from this one: it stays.
+        """
+        path, sockets = self._handover.path, [each for _, each in self._sockets]
+        handover = Handover(path, sockets, now) if path else None
         if self._older:
             self._older.take_over()
-        sockets = [each for _, each in self._sockets]
-        return Handover(self._handover.path, sockets, leave) if self._handover.path else None
+        return handover
 
-    async def _wait(self, checks: Mapping[str, Check]) -> None:
-        """What waits in a queue already is better served late than badly."""
-        seconds = self._handover.seconds
-        failing = await until_well(checks, seconds)
-        if failing and self._older and self._older.sockets:
-            message = f"not live within {seconds:g} s, so the older version goes on ({failing})"
-            raise ConfigurationError([Problem("AUTHZ_HANDOVER_TIMEOUT", message)])
-        if failing:
-            logger.warning("not live within %g s; connections are accepted now (%s)", seconds, failing)
+    def disown(self) -> None:
+        """In a process that has been forked: it accepts, and its parent takes over."""
+        if self._older:
+            self._older.disown()
+
+    async def leave(self, seconds: float) -> None:
+        """Accepts nothing more; returns when everybody who was accepted has gone, at most so much later."""
+        await self.stop_accepting()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await asyncio.sleep(LOOK_SECONDS)  # whoever is being accepted is not known yet
+                while any(runner.server and runner.server.connections for runner in self._runners.values()):  # noqa: ASYNC110 (aiohttp's servers do not tell)
+                    await asyncio.sleep(LOOK_SECONDS)
 
     async def stop_accepting(self) -> None:
         """What has been accepted goes on."""

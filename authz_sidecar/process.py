@@ -76,6 +76,20 @@ async def _serve(
                 number, logger.info, "signal %s means nothing here and is ignored", number.name
             )
         loop.add_signal_handler(signal.SIGHUP, sidecar.reload_soon)
-        await sidecar.start()
-        await sidecar.stop.wait()
+        await _started_and_stopped(sidecar)
         logger.info("stopping: requests under way end first")
+
+
+async def _started_and_stopped(sidecar: Sidecar) -> None:
+    """Whoever is told to stop before it has started goes no further."""
+    stopped = asyncio.create_task(sidecar.stop.wait())
+    starting = asyncio.create_task(sidecar.start())
+    try:
+        await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+        starting.cancel()
+        await stopped
+    finally:
+        stopped.cancel()
+        await asyncio.wait((starting, stopped))

@@ -81,6 +81,13 @@ class Serving:
         server = self._decisions = BoundedServer(port, hooks, limits)
         return web.ServerRunner(server, shutdown_timeout=limits.drain_seconds)
 
+    def leave(self) -> None:
+        """Let each connection end with its next answer: its client learns it before it asks again."""
+        if self.server is not None:
+            self.server.leave()
+        if self._decisions is not None:
+            self._decisions.leaving = True
+
     @property
     def connections(self) -> int:
         """Of clients."""

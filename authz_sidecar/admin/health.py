@@ -45,8 +45,8 @@ class Health:
         )
 
 
-async def until_well(checks: Mapping[str, Check], seconds: float) -> str:
-    """Empty once all is well, else what was not after so many seconds."""
+async def until_well(checks: Mapping[str, Check], seconds: float | None) -> str:
+    """Empty once all is well, else what was not after so many seconds; `None`: there is no end to it."""
     failing: dict[str, str] = {}
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):

@@ -39,12 +39,15 @@ class AdminSources:
     """Unix seconds."""
     count: Callable[[], Awaitable[None]] = nothing_to_count
     """Awaited before metrics, status, recent refusals and the page are asked for."""
+    leaving: Callable[[], bool] = bool
+    """Whether every connection ends with its next answer: a newer version has taken over."""
 
 
 def application(sources: AdminSources, settings: AdminSettings) -> web.Application:
     """The admin application."""
     access = Access(sources.token, sources.wall)
-    app = web.Application(middlewares=[access.guard(on_loopback=settings.on_loopback)])
+    guard = access.guard(on_loopback=settings.on_loopback)
+    app = web.Application(middlewares=[_ending(sources.leaving), guard])
     app.router.add_get("/livez", sources.health.livez)
     app.router.add_get("/readyz", sources.health.readyz)
     app.router.add_get("/metrics", _metrics(sources))
@@ -55,6 +58,22 @@ def application(sources: AdminSources, settings: AdminSettings) -> web.Applicati
     app.router.add_post("/reload", access.holders(_reload(sources.reload)))
     Page(access, sources.count, sources.page).add_to(app)
     return app
+
+
+def _ending(leaving: Callable[[], bool]) -> Any:
+    @web.middleware
+    async def end(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            answer = await handler(request)
+        except web.HTTPException as error:
+            if leaving():
+                error.force_close()
+            raise
+        if leaving():
+            answer.force_close()
+        return answer
+
+    return end
 
 
 def _metrics(sources: AdminSources) -> Handler:

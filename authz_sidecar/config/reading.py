@@ -154,15 +154,11 @@ def _workers_contradictions(values: Values) -> list[Problem]:
     workers = values["AUTHZ_WORKERS"]
     if not isinstance(workers, int) or workers == 1:
         return []
-    problems = [
+    return [
         Problem("AUTHZ_WORKERS", f"must not be more than {each}: the limit is divided among them")
         for each in _DIVIDED
         if isinstance(values[each], int) and values[each] < workers
     ]
-    if values["AUTHZ_HANDOVER"] is not None:
-        message = "cannot go with AUTHZ_WORKERS above 1: only one process hands its sockets over"
-        problems.append(Problem("AUTHZ_HANDOVER", message))
-    return problems
 
 
 def _identity_contradictions(values: Values) -> list[Problem]:

@@ -96,7 +96,7 @@ class BoundedServer(web.Server):
 
     def __init__(self, port: DecisionsPort, observer: RequestObserver, limits: ProxyLimits) -> None:
         super().__init__(
-            port.handle,
+            self._handle,
             keepalive_timeout=limits.idle_seconds,
             access_log=None,
             auto_decompress=False,  # a question is JSON as it stands
@@ -104,9 +104,18 @@ class BoundedServer(web.Server):
             max_field_size=limits.head_bytes,
             max_headers=limits.head_fields,
         )
+        self.leaving = False
+        """Whether every connection ends with its next answer."""
         self.open_connections = 0
+        self._port = port
         self._observer = observer
         self._most = limits.connections
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        answer = await self._port.handle(request)
+        if self.leaving:
+            answer.force_close()
+        return answer
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)

@@ -14,7 +14,7 @@ from authz_sidecar.proxy.client import Client
 from authz_sidecar.proxy.downstream import Downstream
 from authz_sidecar.proxy.handshake import Handshake
 from authz_sidecar.proxy.proxied import ProxiedDownstream
-from authz_sidecar.proxy.shared import Revocable, Shared
+from authz_sidecar.proxy.shared import Ending, Revocable, Shared
 
 
 class ProxyServer:
@@ -35,32 +35,31 @@ class ProxyServer:
         return Handshake(self._shared, self._tls, self._protocol)
 
     @property
-    def connections(self) -> list[Client]:
-        return list(self._shared.clients)
+    def connections(self) -> list[Client | Ending]:
+        """Also those that have yet to agree on TLS."""
+        return [*self._shared.clients, *self._shared.handshakes]
 
     def pre_shutdown(self) -> None:
         """Close idle connections and let the others end with their request."""
-        if not self._shared.leaving:
-            self._drain()
-
-    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 (aiohttp's interface)
-        """Wait for what is under way, then cut off what is left."""
-        if self._shared.leaving:
-            await self._emptied(timeout)
-            self._drain()
-        await self._emptied(timeout)
-        for connection in self.connections:
-            connection.reset()
-        self._shared.stop()
-
-    def _drain(self) -> None:
         self._shared.draining = True
         for handshake in list(self._shared.handshakes):
             handshake.abort()
-        for connection in self.connections:
-            connection.drain()
+        for client in self.clients:
+            client.drain()
 
-    async def _emptied(self, seconds: float | None) -> None:
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 (aiohttp's interface)
+        """Wait for what is under way, then cut off what is left."""
+        await self.emptied(timeout)
+        for client in self.clients:
+            client.reset()
+        self._shared.stop()
+
+    @property
+    def clients(self) -> list[Client]:
+        """Who may ask."""
+        return list(self._shared.clients)
+
+    async def emptied(self, seconds: float | None) -> None:
         """Until the last client has gone, but no longer than this."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):

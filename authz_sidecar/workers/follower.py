@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from functools import cached_property
+from functools import cached_property, partial
 from heapq import merge
 from itertools import islice
 from typing import Any
 
 from aiohttp import ClientSession
 
+from authz_sidecar import handover
 from authz_sidecar.app import Sidecar
 from authz_sidecar.authn.keys import IssuersKeys, KeysByIssuer
 from authz_sidecar.config.configuration import Configuration, Contents
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core.ports import Clock
 from authz_sidecar.feed.feed import Feed
+from authz_sidecar.listening import Listeners
 from authz_sidecar.observe import families
 from authz_sidecar.observe.decision_log import DecisionLog
 from authz_sidecar.observe.hooks import RequestHooks
@@ -25,7 +27,7 @@ from authz_sidecar.observe.output import Outputs
 from authz_sidecar.observe.recent import KEPT
 from authz_sidecar.observe.tallies import Reading
 from authz_sidecar.pipeline import Pipeline
-from authz_sidecar.workers.place import RELOADED, STARTED, Place
+from authz_sidecar.workers.place import DONE, RELOADED, STARTED, Place
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +50,8 @@ class FollowerSidecar(Sidecar):
 
     async def start(self) -> None:
         """From its first moment on it says that it lives, and can be ended."""
-        self._place.on_end(self.stop.set)
+        told = {step: partial(handover.tell, step) for step in (handover.HANDED, handover.ENDED)}
+        self._place.hear({**told, handover.TAKEN: self.leave, DONE: self.stop.set})
         self.in_background("beat", self._place.beat())
         await super().start()
 
@@ -66,10 +69,24 @@ class FollowerSidecar(Sidecar):
         self.ready["workers"] = self._serving_worker
         self._export()
         self.in_background("feed", self._feed.serve(self._place.rendezvous))
-        self._place.listeners.serve("AUTHZ_ADMIN_LISTEN", self.admin_runner(decides, keys))
-        await self._place.listeners.open(self.stack, {}, self.stop.set)
+        self.listeners.serve("AUTHZ_ADMIN_LISTEN", self.admin_runner(decides, keys))
+        if self._place.joins:
+            await self.listeners.wait(self.decides)
+        await self._place.turn()
+        await self.listeners.open(self.stack)
         self._place.tell(STARTED)
         self.watch_files()
+
+    @cached_property
+    def listeners(self) -> Listeners:
+        return self._place.listeners
+
+    def leave(self) -> None:
+        """The workers are fed until they have left."""
+        handover.tell(handover.TAKEN)
+        self.leaving = True
+        self.in_background("leave", self.listeners.stop_accepting())
+        self.stack.push_async_callback(self.listeners.leave, self.settings.limits.drain_seconds)
 
     async def _serving_worker(self) -> str | None:
         return None if self._feed is not None and self._feed.links else "no worker is there"

@@ -4,8 +4,13 @@ It owns the listening sockets: a connection that waits in one survives whoever w
 no thread and no event loop, so that it can fork: a replacement has everything loaded and begins at once. And
 it logs nothing, because a write may wait for ever: how one has ended, the one in its place tells.
 
-    configuration, sockets ─▶ running ── SIGTERM ─▶ workers end ── all have ─▶ follower ends ─▶ done
-                                └── a process that could never start ──────▲
+    configuration, sockets ─▶ joining ─▶ running ── SIGTERM ─▶ workers end ── all have ─▶ follower ends
+                                │           ├── a newer version is live ──▲
+                                └───────────┴── a process never started ──▲
+
+While an older version serves (`handover`), all processes join: none accepts before each could decide.
+Then all are told to serve, and when they do, the older version is told to leave. A newer one is handed the
+sockets here, and when it is live every process is told to leave.
 
 A process ends when its socket to the supervisor does, so also when that one dies; the follower, which workers
 need to the last, after them. SIGHUP is for the follower, which tells the workers; when all have put another
@@ -31,42 +36,22 @@ from authz_sidecar.config.configuration import Configuration
 from authz_sidecar.core.errors import ConfigurationError
 from authz_sidecar.fair import Shares
 from authz_sidecar.feed.rendezvous import Rendezvous
+from authz_sidecar.handover import TAKEN, Handover
 from authz_sidecar.listening import Listeners
-from authz_sidecar.workers.place import FOLLOWER, RELOADED, STARTED, Place
-from authz_sidecar.workers.restarts import Restarts
+from authz_sidecar.workers.child import Child
+from authz_sidecar.workers.place import ABLE, FOLLOWER, RELOADED, SERVE, STARTED, Place
 
 BAD_CONFIGURATION: Final = 2
 LOOK_SECONDS: Final = 0.25
 BEYOND_DRAIN: Final = 10.0
 """Seconds that a worker may take to end beside those that its requests may."""
-FOLLOWER_ENDS_IN: Final = 5.0
+BEYOND_JOINING: Final = 2.0
+"""Seconds after which it is said here who is not live; the follower says why before."""
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 HEARD = (*ENDING, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
 
 Serve = Callable[[Configuration, Place], None]
 """Be that process, until it is to end. Raises ConfigurationError."""
-
-
-class Child:
-    """One process, or the one in its place."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.restarts = Restarts()
-        self.pid: int | None = None
-        self.due: float | None = 0.0
-        """When it is to be started; `None` while it runs, or when no other follows."""
-        self.socket: socket.socket | None = None
-        self.started_at = 0.0
-        self.heard_at = 0.0
-        self.has_started = False
-        """Whether one has ever come so far as to serve."""
-        self.silent = False
-        self.replaces: str | None = None
-
-    def send(self, number: signal.Signals) -> None:
-        if self.pid is not None:
-            os.kill(self.pid, number)
 
 
 class Supervisor:
@@ -80,14 +65,21 @@ class Supervisor:
         self._serve = serve
         self._listeners = Listeners(settings.handover)
         self._listeners.bind_all(settings)
+        self._joins = self._listeners.has_older
+        self._join_until = time.monotonic() + settings.handover.seconds + BEYOND_JOINING
+        self._handover: Handover | None = None
+        self._has_served = False
+        """Whether all have come so far, and an older version was told to leave."""
         self._rendezvous = Rendezvous()
         self._shares = Shares(settings.workers)
         self._children = [Child(number) for number in range(settings.workers + 1)]
         self._signals = socket.socketpair()
         self._selector = selectors.DefaultSelector()
         self._exit_code = 0
+        self._problem: ConfigurationError | None = None
         self._kill_at: float | None = None
         """When those that are to end and have not are ended; `None` while the sidecar runs."""
+        self._follower_ends_in = BEYOND_DRAIN / 2
         self._looked_at = time.monotonic()
 
     @property
@@ -99,7 +91,10 @@ class Supervisor:
         return [child for child in self._running if child.number != FOLLOWER]
 
     def run(self) -> int:
-        """Until told to stop. The exit code."""
+        """Until told to stop. The exit code.
+
+        Raises ConfigurationError when an older version had better go on.
+        """
         signals, wakes = self._signals
         for end in self._signals:
             end.setblocking(False)
@@ -118,8 +113,12 @@ class Supervisor:
                     self._hear(key.data)
             self._reap()
             self._look(time.monotonic())
+        if self._handover is not None:
+            self._handover.close()
         self._listeners.close()
         self._rendezvous.close()
+        if self._problem is not None:
+            raise self._problem
         return self._exit_code
 
     # Starting
@@ -132,15 +131,21 @@ class Supervisor:
 
     def _start(self, child: Child) -> None:
         ours, theirs = socket.socketpair()
-        place = Place(child.number, self._listeners, self._rendezvous, self._shares, theirs, child.replaces)
-        child.pid = os.fork()
-        if child.pid == 0:
+        place = Place(
+            child.number,
+            self._listeners,
+            self._rendezvous,
+            self._shares,
+            theirs,
+            child.replaces,
+            self._joins,
+        )
+        pid = os.fork()
+        if pid == 0:
             ours.close()
             self._become(place)
         theirs.close()
-        ours.setblocking(False)
-        child.socket, child.due, child.silent = ours, None, False
-        child.started_at = child.heard_at = time.monotonic()
+        child.started(pid, ours, time.monotonic())
         self._selector.register(ours, selectors.EVENT_READ, child)
 
     def _become(self, place: Place) -> None:
@@ -154,6 +159,9 @@ class Supervisor:
                 if end is not None:
                     end.close()
             self._selector.close()
+            self._listeners.disown()
+            if self._handover is not None:
+                self._handover.disown()
             self._serve(self._configuration, place)
             exit_code = 0
         except ConfigurationError as error:
@@ -176,25 +184,33 @@ class Supervisor:
             self._children[FOLLOWER].send(signal.SIGHUP)
 
     def _hear(self, child: Child) -> None:
-        said = b""
-        with suppress(OSError):
-            said = child.socket.recv(1024) if child.socket is not None else b""
-        if not said:  # it has ended, or is about to
+        said = child.hear(time.monotonic())
+        if not said:
             self._dismiss(child)
-        child.heard_at = time.monotonic()
-        child.has_started = child.has_started or STARTED in said
         if RELOADED in said:
             with suppress(ConfigurationError):  # they have changed again, which the follower will find, too
                 self._configuration = configuration.read(self._configuration.sources)
+        if ABLE in said or STARTED in said:
+            self._advance()
+
+    def _advance(self) -> None:
+        """Who could serve does when all can; when all do, an older version may leave, and a newer come."""
+        if self._joins and all(child.is_able for child in self._children):
+            self._joins = False
+            for child in self._children:
+                child.tell(SERVE)
+        if not self._has_served and all(child.has_started for child in self._children):
+            self._has_served = True
+            try:
+                self._handover = self._listeners.take_over(time.monotonic)
+            except ConfigurationError as problem:
+                self._fail(problem)
 
     def _reap(self) -> None:
         for child, status in self._ended():
-            now, code = time.monotonic(), os.waitstatus_to_exitcode(status)
-            child.pid = None
+            code = child.ended(status, time.monotonic())
             if child.number != FOLLOWER:
                 self._shares.leave(child.number - 1)
-            child.replaces = f"the one before {_how(code, silent=child.silent)}"
-            child.due = child.restarts.ended(now, child.started_at, silent=child.silent)
             if code == BAD_CONFIGURATION and not child.has_started and self._kill_at is None:
                 self._stop(BAD_CONFIGURATION)
 
@@ -208,10 +224,24 @@ class Supervisor:
         if self._kill_at is not None:
             return
         self._exit_code = exit_code
-        drain = self._configuration.settings.limits.drain_seconds
-        self._kill_at = time.monotonic() + drain + BEYOND_DRAIN
+        self._kill_at = time.monotonic() + self._drain_seconds + BEYOND_DRAIN
         for child in self._workers:
             self._dismiss(child)
+
+    def _fail(self, problem: ConfigurationError) -> None:
+        self._problem = problem
+        self._stop(BAD_CONFIGURATION)
+
+    def _leave(self) -> None:
+        """Each process knows what it has yet to do."""
+        self._follower_ends_in += self._drain_seconds
+        self._kill_at = time.monotonic() + 2 * self._drain_seconds + BEYOND_DRAIN
+        for child in self._running:
+            child.tell(TAKEN)
+
+    @property
+    def _drain_seconds(self) -> float:
+        return self._configuration.settings.limits.drain_seconds
 
     def _dismiss(self, child: Child) -> None:
         """By the end of its socket, which it notices whenever it comes so far."""
@@ -226,25 +256,32 @@ class Supervisor:
         follower = self._children[FOLLOWER]
         if was_away:  # whoever was not running itself cannot tell who was silent
             follower.heard_at = now
+        self._look_for_newer(follower)
         if self._kill_at is not None:
             self._end(follower, now, self._kill_at)
+        elif self._joins and now > self._join_until:
+            others = ", ".join(_name(child) for child in self._children if not child.is_able)
+            self._fail(self._listeners.too_late(f"not live: {others}"))
         elif follower.pid is not None and now - follower.heard_at > follower.restarts.patience:
             follower.silent = True
             follower.send(signal.SIGKILL)
+
+    def _look_for_newer(self, follower: Child) -> None:
+        step = None if self._handover is None else self._handover.look()
+        if step == TAKEN and self._kill_at is None:
+            self._leave()
+        elif step is not None:
+            follower.tell(step)
 
     def _end(self, follower: Child, now: float, kill_at: float) -> None:
         """The follower when all workers have ended, and whoever takes too long."""
         if not self._workers and follower.socket is not None:
             self._dismiss(follower)
-            self._kill_at = now + FOLLOWER_ENDS_IN
+            self._kill_at = now + self._follower_ends_in
         elif now > kill_at:
             for child in self._workers or self._running:
                 child.send(signal.SIGKILL)
 
 
-def _how(code: int, *, silent: bool) -> str:
-    if silent:
-        return "said nothing any more and was ended"
-    if code < 0:
-        return f"was ended by {signal.Signals(-code).name}"
-    return f"has ended with exit code {code}"
+def _name(child: Child) -> str:
+    return "the follower" if child.number == FOLLOWER else f"worker {child.number}"

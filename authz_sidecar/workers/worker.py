@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import AsyncExitStack
+from functools import cached_property
 from typing import Any
 
 from aiohttp import ClientSession, web
 
+from authz_sidecar import handover
 from authz_sidecar.admin import health
 from authz_sidecar.app import Sidecar
 from authz_sidecar.authn.keys import KeysByIssuer
@@ -22,11 +24,12 @@ from authz_sidecar.feed import messages
 from authz_sidecar.feed.followed import Follower, MirroredReplica, followed_keys
 from authz_sidecar.feed.messages import Message
 from authz_sidecar.feed.mirror import Mirror
+from authz_sidecar.listening import Listeners
 from authz_sidecar.observe.output import Outputs
 from authz_sidecar.pipeline import Pipeline
 from authz_sidecar.reloading import Report
 from authz_sidecar.source import UserServiceClient
-from authz_sidecar.workers.place import STARTED, Place
+from authz_sidecar.workers.place import DONE, STARTED, Place
 
 START_SECONDS = 5.0
 """How long a worker that cannot decide yet leaves connections to the others."""
@@ -60,7 +63,7 @@ class WorkerSidecar(Sidecar):
 
     async def start(self) -> None:
         """From its first moment on it can be ended."""
-        self._place.on_end(self.stop.set)
+        self._place.hear({handover.TAKEN: self.leave, DONE: self.stop.set})
         await super().start()
 
     def tell(self) -> None:
@@ -89,13 +92,14 @@ class WorkerSidecar(Sidecar):
     async def open(self, decides: Pipeline, keys: KeysByIssuer) -> None:
         """Follow the follower; accept connections when they can be decided on."""
         place, serving, mirrored = self._place, self.serving, self._mirrored
-        await self.serve_requests(place.listeners, decides)
+        await self.serve_requests(self.listeners, decides)
         if mirrored is not None and serving.server is not None:
             mirrored.watch(serving.server.reconsider)
         self.in_background("follower", self._follower.follow(self._heard, self._hello))
-        failing = await health.until_well(self.decides, START_SECONDS)
+        failing = await health.until_well(self.decides, self._patience)
         if failing:
             logger.warning("worker %d accepts connections, though: %s", place.number, failing)
+        await place.turn()
 
         def may_accept() -> bool:
             return place.shares.may_accept(place.number - 1, serving.places_taken)
@@ -103,9 +107,21 @@ class WorkerSidecar(Sidecar):
         def fair(runner: web.BaseRunner, sock: Any) -> web.BaseSite:
             return FairSite(runner, sock, may_accept)
 
-        await place.listeners.open(self.stack, {}, self.stop.set, fair)
+        await self.listeners.open(self.stack, fair)
         self.stack.callback(place.shares.leave, place.number - 1)
         place.tell(STARTED)
+
+    @property
+    def _patience(self) -> float | None:
+        """Seconds that connections are left to others, or wait, while it cannot decide; `None`: for ever."""
+        if self._place.joins:
+            return None
+        first = self.listeners.handed and self._place.replaces is None
+        return self.settings.handover.seconds if first else START_SECONDS
+
+    @cached_property
+    def listeners(self) -> Listeners:
+        return self._place.listeners
 
     def reload_soon(self) -> None:
         """The follower says when."""

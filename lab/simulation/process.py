@@ -210,8 +210,11 @@ class Process:
 
     async def _leave(self, over: Callable[[], object]) -> None:
         if self.byte_path is not None:
-            self.byte_path.server.leave()
-            await self.byte_path.server.shutdown(DRAIN_SECONDS)
+            server = self.byte_path.server
+            server.leave()
+            await server.emptied(DRAIN_SECONDS)
+            server.pre_shutdown()
+            await server.shutdown(DRAIN_SECONDS)
         if self.parts is not None:
             await self.parts.stop()
             await asyncio.sleep(LAST_SECONDS)

@@ -9,18 +9,25 @@ from threading import Event
 from lab import DEADLINE
 
 CLIENTS = 4
-"""Of each kind: those that keep their connection, and those that make one for each request."""
+Asked = tuple[str, str, bytes | None]
+"""Method, path, body."""
+
+
+CHANGE: Asked = ("PATCH", "/students/999999/", b"{}")
+"""Of a student that does not exist."""
 
 
 class Crowd:
-    """Changes a student that does not exist, without a pause, until told to stop; knows every answer."""
+    """Asks the same without a pause, until told to stop; knows every answer."""
 
-    def __init__(self, port: int, token: str) -> None:
+    def __init__(self, port: int, token: str, asked: Asked = CHANGE, clients: int = CLIENTS) -> None:
+        """`clients`: so many keep their connection, and so many make one for each request."""
         self._port = port
+        self._asked = asked
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         self._stop = Event()
-        self._pool = ThreadPoolExecutor(2 * CLIENTS)
-        self._answers = [self._pool.submit(self._ask, keep=bool(n % 2)) for n in range(2 * CLIENTS)]
+        self._pool = ThreadPoolExecutor(2 * clients)
+        self._answers = [self._pool.submit(self._ask, keep=bool(n % 2)) for n in range(2 * clients)]
 
     def _ask(self, *, keep: bool) -> list[int]:
         statuses: list[int] = []
@@ -28,7 +35,7 @@ class Crowd:
         headers = self._headers if keep else {**self._headers, "Connection": "close"}
         while not self._stop.is_set():
             # http.client connects anew only after an answer that ends the connection.
-            connection.request("PATCH", "/students/999999/", b"{}", headers)
+            connection.request(*self._asked, headers)
             with connection.getresponse() as answer:
                 statuses.append(answer.status)
                 answer.read()

@@ -47,7 +47,7 @@ class Rig:
 
     def paused(self) -> bool:
         """Whether the proxy has stopped reading from someone."""
-        ends = [*self.server.connections, *self.shared.pool.connections]
+        ends = [*self.server.clients, *self.shared.pool.connections]
         return not all(end.reading for end in ends)
 
     async def client(self) -> Client:

@@ -44,10 +44,9 @@ async def reload() -> tuple[bool, dict[str, Any]]:
 
 
 @pytest.fixture
-async def admin() -> AsyncIterator[Callable[[AdminSettings], Awaitable[Get]]]:
+def sources() -> AdminSources:
     problems.clear()
-    servers: list[TestServer] = []
-    sources = AdminSources(
+    return AdminSources(
         health=Health({"upstream": check("upstream")}, {"fresh": check("fresh")}),
         metrics=lambda accept: (f"authz_up 1 {accept}\n".encode(), "text/plain; version=0.0.4"),
         status=lambda: {"phase": "LIVE"},
@@ -58,6 +57,11 @@ async def admin() -> AsyncIterator[Callable[[AdminSettings], Awaitable[Get]]]:
         page=lambda: {"shown": True},
         wall=lambda: clock["now"],
     )
+
+
+@pytest.fixture
+async def admin(sources: AdminSources) -> AsyncIterator[Callable[[AdminSettings], Awaitable[Get]]]:
+    servers: list[TestServer] = []
     async with ClientSession() as session:
 
         async def start(settings: AdminSettings) -> Get:
@@ -250,3 +254,15 @@ async def test_a_scraper_is_answered_in_what_it_reads(
 ) -> None:
     get = await admin(LOOPBACK)
     assert "application/openmetrics-text" in (await get("/metrics", Accept="application/openmetrics-text"))[1]
+
+
+@pytest.mark.parametrize("path", ["/livez", "/no-such-page"])
+async def test_each_connection_ends_with_its_next_answer_once_a_newer_version_serves(
+    sources: AdminSources, path: str
+) -> None:
+    leaving = False
+    served = application(replace(sources, leaving=lambda: leaving), LOOPBACK)
+    async with TestServer(served) as server, ClientSession() as session:
+        for leaving in (False, True):
+            async with session.get(server.make_url(path)) as answer:
+                assert (answer.headers.get("Connection") == "close") is leaving

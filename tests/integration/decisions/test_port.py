@@ -112,6 +112,15 @@ async def test_it_decides_as_the_proxied_port_does(
     assert (door.observer.answers, door.observer.failures) == ([status], [])
 
 
+async def test_each_connection_ends_with_its_next_answer_once_a_newer_version_serves() -> None:
+    async with opened() as door, await Client.connect(door.port) as client:
+        await client.send(ASKED % (*CHANGE, ALICE))
+        assert b"\r\nconnection: close\r\n" not in (await client.contains(b"\r\n\r\n")).lower()
+        door.server.leaving = True
+        await client.send(ASKED % (*CHANGE, ALICE))
+        assert b"\r\nconnection: close\r\n" in (await client.closed()).lower()
+
+
 COOKIE, SOCKET = b"Cookie: token=alice\r\n", b"Sec-WebSocket-Key: k\r\n"
 OFFER = b"Sec-WebSocket-Protocol: chat, authz.bearer.alice\r\n"
 PLACES = {

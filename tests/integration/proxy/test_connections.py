@@ -125,16 +125,16 @@ async def test_a_client_that_leaves_cancels_the_upstream(rig: Rig) -> None:
     await peer.contains(b"\r\n\r\n")
     client.reset()
     await peer.closed()
-    await wait_for(lambda: not rig.server.connections)
+    await wait_for(lambda: not rig.server.clients)
 
 
 async def test_a_client_that_leaves_while_the_decision_waits_sends_nothing(rig: Rig) -> None:
     rig.permissions.gate.clear()
     client = await rig.client()
     await client.send(POST % 3 + b"abc")
-    await wait_for(lambda: rig.server.connections and not rig.server.connections[0].idle)
+    await wait_for(lambda: rig.server.clients and not rig.server.clients[0].idle)
     client.reset()
-    await wait_for(lambda: not rig.server.connections)
+    await wait_for(lambda: not rig.server.clients)
     rig.permissions.gate.set()
     await asyncio.sleep(0)
     assert (rig.upstream.peers, rig.observer.decisions) == ([], [])
@@ -144,7 +144,7 @@ async def test_a_decision_that_waits(rig: Rig) -> None:
     rig.permissions.gate.clear()
     client = await rig.client()
     await client.send(POST % 3 + b"abc" + GET % 2)
-    await wait_for(lambda: rig.server.connections and not rig.server.connections[0].idle)
+    await wait_for(lambda: rig.server.clients and not rig.server.clients[0].idle)
     rig.permissions.gate.set()
     peer = await rig.upstream.accept()
     assert (await peer.contains(b"abc")).endswith(b"\r\n\r\nabc")
@@ -185,7 +185,7 @@ async def test_a_refusal_in_mid_body_can_be_read(rig: Rig) -> None:
     answer = await client.rest()
     assert answer.startswith(b"HTTP/1.1 403 ")
     await client.send(b"x" * 100_000)  # still taken, and discarded
-    await wait_for(lambda: not rig.server.connections)
+    await wait_for(lambda: not rig.server.clients)
     assert not rig.upstream.peers
 
 
@@ -273,13 +273,13 @@ async def test_idle_connections_close_and_busy_ones_end_with_their_request() -> 
         await busy.send(GET % 1)
         peer = await rig.upstream.accept()
         await peer.contains(b"\r\n\r\n")
-        await wait_for(lambda: len(rig.server.connections) == 2)
+        await wait_for(lambda: len(rig.server.clients) == 2)
         rig.server.pre_shutdown()
         assert await idle.rest() == b""
         await peer.send(EMPTY)
         assert await busy.rest() == EMPTY.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
         await rig.server.shutdown(1)
-        assert not rig.server.connections
+        assert not rig.server.clients
 
 
 async def test_a_connection_that_is_to_end_serves_no_further_request(rig: Rig) -> None:
@@ -350,8 +350,8 @@ async def test_the_start_of_a_second_answer_is_nobodys(rig: Rig) -> None:
 async def test_a_first_connection_has_as_long_as_the_next() -> None:
     async with running(ProxyLimits(head_seconds=30)) as rig:
         await rig.client()
-        await wait_for(lambda: len(rig.server.connections) == 1)
-        (connection,) = rig.server.connections
+        await wait_for(lambda: len(rig.server.clients) == 1)
+        (connection,) = rig.server.clients
         assert connection.deadline >= rig.shared.clock.monotonic() + 29
 
 

@@ -39,7 +39,7 @@ async def test_it_ends(rig: Rig, request_: bytes, answer: bytes) -> None:
     client, peer = await begun(rig, request_, answer)
     assert (await client.closed()).startswith(answer[:12])
     await peer.closed()
-    await wait_for(lambda: not rig.server.connections)
+    await wait_for(lambda: not rig.server.clients)
     first, last = rig.observer.decisions
     assert (first.status, last.status, last.verdict.code, last.revoking) == (0, 401, "token_expired", True)
     assert rig.observer.answers == [401]

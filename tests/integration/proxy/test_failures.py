@@ -38,7 +38,7 @@ async def test_what_is_no_request_is_counted_and_never_decided(
         client = await rig.client()
         await client.send(request_)
         if status == 408:
-            await wait_for(lambda: rig.server.connections)
+            await wait_for(lambda: rig.server.clients)
             rig.clock.ahead = HOUR
         answer = await client.rest()
         assert answer.startswith(b"HTTP/1.1 %d " % status)
@@ -95,7 +95,7 @@ async def test_who_leaves_before_the_decision_is_counted(rig: Rig) -> None:
     rig.permissions.gate.clear()
     client = await rig.client()
     await client.send(b"DELETE /students/1/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\n\r\n")
-    await wait_for(lambda: rig.server.connections and not rig.server.connections[0].idle)
+    await wait_for(lambda: rig.server.clients and not rig.server.clients[0].idle)
     client.reset()
     await wait_for(lambda: rig.observer.answers == [499])
     assert (rig.observer.failures, rig.observer.decisions) == ([], [])

@@ -66,7 +66,7 @@ async def test_the_kernel_keeps_little_for_who_reads_nothing(rig: Rig) -> None:
         peer = await rig.upstream.accept()
         peer.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n" + bytes(2_000_000))
         await wait_for(rig.paused)
-        (there,) = rig.server.connections
+        (there,) = rig.server.clients
         await wait_for(lambda: there.backlog_bytes)
 
 
@@ -77,7 +77,7 @@ async def test_who_only_sends_no_more_still_has_its_answers(rig: Rig) -> None:
     await peer.contains(b"\r\n\r\n")
     await wait_for(rig.paused)
     client.eof()
-    (there,) = rig.server.connections
+    (there,) = rig.server.clients
     assert departed([there]) == []
     await peer.send(EMPTY)
     await peer.until(lambda received: received.count(GET[:14]) == 2)
@@ -88,7 +88,7 @@ async def test_who_only_sends_no_more_still_has_its_answers(rig: Rig) -> None:
 async def test_fields_are_counted_while_they_come(rig: Rig) -> None:
     client = await rig.client()
     await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a:b\r\n" * 255)
-    await wait_for(lambda: rig.server.connections)
+    await wait_for(lambda: rig.server.clients)
     await client.send(b"a:b\r\na:")
     assert b" 431 " in await client.rest()
 
@@ -100,8 +100,8 @@ async def test_a_head_that_never_ends_takes_little_more_than_its_bytes() -> None
         tracemalloc.start()
         try:
             await client.send(head)
-            await wait_for(lambda: rig.server.connections and rig.server.connections[0]._reader.overhead)
-            await wait_for(lambda: rig.server.connections[0]._reader.overhead == len(head))
+            await wait_for(lambda: rig.server.clients and rig.server.clients[0]._reader.overhead)
+            await wait_for(lambda: rig.server.clients[0]._reader.overhead == len(head))
             gc.collect()
             held = sum(
                 trace.size
@@ -147,7 +147,7 @@ async def test_a_peer_that_is_gone_before_it_is_accepted_is_nobody(rig: Rig, kin
     protocol.connection_made(transport)  # type: ignore[arg-type]  # as much of one as is looked at
     protocol.connection_lost(None)
     assert transport.aborted
-    assert (rig.server.connections, rig.observer.answers, rig.observer.failures) == ([], [], [])
+    assert (rig.server.clients, rig.observer.answers, rig.observer.failures) == ([], [], [])
 
 
 MIB = 1024 * 1024
@@ -229,5 +229,5 @@ async def test_bodies_that_wait_for_a_decision_share_one_budget() -> None:
         for client in rig.clients:
             client.reset()
         rig.permissions.gate.set()  # whose body has to wait is not read from, and only then seen to have left
-        await wait_for(lambda: not rig.server.connections)
+        await wait_for(lambda: not rig.server.clients)
         assert rig.shared.budget.taken_bytes == 0

@@ -152,7 +152,7 @@ async def test_a_client_that_leaves_meanwhile_sends_nothing(rig: Rig) -> None:
     first.reset()
     await wait_for(lambda: rig.observer.retries)
     client.reset()
-    await wait_for(lambda: not rig.server.connections)
+    await wait_for(lambda: not rig.server.clients)
     rig.permissions.gate.set()
     await asyncio.sleep(0)
     assert len(rig.upstream.peers) == 1

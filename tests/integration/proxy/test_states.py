@@ -44,7 +44,7 @@ async def kept(rig: Rig) -> tuple[Client, Peer]:
 async def a_request_and_another(rig: Rig) -> None:
     client, peer = await kept(rig)
     await client.send(GET[:-2])
-    (connection,) = rig.server.connections
+    (connection,) = rig.server.clients
     await wait_for(lambda: connection.deadline < rig.shared.deadline(rig.shared.limits.idle_seconds))
     await client.send(GET[-2:])
     await peer.contains(b"\r\n\r\n")
@@ -54,7 +54,7 @@ async def a_request_and_another(rig: Rig) -> None:
 
 async def a_client_leaves_before_it_asks(rig: Rig) -> None:
     client = await rig.client()
-    await wait_for(lambda: rig.server.connections)
+    await wait_for(lambda: rig.server.clients)
     client.reset()
 
 
@@ -99,7 +99,7 @@ async def a_last_request(rig: Rig) -> None:
 async def the_end_of_the_server(rig: Rig) -> None:
     unused = await rig.client()
     used, _ = await kept(rig)
-    await wait_for(lambda: len(rig.server.connections) == 2)
+    await wait_for(lambda: len(rig.server.clients) == 2)
     rig.server.pre_shutdown()
     assert (await unused.closed(), await used.closed()) == (b"", b"")
 
@@ -214,6 +214,6 @@ async def test_every_step_is_possible() -> None:
                 await way(rig)
                 for client in rig.clients:
                     client.reset()
-                await wait_for(lambda rig=rig: not rig.server.connections)
+                await wait_for(lambda rig=rig: not rig.server.clients)
         seen |= steps
     assert LAWFUL - seen == set()

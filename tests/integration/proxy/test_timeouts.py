@@ -24,7 +24,7 @@ async def test_an_unfinished_head_is_408(begun: bytes) -> None:
     async with running() as rig:
         client = await rig.client()
         await client.send(begun)
-        await wait_for(lambda: rig.server.connections)
+        await wait_for(lambda: rig.server.clients)
         rig.clock.ahead = HOUR
         assert (await client.rest()).startswith(b"HTTP/1.1 408 ")
 
@@ -65,7 +65,7 @@ async def test_an_idle_connection_is_closed_without_a_word() -> None:
         unused, used = await rig.client(), await rig.client()
         await used.send(GET)
         await used.contains(EMPTY)
-        await wait_for(lambda: len(rig.server.connections) == 2)
+        await wait_for(lambda: len(rig.server.clients) == 2)
         rig.clock.ahead = HOUR
         assert await used.rest() == EMPTY
         assert await unused.rest() == b""
@@ -122,7 +122,7 @@ async def test_a_client_that_reads_nothing_is_cut_off() -> None:
         rig.clock.ahead = HOUR
         with pytest.raises(ConnectionError):
             await sending
-        await wait_for(lambda: not rig.server.connections)
+        await wait_for(lambda: not rig.server.clients)
 
 
 async def test_idle_upstream_connections_are_closed() -> None:

@@ -218,7 +218,7 @@ async def test_a_farewell_of_tls_ends_a_connection(contexts: Contexts) -> None:
         await client.send(GET.replace(b"close", b"keep-alive"))
         await client.contains(b"x" * 300_000)
         client.close()
-        await wait_for(lambda: not rig.server.connections)
+        await wait_for(lambda: not rig.server.clients)
 
 
 async def test_a_handshake_ends_with_the_server(contexts: Contexts) -> None:
@@ -236,4 +236,4 @@ async def test_what_is_no_tls_is_closed(contexts: Contexts) -> None:
             await client.send(GET)
             assert b"HTTP/1.1" not in await client.closed()
         await wait_for(lambda: not rig.shared.handshakes)
-        assert not rig.server.connections
+        assert not rig.server.clients

@@ -100,8 +100,8 @@ async def test_who_reads_nothing_is_noticed_though_the_next_request_has_no_conne
     async with running() as rig:
         client = await rig.client()
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await wait_for(lambda: rig.server.connections)
-        (connection,) = rig.server.connections
+        await wait_for(lambda: rig.server.clients)
+        (connection,) = rig.server.clients
         for answered in range(2, 10_000, 2):
             await client.send(GET * 2 % (1, 2))
             for answer in answers:  # the first fills, so that the second is under way when it is full

@@ -58,7 +58,7 @@ async def test_each_direction_ends_by_itself(rig: Rig) -> None:
     await client.contains(b"last words")
     peer.eof()
     assert await client.rest() == b"last words"
-    await wait_for(lambda: not rig.server.connections)
+    await wait_for(lambda: not rig.server.clients)
     assert rig.observer.answers == [101]
 
 

@@ -43,10 +43,6 @@ def test_limits_are_divided_exactly(workers: int, limits: tuple[int, int, int]) 
             "AUTHZ_WORKERS: must not be more than AUTHZ_MAX_UPSTREAM_CONNECTIONS: "
             "the limit is divided among them",
         ),
-        (
-            {"AUTHZ_WORKERS": "2", "AUTHZ_HANDOVER": "/run/handover.sock"},
-            "AUTHZ_HANDOVER: cannot go with AUTHZ_WORKERS above 1: only one process hands its sockets over",
-        ),
     ],
 )
 def test_what_cannot_be(settings: dict[str, str], problem: str) -> None:
