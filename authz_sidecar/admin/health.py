@@ -73,7 +73,7 @@ def reachable(upstream: UpstreamAddress, tls: ssl.SSLContext | None = None) -> C
             async with asyncio.timeout(CONNECT_SECONDS):
                 await connect()
         except OSError as error:  # TimeoutError is one, too
-            return reason(error)
+            return f"{upstream}: {reason(error)}"
         return None
 
     return check if context is None else remembered(check)

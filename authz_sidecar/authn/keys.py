@@ -146,9 +146,9 @@ class KeyRefresher(HeldKeys):
                 self._tell()
             self.published = found
         except (Unavailable, MalformedMessage) as error:
-            self._failure = str(error)
+            self._failure = f"{self._settings.keys_place}: {error}"
             self.published = self.published._replace(failure=self._failure)
-            logger.warning("signing keys: %s (%s)", error, self._settings.keys_place)
+            logger.warning("signing keys: %s", self._failure)
             return False
         finally:
             self.on_tried()

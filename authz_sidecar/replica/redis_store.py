@@ -65,6 +65,7 @@ class RedisStore:
 
     def __init__(self, url: str, prefix: str) -> None:
         self._client = connect(url)
+        self._name = _name(url)
         self._current_key = f"{{{prefix}}}:v2:current"
         self._generations = f"{{{prefix}}}:v2:gen:"
         self._loading_key = f"{{{prefix}}}:v2:loading"
@@ -163,7 +164,7 @@ class RedisStore:
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[None]:
         try:
-            async with _mapped(), self._slots:
+            async with _Mapped(self._name), self._slots:
                 yield
         except StoreUnavailable:
             await self._reconnect()
@@ -181,15 +182,24 @@ class RedisStore:
                 await self._client.connection_pool.disconnect(inuse_connections=False)
 
 
-class _mapped:  # noqa: N801 (used like a function)
-    """Redis' exceptions become ours."""
+class _Mapped:
+    """Redis' exceptions become ours. `name`: what to call it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
 
     async def __aenter__(self) -> None: ...
 
     async def __aexit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         # uvloop raises RuntimeError where asyncio raises OSError: writing to a connection that has just died.
         if isinstance(error, RedisError | OSError | TimeoutError | RuntimeError):
-            raise StoreUnavailable(f"Redis: {_reason(error)}") from error
+            raise StoreUnavailable(f"{self._name}: {_reason(error)}") from error
+
+
+def _name(url: str) -> str:
+    """What to call it in errors: where it is, without a password."""
+    parts = urlsplit(url)
+    return f"Redis at {parts.netloc.rpartition('@')[2] or parts.path}"
 
 
 def _reason(error: BaseException) -> str:

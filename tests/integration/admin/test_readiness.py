@@ -97,7 +97,7 @@ async def test_an_upstream_whose_certificate_is_refused_is_not_ready(
     address = UpstreamAddress(host, service.port, tls=True)
     problem = await health.reachable(address, trust(service.certificate))()
     assert problem is not None
-    assert problem.startswith("its certificate is not accepted: ")
+    assert problem.startswith(f"{host}:{service.port}: its certificate is not accepted: ")
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ async def test_what_is_not_the_issuer_s_own_document_leads_to_no_keys(
 ) -> None:
     provider.publish("one")
     provider.answers[CONFIGURATION] |= changes
-    assert await kids(provider) == ((), why)
+    assert await kids(provider) == ((), f"{provider.issuer.discovery_url}: {why}")
 
 
 @pytest.mark.parametrize("answer", [[], "x", None])
@@ -116,7 +116,7 @@ async def test_a_document_that_is_none(provider: Provider, answer: Any) -> None:
 async def test_without_a_document_nothing_is_guessed(provider: Provider) -> None:
     provider.publish("one", path="/realms/school/.well-known/jwks.json")
     del provider.answers[CONFIGURATION]
-    assert await kids(provider) == ((), "answered 404")
+    assert await kids(provider) == ((), f"{provider.issuer.discovery_url}: answered 404")
 
 
 def test_a_protected_document_does_not_lead_to_unprotected_keys() -> None:
