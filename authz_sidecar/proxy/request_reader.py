@@ -20,8 +20,12 @@ from authz_sidecar.core.verdicts import FaultCode
 from authz_sidecar.proxy import framing, request_line
 from authz_sidecar.proxy.messages import CHUNKED, LENGTH, NONE, PIECE_BYTES, IncomingRequest
 
+WHOLE_BYTES: Final = 1024
 SLICE_BYTES: Final = 4096
-"""llhttp cannot be paused from Python, so bytes that may hold many requests are fed a little at a time."""
+LEAST_SLICE_BYTES: Final = 256
+_BLANK_LINE: Final = b"\r\n\r\n"
+"""llhttp cannot be paused from Python, so bytes that may hold many requests are fed a little at a time: up to a
+blank line, which ends each head, and never so little that bodies full of them take long."""
 
 SPACE_BYTES: Final = 64
 """In a request line, for a method, a version and the white space between."""
@@ -79,7 +83,7 @@ class RequestReader:
 
     def feed(self, data: bytes) -> None:
         """Read on, until a whole request waits to be taken."""
-        if len(data) <= SLICE_BYTES and not (self.unread or self.requests or self.ended):
+        if len(data) <= WHOLE_BYTES and not (self.unread or self.requests or self.ended):
             self._feed(data)
         else:
             self._feed_slices(data)
@@ -92,7 +96,7 @@ class RequestReader:
         data, self.unread = self.unread + data, b""
         position, size = 0, len(data)
         while position < size and not self.ended and not (self.requests and self.requests[0].complete):
-            end = size if self._in_large_body(size - position) else position + SLICE_BYTES
+            end = size if self._in_large_body(size - position) else _slice_end(data, position)
             piece = data if position == 0 and end >= size else data[position:end]
             position += len(piece)
             self._feed(piece)
@@ -119,8 +123,6 @@ class RequestReader:
     def _in_large_body(self, size: int) -> bool:
         """Whether so many bytes certainly hold no second request."""
         request = self._request
-        if size <= SLICE_BYTES:
-            return True
         return (
             request is not None
             and not request.complete
@@ -333,6 +335,13 @@ class RequestReader:
         request.complete = True
         if request.keep_alive:
             self._request = None  # whoever takes it holds it, and nobody else
+
+
+def _slice_end(data: bytes, position: int) -> int:
+    """Where the bytes from `position` on are cut."""
+    furthest = position + SLICE_BYTES
+    blank = data.find(_BLANK_LINE, position + LEAST_SLICE_BYTES, furthest)
+    return furthest if blank < 0 else blank + len(_BLANK_LINE)
 
 
 def _head_bytes(request: IncomingRequest) -> int:

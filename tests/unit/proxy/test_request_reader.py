@@ -263,11 +263,32 @@ def test_within_the_limits() -> None:
     assert request.fault is None
 
 
-def test_pipelined_requests_are_not_read_far_ahead() -> None:
+FIRST = {
+    "nothing": b"",
+    "a body of known length": POST + b"Content-Length: 3\r\n\r\nabc",
+    "a long body": POST + b"Content-Length: 9000\r\n\r\n" + b"x" * 9000,
+    "chunks": CHUNKED + b"3\r\nabc\r\n0\r\n\r\n",
+    "a long chunk": CHUNKED + b"1000\r\n" + b"x" * 4096 + b"\r\n0\r\nX: y\r\n\r\n",
+    "a long head": GET + b"X: " + b"y" * 3000 + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("first", FIRST.values(), ids=FIRST)
+@pytest.mark.parametrize("size", [1024, 4096, 200_000])
+def test_pipelined_requests_are_not_read_far_ahead(first: bytes, size: int) -> None:
+    """Objects take many times as much as the bytes do."""
     reader = RequestReader(ProxyLimits())
-    reader.feed((GET + END) * 10_000)
-    assert len(reader.requests) <= 4096 // len(GET)
-    assert reader.unread
+    reader.feed((first + (GET + END) * 10_000)[:size])
+    assert len(reader.requests) <= 1024 // len(GET)
+    assert reader.unread or size < 200_000
+
+
+def test_a_body_full_of_blank_lines_is_read_in_few_pieces() -> None:
+    reader = RequestReader(ProxyLimits())
+    reader.feed(CHUNKED + b"10000\r\n" + b"\r\n" * 32_768 + b"\r\n0\r\n\r\n")
+    (request,) = reader.requests
+    assert request.complete
+    assert len(request.body) <= 65_536 // 256 + 1
 
 
 def test_nothing_is_read_after_the_last_request() -> None:
