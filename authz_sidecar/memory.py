@@ -1,10 +1,10 @@
 """What a burst of clients took is given back to the system, and is not looked through for garbage.
 
-What has been freed stays with the process in two ways. Large blocks, which the system hands out one by one, are
-made of glibc's heap once one of them was freed, for the sake of speed; and of its heap glibc gives back what is
-at the end only, so one block that is still used keeps all before it (mallopt(3), malloc_trim(3)). So after
-thousands of clients with large buffers the memory that nobody holds would be counted as ours, and the next burst
-would come on top of it. Another C library than glibc is left to its own ways.
+What has been freed stays with the process in two ways. Large blocks, which the system hands out one by one,
+are made of glibc's heap once one of them was freed, for the sake of speed; and of its heap glibc gives back
+what is at the end only, so one block that is still used keeps all before it (mallopt(3), malloc_trim(3)). So
+after thousands of clients with large buffers the memory that nobody holds would be counted as ours, and the
+next burst would come on top of it. Another C library than glibc is left to its own ways.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Final, NoReturn
 
 LARGE_BYTES: Final = 128 * 1024
 """Blocks of this size or more come from the system one by one, for good: what glibc begins with."""
-WORTHWHILE_BYTES: Final = 8 * 1024 * 1024
-LOOK_SECONDS: Final = 2.0
+WORTHWHILE_BYTES: Final = 16 * 1024 * 1024
+LOOK_SECONDS: Final = 0.5
 _M_MMAP_THRESHOLD: Final = -3
 
 
@@ -55,8 +55,8 @@ class Memory:
     def settle(self) -> None:
         """What is there by now stays.
 
-        Looking through it for garbage again and again held up requests for 50 to 250 ms, whenever many clients
-        came at once.
+        Looking through it for garbage again and again held up requests for 50 to 250 ms, whenever many
+        clients came at once.
         """
         gc.collect()
         gc.freeze()

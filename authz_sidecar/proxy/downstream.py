@@ -121,6 +121,7 @@ class Downstream(Client):
         self._enter(CLOSED)
         self._shared.disconnected(self)
         self._shared.budget.changes(self._held_bytes, 0)
+        self._reader.end()
         exchange, self._exchange = self._exchange, None
         if self._tunnel is not None:
             self._tunnel.client_lost()

@@ -23,9 +23,10 @@ from authz_sidecar.proxy.messages import CHUNKED, LENGTH, NONE, PIECE_BYTES, Inc
 WHOLE_BYTES: Final = 1024
 SLICE_BYTES: Final = 4096
 LEAST_SLICE_BYTES: Final = 256
+_NO_PARSER: Final = HttpRequestParser(None)
 _BLANK_LINE: Final = b"\r\n\r\n"
-"""llhttp cannot be paused from Python, so bytes that may hold many requests are fed a little at a time: up to a
-blank line, which ends each head, and never so little that bodies full of them take long."""
+"""llhttp cannot be paused from Python, so bytes that may hold many requests are fed a little at a time: up to
+a blank line, which ends each head, and never so little that bodies full of them take long."""
 
 SPACE_BYTES: Final = 64
 """In a request line, for a method, a version and the white space between."""
@@ -104,10 +105,9 @@ class RequestReader:
             self.unread += data[position:]
 
     def end(self) -> None:
-        """Nothing more is read, and what waits is forgotten."""
-        self.ended, self.unread = True, b""
+        """Nothing more is read, what waits is forgotten, and the parser, which knows us, is let go of."""
+        self.ended, self.unread, self._request, self._parser = True, b"", None, _NO_PARSER
         self.requests.clear()
-        self._request = None
         self._target = self.line = self._early = b""
         self._fields, self._early_fields, self.overhead = [], 0, 0
 

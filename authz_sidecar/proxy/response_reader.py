@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from authz_sidecar.config.limits import ProxyLimits
@@ -10,6 +12,8 @@ from authz_sidecar.core.fields import FieldList
 from authz_sidecar.proxy import framing
 from authz_sidecar.proxy.head_lines import HeadLines
 from authz_sidecar.proxy.messages import CLOSE, NONE, IncomingResponse, Interim
+
+_NO_PARSER: Final = HttpResponseParser(None)
 
 
 class ResponseReader:
@@ -67,6 +71,10 @@ class ResponseReader:
         if response is not None and not response.complete and response.framing is CLOSE:
             self._complete(response)
         self.broken = True
+
+    def close(self) -> None:
+        """The connection has ended: the parser, which knows us, is let go of."""
+        self._parser = _NO_PARSER
 
     def _complete(self, response: IncomingResponse) -> None:
         response.complete = True

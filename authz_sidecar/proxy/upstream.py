@@ -241,6 +241,7 @@ class UpstreamConnection(Connection):
         self._pool.lost(self)
         if user is not None and not self._ended_early(user):
             user.upstream_failed(UpstreamUnreachable("the upstream closed the connection"))
+        self.reader.close()
 
     def _read_rest(self, transport: asyncio.Transport) -> None:
         """Take what lies in the socket: a service may have answered and left while we still sent.

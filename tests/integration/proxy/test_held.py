@@ -14,7 +14,12 @@ from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core.verdicts import FaultCode
 from authz_sidecar.proxy.departures import departed
 from authz_sidecar.proxy.downstream import MOST_A_TURN, Downstream
+from authz_sidecar.proxy.exchange import Exchange
+from authz_sidecar.proxy.messages import IncomingRequest
 from authz_sidecar.proxy.proxied import ProxiedDownstream
+from authz_sidecar.proxy.request_reader import RequestReader
+from authz_sidecar.proxy.response_reader import ResponseReader
+from authz_sidecar.proxy.upstream import UpstreamConnection
 from lab.wire import Rig, running
 from lab.wire.peers import Peer, wait_for
 
@@ -127,6 +132,50 @@ async def test_a_request_that_is_answered_leaves_nothing_behind() -> None:
         finally:
             tracemalloc.stop()
         assert sum(trace.size for trace in traces.statistics("filename")) <= 10_000
+
+
+OF_A_CONNECTION = (Downstream, RequestReader, Exchange, IncomingRequest, UpstreamConnection, ResponseReader)
+ENDINGS = {
+    "after an answer": (GET, EMPTY),
+    "with more behind a request": (GET * 1000, b""),
+    "in a head": (GET[:-2], b""),
+    "in a body": (
+        b"POST /students/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\nContent-Length: 9\r\n\r\nx",
+        b"",
+    ),
+    "in an answer": (GET, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"),
+    "after a refusal": (REFUSED, b""),
+    "after nonsense": (b"\0" * 100, b""),
+}
+
+
+@pytest.mark.parametrize(("sent", "answer"), ENDINGS.values(), ids=ENDINGS)
+async def test_a_connection_that_has_ended_is_no_garbage(rig: Rig, sent: bytes, answer: bytes) -> None:
+    """Nobody has to look for it before its memory is free: it holds what it held until then."""
+    gc.collect()
+    gc.disable()
+    try:
+        client = await rig.client()
+        await client.send(sent)
+        if sent.startswith((b"GET", b"POST")) and sent.count(b"\r\n\r\n"):
+            peer = await rig.upstream.accept()
+            await peer.contains(b"\r\n\r\n")
+            await peer.send(answer)
+            if answer:
+                await client.contains(b"200 OK")
+        client.reset()
+        await wait_for(lambda: not rig.server.connections)
+        await asyncio.sleep(0)
+        kept = [id(each) for each in rig.shared.pool.connections]
+        kept += [id(each.reader) for each in rig.shared.pool.connections]
+        left = [
+            type(each).__name__
+            for each in gc.get_objects()
+            if isinstance(each, OF_A_CONNECTION) and id(each) not in kept
+        ]
+    finally:
+        gc.enable()
+    assert left == []
 
 
 class Gone:
