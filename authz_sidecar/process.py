@@ -15,6 +15,7 @@ import uvloop
 from authz_sidecar.app import Sidecar
 from authz_sidecar.config.configuration import Configuration
 from authz_sidecar.core.ports import Clock
+from authz_sidecar.memory import Memory
 from authz_sidecar.observe import logs, output
 from authz_sidecar.observe.output import Outputs
 from authz_sidecar.workers.follower import FollowerSidecar
@@ -67,6 +68,7 @@ async def _serve(
 ) -> None:
     """Run one sidecar of this kind until it is told to stop."""
     loop = asyncio.get_running_loop()
+    memory = Memory()
     async with AsyncExitStack() as stack:
         sidecar = kind(configuration, SystemClock(), outputs, stack)
         for number in ending:
@@ -76,11 +78,12 @@ async def _serve(
                 number, logger.info, "signal %s means nothing here and is ignored", number.name
             )
         loop.add_signal_handler(signal.SIGHUP, sidecar.reload_soon)
-        await _started_and_stopped(sidecar)
+        stack.callback(asyncio.create_task(memory.keep_small()).cancel)
+        await _started_and_stopped(sidecar, memory)
         logger.info("stopping: requests under way end first")
 
 
-async def _started_and_stopped(sidecar: Sidecar) -> None:
+async def _started_and_stopped(sidecar: Sidecar, memory: Memory) -> None:
     """Whoever is told to stop before it has started goes no further."""
     stopped = asyncio.create_task(sidecar.stop.wait())
     starting = asyncio.create_task(sidecar.start())
@@ -88,6 +91,7 @@ async def _started_and_stopped(sidecar: Sidecar) -> None:
         await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
+            memory.settle()
         starting.cancel()
         await stopped
     finally:
