@@ -23,6 +23,7 @@ COMPILED = (
     "core/fields.py",
     "core/headers.py",
     "core/hosts.py",
+    "core/naming.py",
     "core/origins.py",
     "core/ownership.py",
     "core/phases.py",

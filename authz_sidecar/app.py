@@ -23,6 +23,7 @@ from authz_sidecar.authz.labels import warn_of_unknown
 from authz_sidecar.authz.per_request import RequestAuthorizer
 from authz_sidecar.config import descriptors
 from authz_sidecar.config.configuration import Configuration, Contents
+from authz_sidecar.config.issuer import user_fields
 from authz_sidecar.config.limits import ProxyLimits
 from authz_sidecar.core import hosts
 from authz_sidecar.core.policy import Policy
@@ -74,7 +75,7 @@ class Sidecar:
         self.replica: Replica | None = None
         self.ready = {"upstream": health.reachable(self.settings.upstream, self.settings.upstream_tls)}
         self.decides: dict[str, health.Check] = {}
-        self._background: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[Any]] = set()
         self._pipeline: Pipeline | None = None
         self._user_service: UserServiceClient | None = None
         self._status: Callable[[], ReplicaStatus] | None = None
@@ -160,12 +161,11 @@ class Sidecar:
 
     def reload_soon(self) -> None:
         """Read the configuration anew, as `SIGHUP` asks for."""
-        self.in_background("reload", _attempt(self.reloader, "SIGHUP"))
+        self.in_background("reload", self.reloader.reload("SIGHUP"))
 
     def _put_into_force(self, configuration: Configuration) -> None:
         """All of it between two requests."""
-        settings, policy = configuration.settings, configuration.file.policy
-        server = self.serving.server
+        settings, policy, server = configuration.settings, configuration.file.policy, self.serving.server
         if self._user_service is not None:
             self._user_service.use_token(settings.user_service.token)
         if server is not None:
@@ -228,12 +228,16 @@ class Sidecar:
         self.warn_of_unknown_labels(user_service)
         if self.settings.validation == "request":
             self.decides["user_service"] = health.answers(user_service)
-            return RequestAuthorizer(user_service)
+            per_request = RequestAuthorizer(user_service, user_fields(self.issuers))
+            self.in_background("user_fields", per_request.learn())
+            self.decides["user_fields"] = health.names(per_request.unnamed)
+            return per_request
         store = stores.of(settings)
         self.stack.push_async_callback(store.close)
         if settings.max_audit_age is not None:
             self.in_background("audit", warn_of_bound(user_service, settings.max_audit_age))
-        replica = self.replica = Replica(settings, user_service, store, clock, ReplicaHooks(self.metrics))
+        hooks, fields = ReplicaHooks(self.metrics), user_fields(self.issuers)
+        replica = self.replica = Replica(settings, user_service, store, clock, hooks, fields)
         await replica.start()
         self.stack.push_async_callback(replica.stop)
 
@@ -246,13 +250,14 @@ class Sidecar:
         self.metrics.registry.register(FreshnessCollector(status))
         self.ready["replica"] = health.loaded(lambda: status().was_live)
         self.decides["fresh"] = health.decides(lambda: authorizer.undecided(clock.monotonic()))
+        self.decides["user_fields"] = health.names(replica.unnamed)
         return authorizer
 
     def warn_of_unknown_labels(self, user_service: UserServiceClient) -> None:
         labels = {label for rule in self._policy.rules for label in rule.requirement.permissions}
         self.in_background("labels", warn_of_unknown(user_service, labels))
 
-    def in_background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+    def in_background(self, name: str, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.create_task(work, name=name)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
@@ -343,7 +348,3 @@ class Sidecar:
             "issuers": {name: status.as_dict() for name, status in keys.statuses().items()},
             "replica": self._status().as_dict() if self._status else None,
         }
-
-
-async def _attempt(reloader: Reloader, cause: str) -> None:
-    await reloader.reload(cause)

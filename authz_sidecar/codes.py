@@ -171,6 +171,13 @@ TABLE: Final[Mapping[str, Meaning]] = MappingProxyType(
             _WAIT + "see whether `AUTHZ_JWKS_URL` can be reached.",
             "later",
         ),
+        Code.USER_FIELD_UNKNOWN: Meaning(
+            503,
+            "the User service does not name its users by what this issuer's tokens name them by",
+            "Let `user_field` of the issuer be a field of `AUTHZ_CHANGELOG['SUBJECT']` of the User service: "
+            "`check --online` tells which these are.",
+            "later",
+        ),
         # ended by the byte path: it is no request
         FaultCode.MALFORMED_REQUEST: Meaning(
             400, "this is not a well-formed HTTP/1.1 request", "Send what RFC 9112 allows."

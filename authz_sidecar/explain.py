@@ -8,7 +8,7 @@ revision; where it is, the revisions differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from authz_sidecar.codes import TABLE
@@ -44,6 +44,8 @@ class Asked:
     token: bytes | None = None
     host: str = ""
     """As `Host` would name it."""
+    user_field: str | None = None
+    """What of the User service's users a subject by name names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,9 @@ class Holdings(Protocol):
 
     def entity(self, key: EntityKey) -> Entity | None:
         """What decisions read; `None` when it is not at hand."""
+
+    def user(self, identity: Identity) -> EntityKey | None:
+        """As decisions call it; `None` where they cannot."""
 
     async def groups(self) -> Groups: ...
 
@@ -90,7 +95,7 @@ class Explainer:
             "subject": subject,
             **_outcome(decision),
             **_rules(pipeline.policy, asked, decision.rule),
-            **await self._grants(subject, decision),
+            **await self._grants(asked, decision),
         }
 
     async def _decide(self, pipeline: Pipeline, asked: Asked) -> Decision:
@@ -106,19 +111,24 @@ class Explainer:
         if not named or asked.subject is None or requirement is None:
             return decision
         owns = _owns(pipeline.policy, asked, decision.rule)
-        judged = await pipeline.evaluate(asked.subject, requirement, REQUEST_ID, owns=owns)
+        judged = await pipeline.evaluate(
+            asked.subject, requirement, REQUEST_ID, owns=owns, user_field=asked.user_field
+        )
         enforced = decision.enforced
         return judged._replace(rule=decision.rule, owns=owns if requirement.own else None, enforced=enforced)
 
-    async def _grants(self, subject: str | None, decision: Decision) -> dict[str, Any]:
-        requirement = decision.requirement
-        if self.holdings is None or subject is None or requirement is None:
+    async def _grants(self, asked: Asked, decision: Decision) -> dict[str, Any]:
+        requirement, identity = decision.requirement, decision.identity
+        if identity is None and asked.subject is not None:
+            identity = _by_name(asked.subject, asked.user_field)
+        if self.holdings is None or identity is None or requirement is None:
             return {}
-        entity = self.holdings.entity(EntityKey("user", subject))
+        key = self.holdings.user(identity)
+        entity = None if key is None else self.holdings.entity(key)
         if entity is None:
             return {}
         groups = await self.holdings.groups()
-        changed = await self._last_change(entity, groups, decision)
+        changed = await self._last_change(entity, groups, decision, identity)
         if not isinstance(entity.state, UserState):
             return changed
         user = entity.state
@@ -134,7 +144,9 @@ class Explainer:
             **changed,
         }
 
-    async def _last_change(self, user: Entity, groups: Groups, decision: Decision) -> dict[str, Any]:
+    async def _last_change(
+        self, user: Entity, groups: Groups, decision: Decision, identity: Identity
+    ) -> dict[str, Any]:
         """What made the verdict what it is, as far as what is at hand is what was decided by."""
         subject, position, requirement = user.key.key, decision.verdict.position, decision.requirement
         if self.historian is None or position is None or requirement is None:
@@ -143,8 +155,8 @@ class Explainer:
             EntityKey("group", key): state for key, state in groups.states.items()
         }
         now = Then(position, {**states, user.key: user.state})
-        identity = decision.identity or _by_name(subject)
-        question = Question(identity, requirement, None, bool(decision.owns))
+        as_logged = replace(identity, subject=subject, user_field=None)
+        question = Question(as_logged, requirement, None, bool(decision.owns))
         if now.code(question) is not decision.verdict.code:
             return {}
         try:
@@ -196,12 +208,13 @@ def _owns(policy: Policy, asked: Asked, label: str | None) -> bool:
     rule = _labelled(policy, label)
     if rule is None or asked.subject is None:
         return False
-    return rule.owned_by(_by_name(asked.subject), target.path(asked.target))
+    return rule.owned_by(_by_name(asked.subject, None), target.path(asked.target))
 
 
-def _by_name(subject: str) -> Identity:
+def _by_name(subject: str, user_field: str | None) -> Identity:
     """Of a user whose token is not known, and taken to be good."""
-    return Identity(subject, "", UNBOUNDED, None, None, None, issued_after=UNBOUNDED)
+    after, field = UNBOUNDED, user_field
+    return Identity(subject, "", UNBOUNDED, None, None, None, issued_after=after, user_field=field)
 
 
 def _shown(rule: Rule) -> dict[str, Any]:

@@ -122,9 +122,10 @@ class Pipeline:
         min_revision: RevisionToken | None = None,
         *,
         owns: bool = False,
+        user_field: str | None = None,
     ) -> Decision:
         """Whether a subject meets a requirement: the answer to a question that comes without a request."""
-        identity = Identity(subject, "", inf, None, None, None, issued_after=inf)
+        identity = Identity(subject, "", inf, None, None, None, issued_after=inf, user_field=user_field)
         question = Question(identity, requirement, min_revision, owns)
         found = self._authorize(question)
         if not isinstance(found, Verdict):

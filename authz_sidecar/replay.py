@@ -179,7 +179,7 @@ class _Recorded:
         self._history = history
         self._without = without_group
         self._follows: dict[tuple[Code, _Asked, _Asked], Code | None] = {}
-        self._identities: dict[tuple[str, tuple[str, ...]], Identity] = {}
+        self._identities: dict[tuple[str, str | None, tuple[str, ...]], Identity] = {}
 
     def authenticate(self, token: bytes, now: float) -> Identity:
         logged = self.logged
@@ -190,11 +190,13 @@ class _Recorded:
             raise _NotKnown(Unknown.WHO)
         lacked = logged.code is Code.INSUFFICIENT_SCOPE or logged.requirement is None
         scopes = () if lacked or logged.requirement is None else logged.requirement.scopes
-        identity = self._identities.get((subject, scopes))
+        known = subject, logged.user_field, scopes
+        identity = self._identities.get(known)
         if identity is None:
             # Its token was good: had it been void, the logged code would say so.
-            identity = Identity(subject, "", inf, None, None, None, inf, frozenset(scopes))
-            self._identities[subject, scopes] = identity
+            proved, field = frozenset(scopes), logged.user_field
+            identity = Identity(subject, "", inf, None, None, None, inf, proved, user_field=field)
+            self._identities[known] = identity
         return identity
 
     def authorize(self, question: Question, now: float) -> Verdict:
@@ -239,6 +241,9 @@ class _Without:
     def entity(self, key: EntityKey) -> Entity | None:
         return Entity(key, 0, None) if key == ("group", self.group) else self.view.entity(key)
 
+    def user(self, identity: Identity) -> EntityKey | None:
+        return self.view.user(identity)
+
 
 @dataclass(frozen=True, slots=True)
 class _World:
@@ -254,6 +259,9 @@ class _World:
         if key.kind == "user":
             state = UserState(True, self.superuser, self.direct, frozenset({_GROUP}), token_generation=0)
         return Entity(key, 0, state)
+
+    def user(self, identity: Identity) -> EntityKey | None:
+        return EntityKey("user", identity.subject)
 
 
 _GROUP: Final = "group"

@@ -21,6 +21,7 @@ from authz_sidecar.core.causes import History
 from authz_sidecar.core.documents import parse_instant, parse_integer
 from authz_sidecar.core.entities import Change, Entity, Position
 from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable
+from authz_sidecar.core.naming import Fields
 from authz_sidecar.core.ports import Clock
 from authz_sidecar.core.proofs import NEVER, mapped
 from authz_sidecar.core.wire import CheckAnswer, Digest, Head, SnapshotEnd, SubjectAnswer
@@ -48,6 +49,8 @@ class ChangeStream:
     proved: bool
     lines: AsyncIterator[bytes]
     """The messages as they were sent. Read these or `changes`, once."""
+    subject_fields: Fields = None
+    """By which the log names users in this epoch; `None` where it is not said."""
 
     @property
     def changes(self) -> AsyncIterator[Change]:
@@ -63,6 +66,7 @@ class Confirmation:
     sent_at: float
     audited_at: float = NEVER
     """On our clock, too."""
+    subject_fields: Fields = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class SnapshotStream:
     sent_at: float
     audited_at: float
     entities: AsyncIterator[Entity]
+    subject_fields: Fields = None
 
 
 class UserServiceClient:
@@ -134,7 +139,8 @@ class UserServiceClient:
             audited = response.headers.get("Authz-Audited-At")
             audited_at = None if audited is None else parse_instant(audited)
             proved = "Authz-Unproved" not in response.headers
-            yield ChangeStream(head, now, audited_at, sent_at, proved, _lines(response))
+            fields = wire.parse_subject_fields(response.headers.get("Authz-Subject-Fields"))
+            yield ChangeStream(head, now, audited_at, sent_at, proved, _lines(response), fields)
 
     async def confirm(self, position: Position) -> Confirmation | None:
         """`None` when the service's log does not go on from this point, or belongs to another history."""
@@ -142,7 +148,7 @@ class UserServiceClient:
             async with self.changes(position, limit=1) as stream:
                 sent_at = stream.sent_at
                 audited_at = mapped(stream.audited_at, sent_at - stream.now, sent_at)
-                return Confirmation(position, stream.head, sent_at, audited_at)
+                return Confirmation(position, stream.head, sent_at, audited_at, stream.subject_fields)
         except HistoryGone:
             return None
 
@@ -157,13 +163,14 @@ class UserServiceClient:
             audited_at = NEVER
             if head.now is not None:
                 audited_at = mapped(head.audited_at, sent_at - head.now, sent_at)
-            yield SnapshotStream(head.position, sent_at, audited_at, _entities(lines, head))
+            entities = _entities(lines, head)
+            yield SnapshotStream(head.position, sent_at, audited_at, entities, head.subject_fields)
 
     async def present(self) -> Confirmation:
         """Where the service stands: the head of a snapshot, of which no more is read."""
         async with self.snapshot() as snapshot:
-            position = snapshot.position
-            return Confirmation(position, position.revision, snapshot.sent_at, snapshot.audited_at)
+            position, fields = snapshot.position, snapshot.subject_fields
+            return Confirmation(position, position.revision, snapshot.sent_at, snapshot.audited_at, fields)
 
     async def digest(self, buckets: int) -> Digest:
         async with self._open("GET", "digest", WHOLE, {"buckets": str(buckets)}) as response:

@@ -28,11 +28,14 @@ FAULTS = (
     "gap",
     "truncated-snapshot",
     "stale-snapshot",
+    "other-fields",
     "wrong-digest",
     "empty-404",
     "knows-every-history",
     "allows-everything",
 )
+FIELDS = ["id"]
+"""By which users are named."""
 OLDEST = 0
 """Nothing is ever deleted from the log: it begins at revision 0."""
 
@@ -140,7 +143,7 @@ class Handler(BaseHTTPRequestHandler):
         return {"epoch": self.log.epoch, "revision": self.log.head, "at": self.log.at[-1]}
 
     def _head(self, _rest: str, _query: dict[str, str]) -> None:
-        self._send(200, {**self._place(), "oldest": OLDEST, "now": instant()})
+        self._send(200, {**self._place(), "oldest": OLDEST, "now": instant(), "subject_fields": FIELDS})
 
     def _changes(self, _rest: str, query: dict[str, str]) -> None:
         after, at, head = int(query["after"]), query.get("at"), self.log.head
@@ -151,7 +154,8 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(410, {"code": "history_gone", **self._place(), "oldest": OLDEST})
         wanted = range(after + 1, min(head, after + int(query.get("limit", 1000))) + 1)
         lines = [self.log.line(number) for number in wanted if (number, self.fault) != (2, "gap")]
-        return self._send(200, lines, Authz_Head=str(head), Authz_Now=instant())
+        fields = json.dumps(["name"] if self.fault == "other-fields" else FIELDS)
+        return self._send(200, lines, Authz_Head=str(head), Authz_Now=instant(), Authz_Subject_Fields=fields)
 
     def _existing(self) -> Iterator[dict[str, Any]]:
         for (kind, key), (revision, state) in self.log.entities().items():
@@ -164,6 +168,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.fault == "stale-snapshot":
             found = [{**each, "state": {**each["state"], "permissions": []}} for each in found]
         first = {"type": "snapshot", "v": 1, **self._place(), "entities": len(found), "now": instant()}
+        first["subject_fields"] = FIELDS
         last = [] if self.fault == "truncated-snapshot" else [{"type": "end", "entities": len(found)}]
         self._send(200, [first, *found, *last])
 

@@ -9,13 +9,14 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from authz_sidecar.core.naming import SEPARATOR
 from authz_sidecar.explain import Asked
 from authz_sidecar.explained import worded
 
 Recent = Callable[[], list[dict[str, Any]]]
 """The latest refusals, as `observe.recent` lists them."""
 
-KEYS = frozenset({"method", "path", "host", "subject", "token"})
+KEYS = frozenset({"method", "path", "host", "subject", "user_field", "token"})
 VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 
 Explain = Callable[[Asked], Awaitable[dict[str, Any]]]
@@ -51,7 +52,7 @@ def _refusal(request_id: str, recent: Iterable[dict[str, Any]]) -> dict[str, Any
 
 
 def _of(then: Mapping[str, Any]) -> dict[str, str]:
-    named = {"subject": then["subject"]} if then["subject"] else {}
+    named = {name: then[name] for name in ("subject", "user_field") if then[name]}
     return {"method": then["method"], "path": then["target"], **named}
 
 
@@ -78,6 +79,8 @@ def question(given: Mapping[str, Any]) -> Asked:
     mistakes += [f"{name}: must be text" for name in given if not isinstance(given[name], str)]
     if given.get("subject") and given.get("token"):
         mistakes.append("subject: must not stand beside token, which names one")
+    if SEPARATOR in str(given.get("subject")):
+        mistakes.append("subject: must not hold the control character U+001F, which tokens cannot")
     if isinstance(given.get("host"), str) and not given["host"].isascii():
         mistakes.append("host: must be ASCII, as `Host` has it")
     if mistakes:
@@ -89,4 +92,5 @@ def question(given: Mapping[str, Any]) -> Asked:
         subject=given.get("subject") or None,
         token=token.encode("utf-8", "surrogatepass") if token else None,
         host=given.get("host", ""),
+        user_field=given.get("user_field") or None,
     )

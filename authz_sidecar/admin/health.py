@@ -128,6 +128,15 @@ def decides(undecided: Callable[[], Verdict | None]) -> Check:
     return check
 
 
+def names(lacking: Callable[[], str]) -> Check:
+    """Whether the User service names its users by all that tokens name them by."""
+
+    async def check() -> str | None:
+        return lacking() or None
+
+    return check
+
+
 def answers(user_service: UserServiceClient) -> Check:
     """Whether the User service can be asked, where it is asked about every change."""
 

@@ -130,6 +130,7 @@ async def _entities(snapshot: SnapshotStream, archived_at: float) -> AsyncIterat
         "revision": position.revision,
         "at": position.at,
         "archived_at": archived_at,
+        **({} if snapshot.subject_fields is None else {"subject_fields": list(snapshot.subject_fields)}),
     }
     yield json.dumps(head).encode()
     count = 0

@@ -14,6 +14,8 @@ from authz_sidecar.core.decision import View
 from authz_sidecar.core.documents import MAX_INTEGER, Document
 from authz_sidecar.core.entities import Change, Entity, EntityKey, Position, RevisionToken
 from authz_sidecar.core.errors import MalformedMessage
+from authz_sidecar.core.naming import Fields, entity_key
+from authz_sidecar.core.verdicts import Identity
 from authz_sidecar.core.wire import SnapshotEnd
 
 
@@ -23,6 +25,8 @@ class Moment:
 
     position: Position
     since: float
+    subject_fields: Fields = None
+    """By which users are named there; `None` where the archive does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,9 @@ class State:
 
     def entity(self, key: EntityKey) -> Entity:
         return self.timeline.latest(key, self.index) or Entity(key, 0, None)
+
+    def user(self, identity: Identity) -> EntityKey | None:
+        return entity_key(identity, self.timeline.moments[self.index].subject_fields)
 
     def earlier(self) -> Iterator[tuple[State, State]]:
         """Each change of any known entity up to here, the latest first: before it and after it."""
@@ -76,11 +83,11 @@ class Timeline:
         found = bisect_right(states, index, key=lambda each: each[0]) - 1
         return states[found][1] if found >= 0 else None
 
-    def add(self, position: Position, since: float, entities: Iterator[Entity] | tuple[Entity, ...]) -> None:
+    def add(self, moment: Moment, entities: Iterator[Entity] | tuple[Entity, ...]) -> None:
         """What changed at the next moment."""
         index = len(self.moments)
-        self.moments.append(Moment(position, since))
-        self._indices[position] = index
+        self.moments.append(moment)
+        self._indices[moment.position] = index
         for entity in entities:
             self.entities.setdefault(entity.key, []).append((index, entity))
 
@@ -96,7 +103,8 @@ def load(archive: Path, wanted: Callable[[EntityKey], bool] = lambda key: True) 
             if not isinstance(since, int | float):
                 raise MalformedMessage("archived_at: must be a number")
             if document.value("type") == "snapshot":
-                _begin(timeline, document.position(), since, _snapshot(lines, wanted))
+                begins = Moment(document.position(), since, wire.subject_fields(document))
+                _begin(timeline, begins, _snapshot(lines, wanted))
             else:
                 _follow(timeline, wire.parse_change(line.text.encode()), since, wanted)
         except MalformedMessage as error:
@@ -104,20 +112,23 @@ def load(archive: Path, wanted: Callable[[EntityKey], bool] = lambda key: True) 
     return timeline
 
 
-def _begin(timeline: Timeline, position: Position, since: float, entities: dict[EntityKey, Entity]) -> None:
+def _begin(timeline: Timeline, moment: Moment, entities: dict[EntityKey, Entity]) -> None:
     """A snapshot: one that repeats the state before it says nothing new."""
-    if timeline.moments and timeline.moments[-1].position == position:
+    revision = moment.position.revision
+    if timeline.moments and timeline.moments[-1].position == moment.position:
         return
-    gone = (Entity(key, position.revision, None) for key in timeline.entities if key not in entities)
-    timeline.add(position, since, iter([*entities.values(), *gone]))
+    gone = (Entity(key, revision, None) for key in timeline.entities if key not in entities)
+    timeline.add(moment, iter([*entities.values(), *gone]))
 
 
 def _follow(timeline: Timeline, change: Change, since: float, wanted: Callable[[EntityKey], bool]) -> None:
-    before = timeline.moments[-1].position if timeline.moments else None
+    last = timeline.moments[-1] if timeline.moments else None
+    before = last.position if last else None
     position = change.position
     if before is not None and (position.epoch, position.revision) != (before.epoch, before.revision + 1):
         raise MalformedMessage(f"revision {position.revision} does not follow {before.revision}")
-    timeline.add(position, since, tuple(each for each in change.entities if wanted(each.key)))
+    moment = Moment(position, since, last.subject_fields if last else None)
+    timeline.add(moment, tuple(each for each in change.entities if wanted(each.key)))
 
 
 def _snapshot(lines: Iterator[Text], wanted: Callable[[EntityKey], bool]) -> dict[EntityKey, Entity]:

@@ -41,6 +41,7 @@ def identity(claims: Claims, settings: Issuer, key_id: str, payload: bytes) -> I
         scopes=_scopes(claims),
         claims=payload,
         issuer=settings.issuer,
+        user_field=settings.user_field,
     )
 
 

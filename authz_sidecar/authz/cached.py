@@ -60,9 +60,11 @@ class CachedAuthorizer:
         )
         if isinstance(found, Verdict):
             return found
+        user = self._near.user(question.identity)
+        sub = question.identity.subject if user is None else user.key
         if isinstance(found, Missing):
-            return partial(self._fill, found.keys, question.identity.subject)
-        return partial(self._catch_up, found, now, question.identity.subject)
+            return partial(self._fill, found.keys, sub)
+        return partial(self._catch_up, found, now, sub)
 
     def undecided(self, now: float) -> Verdict | None:
         """Why no change can be decided on now, whoever asks; `None` when it can."""

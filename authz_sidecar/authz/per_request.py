@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Collection
 from functools import partial
+from typing import NamedTuple
 
-from authz_sidecar.core.decision import by_ownership
+from authz_sidecar.core import naming
+from authz_sidecar.core.decision import USER_FIELD_UNKNOWN, by_ownership
 from authz_sidecar.core.entities import Position
 from authz_sidecar.core.errors import MalformedMessage, Unavailable
+from authz_sidecar.core.naming import Fields
 from authz_sidecar.core.ports import Pending
 from authz_sidecar.core.verdicts import Code, Question, Verdict
 from authz_sidecar.core.wire import CheckAnswer
@@ -22,16 +28,56 @@ CODES = {
 }
 """The User service's reasons in our words."""
 
+logger = logging.getLogger(__name__)
+
+
+class Named(NamedTuple):
+    """By which fields users are named in an epoch."""
+
+    epoch: str
+    """Empty: any."""
+    fields: Fields
+
+
+BY_FIRST = Named("", None)
+"""For tokens of which it is not said by which field they name users."""
+RETRY_SECONDS = 10.0
+
 
 class RequestAuthorizer:
     """Implements `core.ports.Authorizer` without any copy of the permissions."""
 
-    def __init__(self, user_service: UserServiceClient) -> None:
+    def __init__(self, user_service: UserServiceClient, user_fields: Collection[str] = ()) -> None:
+        """`user_fields`: by which issuers name users."""
         self._user_service = user_service
+        self._user_fields = user_fields
+        self._named: Named | None = None
+        self._unnamed = ""
 
     def authorize(self, question: Question, now: float) -> Verdict | Pending:
         """Never decided here: always one call per permission in question, until they decide."""
         return partial(self._ask, question)
+
+    async def learn(self) -> None:
+        """By which fields users are named. Ends when the User service has answered once."""
+        while self._user_fields and self._named is None:
+            try:
+                await self._names()
+            except (Unavailable, MalformedMessage):
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def unnamed(self) -> str:
+        """As `Replica.unnamed`."""
+        return self._unnamed
+
+    async def _names(self) -> Named:
+        if self._named is None:
+            head = await self._user_service.head()
+            self._named = Named(head.epoch, naming.agreed(head.subject_fields, self._user_fields))
+            before, self._unnamed = self._unnamed, naming.missing(self._named.fields, self._user_fields)
+            if self._unnamed not in ("", before):
+                logger.error("%s: tokens that do are refused with 503 user_field_unknown", self._unnamed)
+        return self._named
 
     async def _ask(self, question: Question) -> Verdict | None:
         try:
@@ -42,6 +88,11 @@ class RequestAuthorizer:
     async def _decide(self, question: Question) -> Verdict | None:
         """Every answer must be of one revision; `None`: it moved in between, ask again."""
         requirement, identity = question.requirement, question.identity
+        named = BY_FIRST if identity.user_field is None else await self._names()
+        key = naming.entity_key(identity, named.fields)
+        if key is None:
+            self._named = None  # it may be another epoch by now: ask again the next time
+            return Verdict(Code.USER_FIELD_UNKNOWN, USER_FIELD_UNKNOWN)
         verdict = Verdict(Code.PERMISSION_DENIED, f"this needs {requirement}")
         if_living = _if_living(question)
         permissions: tuple[str | None, ...] = requirement.permissions
@@ -50,8 +101,11 @@ class RequestAuthorizer:
         asked_at: tuple[str, int] | None = None
         for permission in permissions:
             answer = await self._user_service.check(
-                identity.subject, permission, identity.token_generation, identity.issued_after
+                key.key, permission, identity.token_generation, identity.issued_after
             )
+            if named.epoch not in ("", answer.epoch):
+                self._named = None
+                return None
             if asked_at not in (None, (answer.epoch, answer.revision)):
                 return None
             asked_at = answer.epoch, answer.revision

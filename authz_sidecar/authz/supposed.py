@@ -8,7 +8,7 @@ from math import inf
 from authz_sidecar.core.decision import decide
 from authz_sidecar.core.entities import Entity, EntityKey, Position, UserState
 from authz_sidecar.core.ports import Pending
-from authz_sidecar.core.verdicts import Code, Question, Verdict
+from authz_sidecar.core.verdicts import Code, Identity, Question, Verdict
 
 NOWHERE = Position("00000000-0000-0000-0000-000000000000", 0, None)
 """No history of permissions is asked."""
@@ -28,6 +28,9 @@ class Supposed:
 
     def entity(self, key: EntityKey) -> Entity | None:
         return Entity(key, 0, self.state if key.kind == "user" else None)
+
+    def user(self, identity: Identity) -> EntityKey | None:
+        return EntityKey("user", identity.subject)
 
     def authorize(self, question: Question, now: float) -> Verdict | Pending:
         """Always fresh; only a revision that is asked for is never here."""

@@ -13,10 +13,12 @@ from urllib.parse import quote
 
 from aiohttp import ClientError, ClientSession
 
+from authz_sidecar.core import naming
 from authz_sidecar.core.digest import Digests
 from authz_sidecar.core.documents import Document
 from authz_sidecar.core.entities import Change, Entity, EntityKey, Position, UserState
 from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable
+from authz_sidecar.core.naming import SEPARATOR, Fields
 from authz_sidecar.reasons import reason
 from authz_sidecar.source import UserServiceClient
 
@@ -53,6 +55,7 @@ class Service:
     client: UserServiceClient
     position: Position = field(default_factory=lambda: Position("", 0, None))
     entities: Mapping[EntityKey, Entity] = field(default_factory=dict)
+    subject_fields: Fields = None
 
     async def status(self, path: str, credential: str | None, method: str = "GET") -> int:
         headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}
@@ -102,7 +105,7 @@ async def _head(service: Service) -> None:
 async def _snapshot(service: Service) -> None:
     async with service.client.snapshot() as snapshot:
         found = [entity async for entity in snapshot.entities]
-        service.position = snapshot.position
+        service.position, service.subject_fields = snapshot.position, snapshot.subject_fields
     service.entities = {entity.key: entity for entity in found}
     if len(service.entities) != len(found):
         raise Broken("an entity is there twice")
@@ -110,6 +113,19 @@ async def _snapshot(service: Service) -> None:
         raise Broken(f"{gone.key.kind} {gone.key.key} is there without a state")
     if service.position.at is None:
         raise Broken("its first line has no `at`")
+
+
+async def _fields(service: Service) -> None:
+    head = (await service.client.head()).subject_fields
+    async with service.client.changes(service.position, limit=1) as stream:
+        followed = stream.subject_fields
+    if not head == followed == service.subject_fields:
+        raise Broken(f"{head} in head, {followed} with changes, {service.subject_fields} in a snapshot")
+    others = {f"{field}{SEPARATOR}" for field in (head or ())[1:]}
+    for kind, key in service.entities:
+        prefix = key.removesuffix(naming.subject(key))
+        if kind == "user" and prefix and prefix not in others:
+            raise Broken(f"user {key!r} is not named by one of {head}")
 
 
 async def _buckets(service: Service) -> None:
@@ -253,6 +269,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "only a valid credential is answered": _credential,
     "head names epoch, revision, oldest and now": _head,
     "a snapshot is whole": _snapshot,
+    "fields that name users are told alike": _fields,
     "buckets of a snapshot are the snapshot": _buckets,
     "changes follow without gaps and agree with the snapshot": _changes,
     "changes are at most as many as asked for": _limit,

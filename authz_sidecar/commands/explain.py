@@ -43,6 +43,7 @@ class Options:
     path: str
     host: str | None
     subject: str | None
+    user_field: str | None
     token_on_stdin: bool
     policy: Path | None
     permissions: frozenset[str]
@@ -87,6 +88,9 @@ class _SupposedHoldings:
     def entity(self, key: EntityKey) -> Entity | None:
         return self.supposed.entity(key)
 
+    def user(self, identity: Identity) -> EntityKey | None:
+        return self.supposed.user(identity)
+
     async def groups(self) -> Groups:
         return Groups({}, whole=False)
 
@@ -111,13 +115,13 @@ def _offline(options: Options) -> dict[str, Any]:
 def _in_the_past(options: Options, archive: Path, policy: Policy) -> dict[str, Any]:
     if options.permissions or options.superuser:
         raise ValueError("with --archive nothing is supposed: leave --permissions and --superuser out")
-    then = past.at(archive, options.subject, options.at)
+    then, by = past.at(archive, options.subject, options.at), options.user_field
     pipeline = Pipeline(policy, _NoTokens(), then, SystemClock())
     asked = question(_given(options, options.subject))
     found = asyncio.run(Explainer(lambda: pipeline, then).explain(asked))
     label = found["rule"] and found["rule"]["rule"]
     changed = [
-        then.last_change(options.subject, rule.requirement)
+        then.last_change(options.subject, rule.requirement, by)
         for rule in policy.rules
         if rule.label == label and options.subject
     ]
@@ -144,7 +148,7 @@ def _online(options: Options, variables: Mapping[str, str], stdin: BinaryIO) -> 
 
 
 def _given(options: Options, subject: str | None) -> dict[str, str]:
-    said = {"host": options.host, "subject": subject}
+    said = {"host": options.host, "subject": subject, "user_field": options.user_field}
     named = {name: value for name, value in said.items() if value is not None}
     return {"method": options.method, "path": options.path, **named}
 
@@ -172,6 +176,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", help="of the request, like /students/3/")
     parser.add_argument("--host", help="as the request names it in Host, where rules name hosts")
     parser.add_argument("--subject", help="the user by whom; without, and without a token: nobody")
+    field = "what of the User service's users --subject names [default: what its log names them by first]"
+    parser.add_argument("--user-field", metavar="FIELD", help=field)
     parser.add_argument("--token-stdin", action="store_true", help="by the holder of this access token")
     parser.add_argument("--policy", type=Path, metavar="FILE", help="answer by this policy file, offline")
     parser.add_argument("--permissions", default="", metavar="LABELS", help="what the user holds: a.b,c.d")
@@ -190,6 +196,7 @@ def _main(arguments: argparse.Namespace) -> int:
         path=arguments.path,
         host=arguments.host,
         subject=arguments.subject,
+        user_field=arguments.user_field,
         token_on_stdin=arguments.token_stdin,
         policy=arguments.policy,
         permissions=frozenset(items(arguments.permissions)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
@@ -11,8 +11,9 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
 from authz_sidecar.authn.key_set import KeySet
 from authz_sidecar.authn.keys import fetch, published
 from authz_sidecar.config.findings import Finding, Kind
-from authz_sidecar.config.issuer import Issuer
+from authz_sidecar.config.issuer import Issuer, user_fields
 from authz_sidecar.config.table import Settings
+from authz_sidecar.core import naming
 from authz_sidecar.core.errors import MalformedMessage, Unavailable
 from authz_sidecar.core.rules import Rule
 from authz_sidecar.process import SystemClock
@@ -22,7 +23,7 @@ from authz_sidecar.source import UserServiceClient
 FETCH_SECONDS = 30.0
 
 
-async def findings(settings: Settings, issuers: Iterable[Issuer], rules: Iterable[Rule]) -> list[Finding]:
+async def findings(settings: Settings, issuers: Sequence[Issuer], rules: Iterable[Rule]) -> list[Finding]:
     """Whether the User service answers us, knows the permissions that rules name, and has keys for us."""
     timeout = ClientTimeout(total=settings.user_service.timeout)
     async with ClientSession(timeout=timeout, cookie_jar=DummyCookieJar()) as session:
@@ -30,20 +31,27 @@ async def findings(settings: Settings, issuers: Iterable[Issuer], rules: Iterabl
         client = UserServiceClient(
             session, source.url, source.token, SystemClock(), answer_seconds=source.timeout
         )
-        found = [each async for each in _user_service(client, rules)]
+        found = [each async for each in _user_service(client, rules, issuers)]
         place = "AUTHZ_JWKS_URL" if settings.jwt.issuers_path is None else "AUTHZ_ISSUERS_FILE"
         for issuer in issuers:
             found += [each async for each in _keys(session, issuer, place)]
         return found
 
 
-async def _user_service(client: UserServiceClient, rules: Iterable[Rule]) -> AsyncIterator[Finding]:
+async def _user_service(
+    client: UserServiceClient, rules: Iterable[Rule], issuers: Sequence[Issuer]
+) -> AsyncIterator[Finding]:
     try:
-        await client.head()
+        head = await client.head()
         existing = await client.permissions()
     except (Unavailable, MalformedMessage) as error:
         yield Finding(Kind.USER_SERVICE, "AUTHZ_USER_SERVICE", str(error))
         return
+    fields = naming.agreed(head.subject_fields, user_fields(issuers))
+    for issuer in issuers:
+        if lacking := naming.missing(fields, user_fields([issuer])):
+            message = f"{issuer.issuer}: {lacking}: its tokens are refused with 503 user_field_unknown"
+            yield Finding(Kind.USER_FIELD, "AUTHZ_ISSUERS_FILE", message)
     places: dict[str, str] = {}
     for rule in rules:
         for label in rule.requirement.permissions:

@@ -12,6 +12,7 @@ from typing import Any
 from authz_sidecar.archive import timeline
 from authz_sidecar.archive.files import ArchiveBroken
 from authz_sidecar.archive.timeline import State, Timeline
+from authz_sidecar.core import naming
 from authz_sidecar.core.decision import decide
 from authz_sidecar.core.entities import Entity, EntityKey, GroupState, RevisionToken
 from authz_sidecar.core.errors import ConfigurationError, Problem
@@ -35,14 +36,20 @@ class Past:
     def entity(self, key: EntityKey) -> Entity | None:
         return self.state.entity(key)
 
+    def user(self, identity: Identity) -> EntityKey | None:
+        return self.state.user(identity)
+
     async def groups(self) -> Groups:
         known = (self.state.entity(key) for key in self.state.timeline.entities)
         found = {each.key.key: each.state for each in known if isinstance(each.state, GroupState)}
         return Groups(found, whole=True)
 
-    def last_change(self, subject: str, requirement: Requirement) -> dict[str, Any] | None:
+    def last_change(
+        self, subject: str, requirement: Requirement, user_field: str | None = None
+    ) -> dict[str, Any] | None:
         """The revision that made the verdict what it is, and what it was before; `None`: it always was."""
-        question = Question(Identity(subject, "", inf, None, None, None, issued_after=inf), requirement, None)
+        identity = Identity(subject, "", inf, None, None, None, issued_after=inf, user_field=user_field)
+        question = Question(identity, requirement, None)
         code = self.authorize(question, 0.0).code
         for before, after in self.state.earlier():
             was = Past(before).authorize(question, 0.0).code
@@ -67,7 +74,7 @@ def load(archive: Path, wanted: Callable[[EntityKey], bool] = lambda key: True) 
 
 def at(archive: Path, subject: str | None, when: str | None) -> Past:
     """The moment of a revision token or a time; `None`: the newest. Raises ConfigurationError."""
-    known = load(archive, lambda key: key.kind == "group" or key.key == subject)
+    known = load(archive, lambda key: key.kind == "group" or naming.subject(key.key) == subject)
     if when is None:
         return Past(State(known, len(known.moments) - 1))
     found = _moment(known, when)

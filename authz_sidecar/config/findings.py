@@ -31,6 +31,7 @@ class Kind(StrEnum):
     UNKNOWN_PERMISSION = "unknown_permission"
     USER_SERVICE = "user_service"
     KEYS = "keys"
+    USER_FIELD = "user_field"
     REFUSED_OPERATION = "refused_operation"
     OPENAPI = "openapi"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -24,8 +25,8 @@ class Issuer:
     jwks_max_age: float
     subject_claim: str = "sub"
     """Names the user."""
-    user_field: str = "pk"
-    """What of the User service's users it names."""
+    user_field: str | None = None
+    """What of the User service's users it names; `None`: whatever its log names them by first."""
     name_claim: str = "preferred_username"
     """What people call the user: told to the service, decided by nowhere."""
 
@@ -38,3 +39,8 @@ class Issuer:
     def discovery_url(self) -> str:
         """OpenID Connect Discovery 1.0, section 4."""
         return f"{self.issuer.rstrip('/')}/.well-known/openid-configuration"
+
+
+def user_fields(issuers: Iterable[Issuer]) -> frozenset[str]:
+    """All by which these say that their tokens name users."""
+    return frozenset(each.user_field for each in issuers if each.user_field is not None)

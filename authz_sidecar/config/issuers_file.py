@@ -1,7 +1,8 @@
 """The file of issuers: YAML or JSON, read strictly, every problem at once, each with its place.
 
 Whoever may choose what a claim says is, to us, whoever they name. So two issuers name users by the same field
-only where the file says in so many words that both are trusted with it.
+only where the file says in so many words that both are trusted with it. Whether the User service names its
+users by these fields it says itself (`core.naming`).
 """
 
 from __future__ import annotations
@@ -136,10 +137,4 @@ def _contradictions(model: IssuersModel, document: Document) -> Iterator[Problem
                 f"users: if both are trusted with it, write shared_user_fields: [{field}]"
             )
             yield Problem(place, message)
-        elif fields and field not in fields:
-            message = f"must be {next(iter(fields))}, as for {next(iter(fields.values()))}: " + _ONE_FIELD
-            yield Problem(place, message)
         fields.setdefault(field, each.issuer)
-
-
-_ONE_FIELD = "the User service publishes its users by one field, its setting SUBJECT"

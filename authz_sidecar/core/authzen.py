@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple, cast, get_args
 
+from authz_sidecar.core.naming import SEPARATOR
 from authz_sidecar.core.verdicts import Verdict
 
 MAX_EVALUATIONS: Final = 1_000
@@ -129,6 +130,8 @@ def _text(entity: Mapping[str, Any], name: str, key: str) -> str:
         raise Malformed(f"{name}.{key} must be text of 1 to {MAX_TEXT} characters")
     if any("\ud800" <= each <= "\udfff" for each in value):
         raise Malformed(f"{name}.{key} must be text that UTF-8 can hold")
+    if SEPARATOR in value:  # of no subject, but the log spells some with it
+        raise Malformed(f"{name}.{key} must not hold the control character U+001F")
     return value
 
 

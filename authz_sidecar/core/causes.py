@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from authz_sidecar.core.decision import decide
 from authz_sidecar.core.entities import Entity, EntityKey, EntityState, GroupState, Position, UserState
-from authz_sidecar.core.verdicts import UNBOUNDED, Code, Question, Verdict
+from authz_sidecar.core.verdicts import UNBOUNDED, Code, Identity, Question, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,16 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Then:
-    """Implements `core.decision.View`. Groups that are not here give nothing."""
+    """Implements `core.decision.View`. Groups that are not here give nothing. Subjects are keys."""
 
     position: Position
     states: Mapping[EntityKey, EntityState]
 
     def entity(self, key: EntityKey) -> Entity | None:
         return Entity(key, 0, self.states.get(key))
+
+    def user(self, identity: Identity) -> EntityKey | None:
+        return EntityKey("user", identity.subject)
 
     def code(self, question: Question) -> Code | None:
         """The verdict's; `None` where there is none at this position."""

@@ -25,6 +25,9 @@ class View(Protocol):
     def entity(self, key: EntityKey) -> Entity | None:
         """The entity at `position`; `None` when it is not at hand (which says nothing about it)."""
 
+    def user(self, identity: Identity) -> EntityKey | None:
+        """What the entity of who asks is called at `position` (`core.naming`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Missing:
@@ -96,7 +99,9 @@ def _includes(position: Position, wanted: RevisionToken) -> bool:
 
 
 def _judge(question: Question, view: View) -> Code | Missing:
-    key = EntityKey("user", question.identity.subject)
+    key = view.user(question.identity)
+    if key is None:
+        return Code.USER_FIELD_UNKNOWN
     entity = view.entity(key)
     if entity is None:
         return Missing((key,))
@@ -163,10 +168,13 @@ def _satisfied(requirement: Requirement, held: frozenset[str] | set[str]) -> boo
     return not held.isdisjoint(wanted)
 
 
+USER_FIELD_UNKNOWN = "the User service does not name its users by what this token names them by"
+
 _DETAILS = {
     Code.SUBJECT_UNKNOWN: "there is no such user",
     Code.SUBJECT_INACTIVE: "this user is deactivated",
     Code.TOKEN_REVOKED: "this token was issued before its user signed out everywhere or was deactivated",
+    Code.USER_FIELD_UNKNOWN: USER_FIELD_UNKNOWN,
 }
 
 

@@ -45,7 +45,7 @@ class Document:
 
     @classmethod
     def parse(cls, body: str | bytes, name: str) -> Document:
-        return cls(_json(body), name)
+        return cls(parse_json(body), name)
 
     @classmethod
     def versioned(cls, body: bytes) -> Document:
@@ -87,8 +87,11 @@ class Document:
             raise MalformedMessage(f"{field}: expected text, got {shown(value)}")
         return "".join(each if each.isprintable() else "?" for each in value)
 
+    def texts(self, field: str) -> tuple[str, ...]:
+        return tuple([_text(text, field) for text in self._list(field)])
+
     def labels(self, field: str) -> frozenset[str]:
-        return frozenset([_text(label, field) for label in self._list(field)])
+        return frozenset(self.texts(field))
 
     def documents(self, field: str) -> list[Document]:
         return [Document(value, field) for value in self._list(field)]
@@ -154,7 +157,7 @@ def encode_state(state: EntityState) -> str:
 
 def decode_state(kind: Kind, text: str | bytes) -> EntityState:
     """What `encode_state` made."""
-    return _state(kind, _json(text))
+    return _state(kind, parse_json(text))
 
 
 def shown(value: Any) -> str:
@@ -196,7 +199,8 @@ def _state(kind: Kind, value: object) -> EntityState:
     )
 
 
-def _json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes) -> Any:
+    """Raises MalformedMessage."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

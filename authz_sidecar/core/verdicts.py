@@ -44,6 +44,8 @@ class Identity:
     """What people call the user, as far as the token says it."""
     issuer: str = ""
     """Who says so."""
+    user_field: str | None = None
+    """What of the User service's users the subject names; `None`: whatever its log names them by first."""
 
 
 UNBOUNDED = float("inf")
@@ -144,6 +146,7 @@ class Code(StrEnum):
     BEHIND = "behind"
     GRANTS_UNKNOWN = "grants_unknown"
     KEYS_UNKNOWN = "keys_unknown"
+    USER_FIELD_UNKNOWN = "user_field_unknown"
 
 
 FORWARDED = frozenset(

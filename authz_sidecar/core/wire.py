@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authz_sidecar.core.causes import History, RecordedChange
-from authz_sidecar.core.documents import Document, shown
+from authz_sidecar.core.documents import Document, parse_json, shown
 from authz_sidecar.core.entities import Change, Entity, EntityKey, Heartbeat, Position, UserState
 from authz_sidecar.core.errors import MalformedMessage
+from authz_sidecar.core.naming import SEPARATOR, Fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +28,22 @@ class Head:
     now: float
     audited_at: float | None = None
     audit_seconds: int | None = None
+    subject_fields: Fields = None
+    """By which the log names users in this epoch; `None` where it is not said."""
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotHead:
     """The first line of a snapshot: where it stands and how many entities follow.
 
-    `now` and `audited_at` as in `Head`; older services say neither.
+    `now`, `audited_at` and `subject_fields` as in `Head`; older services say none.
     """
 
     position: Position
     entities: int
     now: float | None = None
     audited_at: float | None = None
+    subject_fields: Fields = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,25 @@ def parse_head(body: bytes) -> Head:
         document.instant("now"),
         document.optional_instant("audited_at"),
         None if document.value("audit_seconds") is None else document.integer("audit_seconds"),
+        subject_fields(document),
     )
+
+
+def subject_fields(document: Document) -> Fields:
+    """The fields by which a log names users, where it says so."""
+    if document.value("subject_fields") is None:
+        return None
+    fields = document.texts("subject_fields")
+    if not fields or len(set(fields)) < len(fields) or any(SEPARATOR in field for field in fields):
+        raise MalformedMessage(f"subject_fields: expected names, got {shown(fields)}")
+    return fields
+
+
+def parse_subject_fields(header: str | None) -> Fields:
+    """The same in a header field."""
+    if header is None:
+        return None
+    return subject_fields(Document({"subject_fields": parse_json(header) or []}, "Authz-Subject-Fields"))
 
 
 def parse_snapshot_head(line: bytes) -> SnapshotHead:
@@ -127,6 +149,7 @@ def parse_snapshot_head(line: bytes) -> SnapshotHead:
         document.integer("entities"),
         document.optional_instant("now"),
         document.optional_instant("audited_at"),
+        subject_fields(document),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from authz_sidecar.authn.keys import KeyRefresher, Published
 from authz_sidecar.core.entities import EntityKey, Position, RevisionToken
 from authz_sidecar.core.errors import MalformedMessage, Unavailable
+from authz_sidecar.core.naming import Fields
 from authz_sidecar.feed import messages
 from authz_sidecar.feed.line import Line
 from authz_sidecar.feed.messages import Message
@@ -89,6 +90,7 @@ class Link:
         self.worker = 0
         self.at: Position | None = None
         """Where it has been brought to."""
+        self._fields: Fields = None
         self._feed = feed
         self._line = Line(self._heard, self._answer, self._lost)
         self._pid = 0
@@ -111,6 +113,7 @@ class Link:
         feed = self._feed
         self.worker, self._pid = message["worker"], message["pid"]
         self.at = messages.parse_position(message["position"])
+        self._fields = messages.parse_fields(message)
         feed.links.add(self)
         before = feed.reports.get(self.worker)
         if before is not None and before["pid"] != self._pid:
@@ -125,13 +128,14 @@ class Link:
         near = self._feed.replica.near if self._feed.replica is not None else None
         if near is None or near.position is None or near.history is None:
             return
-        changes = None if self.at is None else near.history.after(self.at)
+        named_so = self._fields == near.subject_fields
+        changes = near.history.after(self.at) if self.at is not None and named_so else None
         if changes is None or self._forgotten != near.forgotten:  # what the store had wrong, it may have, too
-            self._line.send(messages.stand(near.position))
+            self._line.send(messages.stand(near.position, near.subject_fields))
             self._told_proof, changes = None, []
         for change in changes:
             self._line.send(messages.change(change))
-        self._forgotten = near.forgotten
+        self._forgotten, self._fields = near.forgotten, near.subject_fields
         self.at = near.position
         self._tell_proof()
 

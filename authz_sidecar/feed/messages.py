@@ -11,6 +11,7 @@ from authz_sidecar.authn.keys import Published
 from authz_sidecar.core.documents import VERSION, Document, fields_of
 from authz_sidecar.core.entities import Change, Entity, EntityKey, Position
 from authz_sidecar.core.errors import MalformedMessage
+from authz_sidecar.core.naming import Fields
 
 MAX_LINE: Final = 256 * 1024 * 1024
 """More than the largest change that can be read."""
@@ -56,18 +57,31 @@ def encode(message: Message) -> bytes:
 # Where one stands
 
 
-def hello(worker: int, pid: int, position: Position | None, contents: Mapping[str, str | None]) -> Message:
-    """The first of a worker. `contents`: the digests of the files that it was configured by."""
-    stands = None if position is None else _position(position)
-    return {"type": "hello", "worker": worker, "pid": pid, "position": stands, "contents": dict(contents)}
+def hello(
+    worker: int, pid: int, stands: tuple[Position | None, Fields], contents: Mapping[str, str | None]
+) -> Message:
+    """The first of a worker: where it stands, by which fields users are named there, and `contents`: the
+    digests of the files that it was configured by."""
+    position, fields = stands
+    at = {"position": None if position is None else _position(position), "subject_fields": _list(fields)}
+    return {"type": "hello", "worker": worker, "pid": pid, **at, "contents": dict(contents)}
 
 
 def parse_position(value: object) -> Position | None:
     return None if value is None else Document(value, "position").position()
 
 
-def stand(position: Position) -> Message:
-    return {"type": "stand", "position": _position(position)}
+def stand(position: Position, subject_fields: Fields) -> Message:
+    return {"type": "stand", "position": _position(position), "subject_fields": _list(subject_fields)}
+
+
+def parse_fields(message: Message) -> Fields:
+    """By which users are named where one stands; there may be none."""
+    return None if message["subject_fields"] is None else Document(message, "stand").texts("subject_fields")
+
+
+def _list(fields: Fields) -> list[str] | None:
+    return None if fields is None else list(fields)
 
 
 def change(made: Change) -> Message:

@@ -7,6 +7,7 @@ from typing import Final
 
 from authz_sidecar.core.entities import Change, EntityKey, Position
 from authz_sidecar.core.errors import MalformedMessage
+from authz_sidecar.core.naming import Fields
 from authz_sidecar.core.proofs import NEVER, Proofs
 from authz_sidecar.feed import messages
 from authz_sidecar.feed.messages import Message
@@ -33,14 +34,14 @@ class Mirror:
             self._proof(message["proven_at"], message["audited_at"])
             return NOTHING
         if message["type"] == "stand":
-            self._stand(messages.parse_position(message["position"]))
+            self._stand(messages.parse_position(message["position"]), messages.parse_fields(message))
             return None
         raise MalformedMessage(f"type: {message['type']} is not known here")
 
-    def _stand(self, position: Position | None) -> None:
+    def _stand(self, position: Position | None, subject_fields: Fields) -> None:
         if position is None:
             raise MalformedMessage("stand: names no position")
-        self.near.restart(position)
+        self.near.restart(position, subject_fields)
         self.proofs.restart()
 
     def _change(self, change: Change) -> Collection[EntityKey]:

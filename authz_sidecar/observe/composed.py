@@ -16,7 +16,9 @@ from authz_sidecar.core.verdicts import FORWARDED, Answered, Decision, Failure, 
 from authz_sidecar.observe.instants import Instants, decimal
 from authz_sidecar.observe.redaction import without_tokens
 
-NO_IDENTITY: Final = '"subject": null, "issuer": null, "token_generation": null, "kid": null'
+NO_IDENTITY: Final = (
+    '"subject": null, "issuer": null, "user_field": null, "token_generation": null, "kid": null'
+)
 MAX_RULES: Final = 10_000
 NO_POSITION: Final = '"epoch": null, "revision": null, "revision_at": null'
 
@@ -92,6 +94,7 @@ def _identity_part(identity: Identity | None) -> str:
     generation = identity.token_generation
     return (
         f'"subject": {quoted(identity.subject)}, "issuer": {quoted(identity.issuer)}, '
+        f'"user_field": {_text(identity.user_field)}, '
         f'"token_generation": {"null" if generation is None else str(generation)}, '
         f'"kid": {quoted(identity.key_id)}'
     )

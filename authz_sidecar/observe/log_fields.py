@@ -12,6 +12,8 @@ DECISION_FIELDS: Mapping[str, str] = MappingProxyType(
         "request_id": "the client's `X-Request-Id` if it is harmless, else ours; the service gets it, too",
         "subject": "the user, as the verified token names it; null before a token was verified",
         "issuer": "who issued the token; null before a token was verified",
+        "user_field": "what of the User service's users the subject names, as the issuer says; null where it "
+        "does not say",
         "token_generation": "the token's `authz_gen`; null without one",
         "kid": "the key that the token was verified with; null before a token was verified",
         "method": "the request's method",

@@ -37,6 +37,8 @@ class Logged(NamedTuple):
     """Whether what the rule's `own` is about was the asker's."""
     host: str | None = None
     """`None` where no rule named hosts."""
+    user_field: str | None = None
+    """What of the User service's users the subject names; `None` where the issuer does not say."""
 
     @property
     def would_refuse(self) -> bool:
@@ -70,6 +72,7 @@ class Reader:
                 websocket=line.get("websocket") is True or line["code"] == Code.WEBSOCKET_NO_RULE,
                 owns=_flag(line, "owns") if line.get("owns") is not None else None,
                 host=_text(line, "host") if line.get("host") is not None else None,
+                user_field=_text(line, "user_field") if line.get("user_field") is not None else None,
             )
         except KeyError as error:
             name = error.args[0]

@@ -33,6 +33,7 @@ def _line(at: float, decision: Decision) -> dict[str, Any]:
         "at": at,
         "request_id": decision.request_id,
         "subject": decision.identity.subject if decision.identity else None,
+        "user_field": decision.identity.user_field if decision.identity else None,
         "method": decision.method,
         "target": shown(decision.target),
         "code": decision.verdict.code.value,

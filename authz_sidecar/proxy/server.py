@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Collection
 from contextlib import suppress
 
+from authz_sidecar.core import naming
 from authz_sidecar.core.entities import EntityKey
 from authz_sidecar.core.verdicts import Decision
 from authz_sidecar.pipeline import Undecided
@@ -85,7 +86,7 @@ class ProxyServer:
         `keys` are the entities that have changed; `None`: any may have.
         """
         everyone = keys is None or any(key.kind == "group" for key in keys)
-        subjects = {key.key for key in keys or ()}
+        subjects = {naming.subject(key.key) for key in keys or ()}
         for exchange in list(self._shared.revocable):
             decision = exchange.decision
             if decision is None or decision.revoking:

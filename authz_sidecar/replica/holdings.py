@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from authz_sidecar.core.decision import View
 from authz_sidecar.core.entities import Entity, EntityKey, GroupState
 from authz_sidecar.core.errors import StoreUnavailable
+from authz_sidecar.core.verdicts import Identity
 from authz_sidecar.explain import Groups
 from authz_sidecar.replica.store import Store
 
@@ -24,6 +25,9 @@ class ReplicaHoldings:
 
     def entity(self, key: EntityKey) -> Entity | None:
         return self.view.entity(key)
+
+    def user(self, identity: Identity) -> EntityKey | None:
+        return self.view.user(identity)
 
     async def groups(self) -> Groups:
         """All in the store, or those found in time."""

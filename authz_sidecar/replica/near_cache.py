@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from authz_sidecar.core.entities import Change, Entity, EntityKey, Position, UserState
+from authz_sidecar.core.naming import Fields, entity_key
+from authz_sidecar.core.verdicts import Identity
 from authz_sidecar.replica.history import History
 
 
@@ -21,6 +23,8 @@ class NearCache:
         self._entities: OrderedDict[EntityKey, Entity] = OrderedDict()
         self.position: Position | None = None
         """The newest revision applied here; `None` before the first."""
+        self.subject_fields: Fields = ()
+        """By which users are named here; the same in all of an epoch."""
         self.history: History | None = None
         self.forgotten = 0
         """How often something that was wrong had to be forgotten."""
@@ -34,9 +38,13 @@ class NearCache:
             self._entities.move_to_end(key)
         return entity
 
-    def restart(self, position: Position) -> None:
-        """Forget everything and stand at `position`."""
+    def user(self, identity: Identity) -> EntityKey | None:
+        return entity_key(identity, self.subject_fields)
+
+    def restart(self, position: Position, subject_fields: Fields = ()) -> None:
+        """Forget everything and stand at `position`, where users are named by these fields."""
         self._entities.clear()
+        self.subject_fields = subject_fields
         self.position = position
         self.history = History(position)
 

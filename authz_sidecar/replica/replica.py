@@ -15,8 +15,10 @@ from math import isfinite
 from types import MappingProxyType
 
 from authz_sidecar.config.table import ReplicaSettings
+from authz_sidecar.core import naming
 from authz_sidecar.core.entities import Change, EntityKey
 from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable
+from authz_sidecar.core.naming import Fields
 from authz_sidecar.core.ports import Clock, ReplicaObserver, ReplicaStatus
 from authz_sidecar.core.replica import ReplicaMachine
 from authz_sidecar.core.steps import Apply, AskHead, Effect, Ignore, Pull, Resync, Wait
@@ -48,8 +50,12 @@ class Replica:
         store: Store,
         clock: Clock,
         observer: ReplicaObserver,
+        user_fields: Collection[str] = (),
     ) -> None:
+        """`user_fields`: by which issuers name users."""
         self._settings = settings
+        self._user_fields = user_fields
+        self._told_fields: Fields = None
         self._user_service = user_service
         self._clock = clock
         self._observer = observer
@@ -263,6 +269,8 @@ class Replica:
         async with self._user_service.changes(pull.after, proof="optional") as stream:
             async for change in stream.changes:
                 self._execute(self._machine.receive(change, self.now()))
+        if stream.subject_fields not in (None, self._told_fields):  # it says so since it is another version
+            raise HistoryGone("the fields by which users are named are others")
         self._machine.pulled(
             stream.head,
             stream.now,
@@ -294,12 +302,19 @@ class Replica:
     def _stand(self, at: Confirmation, copy: Copy | None) -> None:
         """Move to another position, with everything that hangs on it, in one step."""
         effects = self._machine.restart(at.position, at.head, at.sent_at, self.now(), at.audited_at)
-        self.near.restart(at.position)
+        self._told_fields = at.subject_fields
+        self.near.restart(at.position, naming.agreed(at.subject_fields, self._user_fields))
         self.store_sync.adopt(copy)
         self._execute(effects)
         self.waiting.moved(confirmed_at=at.sent_at)
         self._changed(None)
         logger.info("standing at %s", at.position.token)
+        if lacking := self.unnamed():
+            logger.error("%s: tokens that do are refused with 503 user_field_unknown", lacking)
+
+    def unnamed(self) -> str:
+        """What is wrong where issuers name users by fields that the log does not; else empty."""
+        return naming.missing(self.near.subject_fields, self._user_fields) if self.near.position else ""
 
 
 async def _for_ever(name: str, work: Callable[[], Awaitable[None]]) -> None:

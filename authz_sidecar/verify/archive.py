@@ -37,6 +37,8 @@ class Moment:
     """What is wrong with the archive here."""
     jumped: bool = False
     """It does not follow the one before."""
+    subject_fields: tuple[str, ...] = ()
+    """By which users are named, the main one first; empty where the archive does not say."""
 
 
 def replay(lines: Iterable[tuple[str, str]]) -> Iterator[Moment]:
@@ -68,22 +70,17 @@ def _words(error: Exception) -> str:
 
 def _begin(before: Moment | None, line: State, entities: dict[EntityId, State]) -> Moment:
     """A snapshot takes the place of all that was; where it repeats the state before, it must be equal."""
-    node = _node(line)
+    node, fields = _node(line), tuple(line.get("subject_fields", ()))
     if before is None:
-        return Moment(node, line["archived_at"], entities)
+        return Moment(node, line["archived_at"], entities, subject_fields=fields)
     if before.node != node:
-        return Moment(
-            node,
-            line["archived_at"],
-            entities,
-            f"what came after {before.node} is missing up to {node}",
-            jumped=True,
-        )
+        missing = f"what came after {before.node} is missing up to {node}"
+        return Moment(node, line["archived_at"], entities, missing, jumped=True, subject_fields=fields)
     different = sum(
         before.entities.get(key) != entities.get(key) for key in before.entities.keys() | entities.keys()
     )
     flaw = f"the snapshot of {node} differs in {different} entities from the changes" if different else ""
-    return Moment(node, before.since, entities, flaw)
+    return Moment(node, before.since, entities, flaw, subject_fields=fields or before.subject_fields)
 
 
 def _follow(moment: Moment | None, line: State) -> Moment:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping, Set
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -30,6 +30,7 @@ DECISION_FIELDS = frozenset(
         "status",
         "subject",
         "token_generation",
+        "user_field",
     ]
 )
 """What is read of a decision; the rest of its line need not be kept."""
@@ -227,7 +228,7 @@ def _check_states(
         newest = moment.node
         until[newest] = math.inf
         for decision in unmatched.pop(moment.node, ()):
-            wanted = right_code(decision, moment.entities)
+            wanted = right_code(decision, moment.entities, moment.subject_fields)
             if decision["code"] != wanted:
                 made = f"was {decision['code']} at revision {decision['revision']}"
                 report.violation(decision["request_id"], f"{made}, right is {wanted}")
@@ -270,9 +271,14 @@ def _check_ages(
                 report.violation(decision["request_id"], f"used permissions {age:.3f} s old")
 
 
-def right_code(decision: Record, entities: Mapping[EntityId, State]) -> str:
-    """The code that a decision must have over these states."""
-    user = entities.get(("user", decision["subject"]))
+def right_code(
+    decision: Record, entities: Mapping[EntityId, State], subject_fields: Sequence[str] = ()
+) -> str:
+    """The code that a decision must have over these states, whose users are named by these fields."""
+    named, field = decision["subject"], decision.get("user_field")
+    if field is not None and subject_fields and field != subject_fields[0]:
+        named = f"{field}\x1f{named}"
+    user = entities.get(("user", named))
     return next(code for code, holds in _RIGHT_WHEN.items() if holds(decision, user, entities))
 
 

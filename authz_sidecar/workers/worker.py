@@ -17,7 +17,9 @@ from authz_sidecar.authn.keys import KeysByIssuer
 from authz_sidecar.authz.cached import CachedAuthorizer
 from authz_sidecar.config import descriptors
 from authz_sidecar.config.configuration import Configuration
+from authz_sidecar.config.issuer import user_fields
 from authz_sidecar.config.limits import ProxyLimits, divided
+from authz_sidecar.core import naming
 from authz_sidecar.core.ports import Authorizer, Clock
 from authz_sidecar.fair import FairSite
 from authz_sidecar.feed import messages
@@ -86,6 +88,8 @@ class WorkerSidecar(Sidecar):
         authorizer = CachedAuthorizer(mirrored, settings.max_staleness, settings.audit_bound)
         self.ready["replica"] = health.loaded(lambda: mirrored.was_live)
         self.decides["fresh"] = health.decides(lambda: authorizer.undecided(clock.monotonic()))
+        fields = user_fields(self.issuers)
+        self.decides["user_fields"] = health.names(lambda: naming.missing(mirror.near.subject_fields, fields))
         self.in_background("staleness", mirrored.watch_staleness())
         return authorizer
 
@@ -137,8 +141,9 @@ class WorkerSidecar(Sidecar):
 
     def _hello(self) -> Message:
         """What it is told of this worker."""
-        position = None if self._mirrored is None else self._mirrored.near.position
-        return messages.hello(self._place.number, os.getpid(), position, self.reloader.in_force.contents)
+        near = None if self._mirrored is None else self._mirrored.near
+        stands = (None, None) if near is None else (near.position, near.subject_fields)
+        return messages.hello(self._place.number, os.getpid(), stands, self.reloader.in_force.contents)
 
     def _heard(self, message: Message) -> None:
         if message["type"] == "keys":

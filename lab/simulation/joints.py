@@ -271,7 +271,7 @@ def build_worker(
             applied(mirror.near.position)
 
     def hello() -> messages.Message:
-        return messages.hello(number, number, mirror.near.position, {})
+        return messages.hello(number, number, (mirror.near.position, mirror.near.subject_fields), {})
 
     def fresh() -> bool:
         return mirror.near.position is not None and mirror.fresh_for(clock.monotonic()) >= 0.0

@@ -54,7 +54,9 @@ def label(codename: str) -> Permission:
 
 
 def sidecar() -> Client:
-    return Client(headers={"Authorization": f"Bearer {service_tokens.issue('test')}"})
+    """Of today."""
+    token = service_tokens.issue("test")
+    return Client(headers={"Authorization": f"Bearer {token}", "Authz-Contract": str(messages.NEWEST)})
 
 
 def get(path: str) -> Callable[[], str]:

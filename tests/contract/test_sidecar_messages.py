@@ -81,11 +81,16 @@ READERS: dict[str, tuple[Callable[[bytes], object], object]] = {
             whole=True,
         ),
     ),
-    "head.json": (wire.parse_head, Head(EPOCH, 42, HEARD_AT, AUDITED_AT, 600)),
+    "head.json": (wire.parse_head, Head(EPOCH, 42, HEARD_AT, AUDITED_AT, 600, ("pk",))),
     "heartbeat.json": (wire.parse_message, Heartbeat(Position(EPOCH, 42, AT), HEARD_AT, AUDITED_AT)),
     "snapshot.ndjson": (
         read_snapshot,
-        [SnapshotHead(Position(EPOCH, 42, AT), 2, HEARD_AT, AUDITED_AT), user, group, SnapshotEnd(2)],
+        [
+            SnapshotHead(Position(EPOCH, 42, AT), 2, HEARD_AT, AUDITED_AT, ("pk",)),
+            user,
+            group,
+            SnapshotEnd(2),
+        ],
     ),
     "subject.json": (
         lambda body: wire.parse_subject(body, "17"),

@@ -13,6 +13,7 @@ from authz_sidecar.core.causes import History, RecordedChange
 from authz_sidecar.core.decision import decide
 from authz_sidecar.core.entities import Entity, EntityKey, GroupState, Position, UserState
 from authz_sidecar.core.errors import Refused, Unavailable
+from authz_sidecar.core.naming import Fields, entity_key
 from authz_sidecar.core.policy import RuleSource
 from authz_sidecar.core.ports import Pending
 from authz_sidecar.core.verdicts import Code, Identity, Question, Requirement, Verdict
@@ -53,10 +54,14 @@ class World:
     states: dict[str, GroupState] = field(default_factory=dict)
     whole: bool = True
     waits: int = 0
+    fields: Fields = ("pk",)
 
     def entity(self, key: EntityKey) -> Entity | None:
         states: Any = self.users if key.kind == "user" else self.states
         return Entity(key, 40, states.get(key.key))
+
+    def user(self, identity: Identity) -> EntityKey | None:
+        return entity_key(identity, self.fields)
 
     def authorize(self, question: Question, now: float) -> Verdict | Pending:
         if self.waits:
@@ -227,3 +232,38 @@ async def test_the_history_is_not_asked_where_it_decides_nothing(asked: Asked) -
     pipeline = explainer(world).pipeline()
     await Explainer(lambda: pipeline, world, told).explain(asked)
     assert told.asked == []
+
+
+@pytest.mark.parametrize(
+    ("subject", "field", "code"),
+    [
+        ("ann", None, "permission_denied"),
+        ("ann", "pk", "permission_denied"),
+        ("ann", "email", "granted"),
+        ("ann", "uuid", "user_field_unknown"),
+        ("bob", "email", "subject_unknown"),
+    ],
+)
+async def test_whom_a_name_names_depends_on_the_field(subject: str, field: str | None, code: str) -> None:
+    world = World(users={"ann": user(), "email\x1fann": user(CHANGE)}, fields=("pk", "email"))
+    found = await explainer(world).explain(Asked("PATCH", b"/students/3/", subject, user_field=field))
+    assert (found["code"], found["subject"]) == (code, subject)
+    known = code in ("granted", "permission_denied")
+    assert [each["direct"] for each in found.get("permissions", [])] == [code == "granted"] * known
+
+
+async def test_the_last_change_is_asked_for_by_what_the_log_calls_the_user() -> None:
+    asked_for: list[str] = []
+
+    class Asking:
+        async def history(self, sub: str, permissions: Any) -> History | None:
+            asked_for.append(sub)
+            key = EntityKey("user", sub)
+            change = RecordedChange(key, "permission", CHANGE, False, 30, "at", "admin", "- it")
+            return History((change,), True)
+
+    world = World(users={"email\x1fann": user()}, fields=("pk", "email"))
+    explains = Explainer(explainer(world).pipeline, world, Asking())
+    found = await explains.explain(Asked("PATCH", b"/students/3/", "ann", user_field="email"))
+    assert asked_for == ["email\x1fann"]
+    assert found["last_change"]["before"] == "granted"

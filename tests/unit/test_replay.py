@@ -15,6 +15,7 @@ from authz_sidecar.core.decision import View, decide
 from authz_sidecar.core.entities import Entity, EntityKey, EntityState, GroupState, Position, UserState
 from authz_sidecar.core.errors import MalformedMessage
 from authz_sidecar.core.fields import of_request
+from authz_sidecar.core.naming import entity_key
 from authz_sidecar.core.policy import Policy, RuleSource, compile
 from authz_sidecar.core.ports import Pending
 from authz_sidecar.core.verdicts import Code, Decision, Identity, Question, RequestHead, Requirement, Verdict
@@ -45,6 +46,9 @@ class World:
 
     def entity(self, key: EntityKey) -> Entity | None:
         return Entity(key, 0, self.states.get(key))
+
+    def user(self, identity: Identity) -> EntityKey | None:
+        return entity_key(identity, ("pk", "email"))
 
     def monotonic(self) -> float:
         return 0.0

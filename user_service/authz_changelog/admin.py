@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from authz_changelog.history import lines
+from authz_changelog.marks.watched import SEPARATOR
 from authz_changelog.models import Change, Entity, Head, Revision, ServiceToken, Slice
 
 
@@ -85,11 +86,16 @@ class ChangeAdmin(WordedAdmin):
 
 @admin.register(Entity)
 class EntityAdmin(ReadOnlyAdmin):
-    list_display = ("kind", "key", "revision", "state")
+    list_display = ("kind", "called", "revision", "state")
     list_filter = ("kind",)
     search_fields = ("=key",)
     ordering = ("-revision",)
     show_full_result_count = False
+
+    @admin.display(description="key", ordering="key")
+    def called(self, entity: Entity) -> str:
+        """A subject of another field than the main one has a character that nobody sees."""
+        return entity.key.replace(SEPARATOR, ":")
 
 
 @admin.register(Slice)

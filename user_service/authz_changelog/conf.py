@@ -53,6 +53,14 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= 255
 
 
+def _subjects(value: Any) -> Iterator[str]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
+        yield f"must be the name of a field, or a list of names, not {value!r}"
+    elif len(set(names)) < len(names):
+        yield "names a field twice"
+
+
 def _about(meaning: str, mistakes: Mistakes) -> dict[str, Any]:
     return {"meaning": meaning, "mistakes": mistakes}
 
@@ -83,9 +91,13 @@ class Settings:
     retention_days: int = field(
         default=7, metadata=_about("how long revisions are kept; the relay deletes older ones", _number)
     )
-    subject: str = field(
+    subject: str | Collection[str] = field(
         default="pk",
-        metadata=_about("field of the user that tokens name it by; `pk` is the primary key", _text),
+        metadata=_about(
+            "field of the user that tokens name it by, or a list of them, the main one first;"
+            " `pk` is the primary key",
+            _subjects,
+        ),
     )
 
 
@@ -103,10 +115,12 @@ def current() -> Settings:
     return _last[1]
 
 
-def subject() -> str:
-    """The field that names users; also while other settings are wrong, for system checks to say so."""
-    name = given.get("SUBJECT", "pk") if isinstance(given := getattr(settings, NAME, {}), dict) else "pk"
-    return name if isinstance(name, str) else "pk"
+def subjects() -> tuple[str, ...]:
+    """The fields that name users; also while settings are wrong, for system checks to say so."""
+    named = given.get("SUBJECT", "pk") if isinstance(given := getattr(settings, NAME, {}), dict) else "pk"
+    if list(_subjects(named)):
+        return ("pk",)
+    return (named,) if isinstance(named, str) else tuple(named)
 
 
 def misfits() -> Iterator[Misfit]:

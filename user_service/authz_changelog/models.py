@@ -192,6 +192,11 @@ class Head(models.Model):
         return self.token
 
     @property
+    def subject_fields(self) -> list[str]:
+        """The fields by which the log names users, the main one first: the same in all of an epoch."""
+        return self.subject.split(" ")
+
+    @property
     def token(self) -> str:
         """How a revision travels outside the wire contract: `epoch8.revision`."""
         return f"{str(self.epoch)[:8]}.{self.revision}"

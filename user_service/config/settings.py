@@ -195,5 +195,5 @@ AUTHZ_CHANGELOG = {
         "students.add_student,students.change_student,students.delete_student,students.view_student",
     ),
     "RETENTION_DAYS": env.number("AUTHZ_LOG_RETENTION_DAYS", 7, least=1),
-    "SUBJECT": os.environ.get("AUTHZ_SUBJECT", "pk"),
+    "SUBJECT": env.words("AUTHZ_SUBJECT", "pk"),
 }

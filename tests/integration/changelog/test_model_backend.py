@@ -76,6 +76,9 @@ class Copy:
     def entity(self, key: EntityKey) -> Known:
         return self._entities.get(key) or Known(key, 0, None)
 
+    def user(self, identity: Identity) -> EntityKey | None:
+        return EntityKey("user", identity.subject)
+
     def allows(self, subject: str, label: str) -> bool:
         identity = Identity(subject, "key", 2e9, None, None, None)
         found = decide(Question(identity, Requirement("any", (label,)), None), self, 0, 1, 0, 1)

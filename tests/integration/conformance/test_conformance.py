@@ -65,6 +65,7 @@ BROKEN = {
     "gap": "changes follow without gaps and agree with the snapshot: revision 3 follows 1",
     "truncated-snapshot": "a snapshot is whole: snapshot: cut off after 4 of 4 entities",
     "stale-snapshot": "changes follow without gaps and agree with the snapshot: group 3 is another",
+    "other-fields": "fields that name users are told alike: ('id',) in head, ('name',) with changes",
     "wrong-digest": "digests are those of the snapshot: bucket 0 of 16 differs",
     "empty-404": "a subject that does not exist is 404, with its place in history: ",
     "knows-every-history": "another history is 410: a revision of another epoch is no 410",

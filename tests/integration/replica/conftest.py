@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -81,6 +81,8 @@ class ScriptedService:
         self.calls: Counter[str] = Counter()
         self.checked: list[dict] = []
         self.said: dict = {}
+        self.subject_fields: list[str] | None = None
+        """By which it says that it names users; it may say nothing of it."""
         self.before_check: Callable[[], object] = lambda: None
         """What happens while a check is on its way."""
         self.new_epoch()
@@ -150,11 +152,15 @@ class ScriptedService:
         return await handler(request)
 
     @property
+    def _fields(self) -> dict:
+        return {} if self.subject_fields is None else {"subject_fields": self.subject_fields}
+
+    @property
     def _position(self) -> dict:
         return {"epoch": self.epoch, "revision": self.head}
 
     async def _head(self, _request: web.Request) -> web.Response:
-        return web.json_response({**self._position, "oldest": self.oldest, "now": _now()})
+        return web.json_response({**self._position, "oldest": self.oldest, "now": _now(), **self._fields})
 
     async def _changes(self, request: web.Request) -> web.Response:
         after, at = int(request.query["after"]), request.query.get("at")
@@ -167,13 +173,17 @@ class ScriptedService:
             raise web.HTTPGone
         limit = int(request.query.get("limit", 1000))
         body = "".join(json.dumps(change) + "\n" for change in self.log[after : after + limit])
-        return web.Response(text=body, headers={"Authz-Head": str(self.head), "Authz-Now": _now()})
+        headers = {"Authz-Head": str(self.head), "Authz-Now": _now()}
+        if self.subject_fields is not None:
+            headers["Authz-Subject-Fields"] = json.dumps(self.subject_fields)
+        return web.Response(text=body, headers=headers)
 
     async def _snapshot(self, request: web.Request) -> web.Response:
         buckets, bucket = int(request.query["buckets"]), int(request.query["bucket"])
         lines = [line for line in self.entities().values() if _bucket(line, buckets) == bucket]
         at = self.log[-1]["at"] if self.log else None
         first = {"type": "snapshot", "v": 1, **self._position, "at": at, "entities": len(lines)}
+        first |= self._fields
         lines = [first, *lines, {"type": "end", "entities": len(lines)}]
         if self.broken_snapshots:
             self.broken_snapshots -= 1
@@ -315,9 +325,11 @@ class Sidecar:
             while not condition():  # noqa: ASYNC110 (conditions of many kinds)
                 await asyncio.sleep(0.005)
 
-    async def until_decided(self, sub: str, permission: str, code: Code) -> None:
+    async def until_decided(
+        self, sub: str, permission: str, code: Code, user_field: str | None = None
+    ) -> None:
         async with asyncio.timeout(DEADLINE):
-            while (await self.decide(sub, permission)).code is not code:  # noqa: ASYNC110 (as above)
+            while (await self.decide(sub, permission, user_field=user_field)).code is not code:  # noqa: ASYNC110 (as above)
                 await asyncio.sleep(0.005)
 
     async def decide(
@@ -326,9 +338,10 @@ class Sidecar:
         permission: str,
         header: RevisionToken | None = None,
         claim: RevisionToken | None = None,
+        user_field: str | None = None,
     ) -> Verdict:
         """As the pipeline does it."""
-        identity = Identity(sub, "key", 9e9, None, None, claim)
+        identity = Identity(sub, "key", 9e9, None, None, claim, user_field=user_field)
         question = Question(identity, Requirement("any", (permission,)), header)
         for _ in range(8):
             found: Verdict | Pending = self.authorizer.authorize(question, self.clock.monotonic())
@@ -350,10 +363,12 @@ async def start(
     """Starts sidecars that follow the scripted service."""
     async with AsyncExitStack() as stack:
 
-        async def begin(store: Store, *, live: bool = True, **changed: Any) -> Sidecar:
+        async def begin(
+            store: Store, *, live: bool = True, user_fields: Collection[str] = (), **changed: Any
+        ) -> Sidecar:
             settings = replace(SETTINGS, **changed)
             observer = Observer()
-            replica = Replica(settings, user_service, store, clock, observer)
+            replica = Replica(settings, user_service, store, clock, observer, user_fields)
             await replica.start()
             stack.push_async_callback(store.close)
             stack.push_async_callback(replica.stop)

@@ -75,7 +75,7 @@ class Service:
             if self.cut:
                 raise MalformedMessage("snapshot: cut off after 1 of 2 entities")
 
-        yield SnapshotStream(self.position(self.head), 0.0, 0.0, entities())
+        yield SnapshotStream(self.position(self.head), 0.0, 0.0, entities(), ("pk", "email"))
 
     def wall(self) -> float:
         return self.now
@@ -89,6 +89,7 @@ def recorded(folder: Path) -> list[tuple[int, str]]:
     found = []
     for moment in replay(texts(folder)):
         assert not moment.flaw or moment.jumped
+        assert moment.subject_fields == ("pk", "email")
         held = moment.entities.get(("group", "3"), {"permissions": ["nothing"]})["permissions"]
         found.append((moment.node.revision, held[0]))
     return found

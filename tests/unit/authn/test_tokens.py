@@ -166,6 +166,7 @@ def test_a_header_that_is_refused(authenticator: TokenAuthenticator, signer: Any
         {"sub": ""},
         {"sub": 17},
         {"sub": "a\x00b"},
+        {"sub": "email\x1fann@example.org"},
         {"sub": "a\nb"},
         {"sub": "a\x85b"},
         {"sub": "\ud800"},

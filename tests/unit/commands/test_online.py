@@ -94,6 +94,45 @@ def test_all_is_well(server: Server, tmp_path: Path, capsys: pytest.CaptureFixtu
     ]
 
 
+ISSUER = "{issuer: 'https://%s', audiences: [x], subject: {user_field: %s}, keys: '%s'}"
+
+
+@pytest.mark.parametrize(
+    ("told", "named", "found"),
+    [
+        ('["pk", "email"]', ("pk", "email"), []),
+        ('["pk"]', ("pk", "email"), ["b: the User service names its users by pk, not by email"]),
+        ('["email"]', ("pk",), ["a: the User service names its users by email, not by pk"]),
+        ("null", ("pk",), []),
+        (
+            "null",
+            ("pk", "email"),
+            [f"{each} the User service does not say whether it names its users by" for each in ("a:", "b:")],
+        ),
+    ],
+)
+def test_whether_users_are_named_as_issuers_name_them(
+    server: Server,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    told: str,
+    named: tuple[str, ...],
+    found: list[str],
+) -> None:
+    head = json.loads(GOOD["/authz/v1/head"][1]) | {"subject_fields": json.loads(told)}
+    server.answers["/authz/v1/head"] = (200, json.dumps(head).encode())
+    keys = f"http://127.0.0.1:{server.server_port}/.well-known/jwks.json"
+    issuers = [ISSUER % (name, field, keys) for name, field in zip("ab", named, strict=False)]
+    (tmp_path / "issuers.yaml").write_text(f"version: 1\nissuers: [{', '.join(issuers)}]\n")
+    arguments = ("--jwt-issuer=", "--jwt-audience=", f"--issuers-file={tmp_path / 'issuers.yaml'}")
+    assert check(tmp_path, server.server_port, "--online", *arguments) == bool(found)
+    told_of = capsys.readouterr().err.splitlines()
+    assert len(told_of) == len(found)
+    for line, wrong in zip(told_of, found, strict=True):
+        assert line.startswith(f"found: AUTHZ_ISSUERS_FILE: https://{wrong}")
+        assert line.endswith("its tokens are refused with 503 user_field_unknown [user_field]")
+
+
 @pytest.mark.parametrize(
     ("changed", "told"),
     [

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from authz_sidecar.config import issuers_file
-from authz_sidecar.config.issuer import Issuer
+from authz_sidecar.config.issuer import Issuer, user_fields
+from authz_sidecar.config.jwt_settings import JwtSettings
 from authz_sidecar.core.errors import ConfigurationError
 
 GOOD = """
@@ -52,9 +53,19 @@ def test_what_a_file_says(tmp_path: Path) -> None:
         revision_claims=True,
         jwks_url="https://users.example/.well-known/jwks.json",
         jwks_max_age=3600.0,
+        user_field="pk",
     )
     assert (second.subject_claim, second.user_field, second.revision_claims) == ("user_id", "pk", False)
     assert second.keys_place == "https://id.example/realms/school/.well-known/openid-configuration"
+
+
+def test_each_may_name_users_by_a_field_of_its_own(tmp_path: Path) -> None:
+    text = GOOD.replace("claim: user_id, user_field: pk", "claim: email, user_field: email")
+    for said in (text, text.replace("shared_user_fields: [pk]", "")):
+        issuers = issuers_file.read(write(tmp_path, said))
+        assert [each.user_field for each in issuers] == ["pk", "email"]
+        assert user_fields(issuers) == {"pk", "email"}
+    assert user_fields([JwtSettings(jwks_url="").alone]) == frozenset()
 
 
 def test_it_may_be_json(tmp_path: Path) -> None:
@@ -72,12 +83,6 @@ def test_it_may_be_json(tmp_path: Path) -> None:
             "issuers.yaml:14: issuers[1].subject.user_field: pk is what https://users.example names users "
             "by, too, so each could sign in as the other's users: if both are trusted with it, write "
             "shared_user_fields: [pk]",
-        ),
-        (
-            "claim: user_id, user_field: pk",
-            "claim: email, user_field: email",
-            "issuers.yaml:14: issuers[1].subject.user_field: must be pk, as for https://users.example: the "
-            "User service publishes its users by one field, its setting SUBJECT",
         ),
         (
             "https://id.example/realms/school/",

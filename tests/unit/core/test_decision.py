@@ -22,6 +22,7 @@ from authz_sidecar.core.entities import (
     RevisionToken,
     UserState,
 )
+from authz_sidecar.core.naming import Fields, entity_key
 from authz_sidecar.core.verdicts import Code, Identity, Own, Question, Requirement, Verdict
 
 DOCUMENT = yaml.safe_load((Path(__file__).parent / "decisions.yaml").read_text())
@@ -36,9 +37,13 @@ class Copy:
     entities: dict[EntityKey, Entity]
     position: Position | None = POSITION
     age: float | None = 1.0
+    fields: Fields = ("pk",)
 
     def entity(self, key: EntityKey) -> Entity | None:
         return self.entities.get(key)
+
+    def user(self, identity: Identity) -> EntityKey | None:
+        return entity_key(identity, self.fields)
 
 
 def entities(users: dict[str, Any], groups: dict[str, Any]) -> dict[EntityKey, Entity]:
@@ -206,3 +211,29 @@ def test_a_token_without_a_generation_is_judged_by_the_instant_it_was_issued(
     answer = decide(asked, Copy({key: Entity(key, 1, state)}), 1.0, MAX_STALENESS, 300.0, 1200.0)
     assert isinstance(answer, Verdict)
     assert answer.code is code
+
+
+@pytest.mark.parametrize(
+    ("field", "fields", "expected"),
+    [
+        ("pk", ("pk", "email"), Code.GRANTED),
+        ("email", ("pk", "email"), Code.PERMISSION_DENIED),
+        ("email", ("email", "pk"), Code.GRANTED),
+        ("uuid", ("pk", "uuid"), Code.SUBJECT_UNKNOWN),
+        ("email", ("pk",), Code.USER_FIELD_UNKNOWN),
+        ("email", (), Code.USER_FIELD_UNKNOWN),
+        ("email", None, Code.GRANTED),
+        (None, (), Code.GRANTED),
+    ],
+)
+def test_who_is_meant_depends_on_what_the_issuer_names(
+    field: str | None, fields: Fields, expected: Code
+) -> None:
+    """Two users, of whom one's key is what the other's e-mail address says."""
+    states = entities({"17": {"permissions": ["a.b"]}, "email\x1f17": {}}, {})
+    states[EntityKey("user", "uuid\x1f17")] = Entity(EntityKey("user", "uuid\x1f17"), 1, None)
+    identity = Identity("17", "key", 2e9, None, None, None, user_field=field)
+    question = Question(identity, Requirement("any", ("a.b",)), None)
+    found = decide(question, Copy(states, fields=fields), 1.0, MAX_STALENESS, 0.0, inf)
+    assert isinstance(found, Verdict)
+    assert found.code is expected

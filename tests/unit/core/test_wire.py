@@ -94,6 +94,33 @@ def test_mark_may_be_unknown() -> None:
     assert message.marked_at is None
 
 
+HEAD = {"epoch": EPOCH, "revision": 42, "now": AT}
+
+
+def test_the_fields_that_name_users_may_be_told() -> None:
+    assert wire.parse_head(raw(HEAD)).subject_fields is None
+    assert wire.parse_snapshot_head(raw(SNAPSHOT)).subject_fields is None
+    assert wire.parse_head(raw(HEAD, subject_fields=["pk", "email"])).subject_fields == ("pk", "email")
+    assert wire.parse_snapshot_head(raw(SNAPSHOT, subject_fields=["é"])).subject_fields == ("é",)
+    assert wire.parse_subject_fields(None) is None
+    assert wire.parse_subject_fields('["pk", "\\u00e9"]') == ("pk", "é")
+
+
+@pytest.mark.parametrize("fields", ["pk", [], [""], [1], ["pk", "pk"], ["p\x1fk"], {"pk": 1}])
+def test_fields_that_are_none_are_refused(fields: object) -> None:
+    for parse, document in ((wire.parse_head, HEAD), (wire.parse_snapshot_head, SNAPSHOT)):
+        with pytest.raises(MalformedMessage, match="subject_fields"):
+            parse(raw(document, subject_fields=fields))
+    with pytest.raises(MalformedMessage):
+        wire.parse_subject_fields(json.dumps(fields))
+
+
+@pytest.mark.parametrize("header", ["", "pk, email", '["pk"', '["pk"]}', '["pk"], "x": 1'])
+def test_a_header_that_is_no_list_is_refused(header: str) -> None:
+    with pytest.raises(MalformedMessage):
+        wire.parse_subject_fields(header)
+
+
 MALFORMED_CHANGES = {
     "v: another version": ("v", {"v": 2}),
     "v: missing": ("v", {"v": ...}),

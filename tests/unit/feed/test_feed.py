@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from authz_sidecar.core.entities import Change, Entity, EntityKey, GroupState, Position
 from authz_sidecar.core.errors import MalformedMessage
+from authz_sidecar.core.naming import Fields
 from authz_sidecar.core.proofs import UNBOUNDED, Proofs
 from authz_sidecar.feed import messages
 from authz_sidecar.feed.feed import Feed, Link
@@ -22,6 +23,8 @@ from authz_sidecar.feed.mirror import Mirror
 from authz_sidecar.replica.near_cache import NearCache
 
 EPOCHS = ("3f2a9c1b-0000-4000-8000-000000000001", "99999999-0000-4000-8000-000000000002")
+FIELDS: tuple[Fields, ...] = (None, ("pk", "email"))
+"""By which users are named in each."""
 NAMES = "abc"
 
 
@@ -53,6 +56,7 @@ class World:
         self.near = NearCache(100)
         self.proofs = Proofs()
         self.truth: dict[Position, dict[str, Entity]] = {}
+        self.named: dict[str, Fields] = {}
         self.proven: dict[float, Position] = {}
         self.instant = 0.0
         self.moved: Callable[[], None] = lambda: None
@@ -70,7 +74,8 @@ class World:
         revision = 1 + max((each.revision for each in self.truth), default=0)
         position = Position(EPOCHS[epoch], revision, f"2026-11-22T09:00:00.{revision:06}Z")
         self.truth[position] = {name: _group(name, revision) for name in NAMES}
-        self.near.restart(position)
+        self.near.restart(position, FIELDS[epoch])
+        self.named[position.epoch] = FIELDS[epoch]
         self.proofs.restart()
         self.moved()
 
@@ -100,7 +105,8 @@ class World:
         self.link, self.transport = Link(self.feed), Transport()
         self.link.line().connection_made(cast(asyncio.BaseTransport, self.transport))
         self.reading = Lines()
-        hello = messages.hello(1, 1, self.mirror.near.position, {})
+        near = self.mirror.near
+        hello = messages.hello(1, 1, (near.position, near.subject_fields), {})
         self.link.line().data_received(messages.encode(hello))
 
     def read(self, size: int) -> None:
@@ -116,6 +122,7 @@ class World:
 
     def holds(self) -> None:
         here = self.mirror.near.position
+        assert here is None or self.mirror.near.subject_fields == self.named[here.epoch]
         for name in NAMES if here is not None else ():
             assert here is not None
             found = self.mirror.near.entity(EntityKey("group", name))
@@ -124,6 +131,23 @@ class World:
         if proven_at is not None:
             assert here is not None
             assert self.proven[proven_at].revision <= here.revision, "no proof is of more than is here"
+
+
+def test_a_worker_is_told_when_users_are_named_otherwise() -> None:
+    """In the same epoch, at the same revision: the User service says it since it is another version."""
+    world = World()
+    world.read(10_000)
+    here = world.near.position
+    assert here is not None
+    world.fill()
+    world.named[here.epoch] = FIELDS[1]
+    world.near.restart(here, FIELDS[1])
+    world.moved()
+    world.read(10_000)
+    assert (world.mirror.near.position, world.mirror.near.subject_fields) == (here, FIELDS[1])
+    world.connect()
+    world.read(10_000)
+    world.holds()
 
 
 def _group(name: str, revision: int) -> Entity:

@@ -29,7 +29,7 @@ from authz_sidecar.observe.log_fields import ANSWER_FIELDS, DECISION_FIELDS, FAI
 
 AT = 1_000_000_000.25
 WRITTEN_AT = "2001-09-09T01:46:40.250000Z"
-IDENTITY = Identity("17", "key-1", 2e9, None, 4, None, issuer="https://issuer")
+IDENTITY = Identity("17", "key-1", 2e9, None, 4, None, issuer="https://issuer", user_field="pk")
 POSITION = Position("3f2a9c1b-0000-4000-8000-000000000000", 42, "2026-11-22T09:00:00.000000Z")
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxNyJ9.c2ln"
 
@@ -64,6 +64,7 @@ def test_a_line_names_everything_the_decision_was_made_from() -> None:
         "request_id": "r1",
         "subject": "17",
         "issuer": "https://issuer",
+        "user_field": "pk",
         "token_generation": 4,
         "kid": "key-1",
         "method": "POST",
@@ -125,7 +126,15 @@ def test_a_target_is_logged_without_secrets(target: str, wanted: str) -> None:
 TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
 SECONDS = st.integers(0, 2**40).map(lambda millionths: millionths / 2**20)
 IDENTITIES = st.builds(
-    Identity, TEXT, TEXT, SECONDS, st.none(), st.none() | st.integers(0), st.none(), issuer=TEXT
+    Identity,
+    TEXT,
+    TEXT,
+    SECONDS,
+    st.none(),
+    st.none() | st.integers(0),
+    st.none(),
+    issuer=TEXT,
+    user_field=st.none() | TEXT,
 )
 VERDICTS = st.builds(
     Verdict,
@@ -169,6 +178,7 @@ def reference(decision: Decision) -> dict[str, Any]:
         "request_id": decision.request_id,
         "subject": identity.subject if identity else None,
         "issuer": identity.issuer if identity else None,
+        "user_field": identity.user_field if identity else None,
         "token_generation": identity.token_generation if identity else None,
         "kid": identity.key_id if identity else None,
         "method": decision.method,

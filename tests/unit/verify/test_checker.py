@@ -245,6 +245,26 @@ def test_the_right_answer(entities: Any, changes: dict[str, Any], code: str) -> 
     assert right_code(decision(1, "?", **changes), entities) == code
 
 
+@pytest.mark.parametrize(
+    ("field", "fields", "code"),
+    [
+        (None, ["pk", "email"], "permission_denied"),
+        ("pk", ["pk", "email"], "permission_denied"),
+        ("email", ["pk", "email"], "granted"),
+        ("pk", ["email", "pk"], "subject_unknown"),
+        ("email", [], "permission_denied"),
+    ],
+)
+def test_whom_a_subject_names_depends_on_the_field(field: str | None, fields: list[str], code: str) -> None:
+    (_, sub), named = USER, decision(1, "?", user_field=field)
+    entities = {USER: ALICE, ("user", f"email\x1f{sub}"): {**ALICE, "permissions": ["s.add"]}}
+    assert right_code(named, entities, fields) == code
+    lines = snapshot(1, user(), branch="a", archived_at=1.0)
+    first = json.dumps({**json.loads(lines[0]), "subject_fields": fields})
+    (moment,) = replay(("", line) for line in [first, *lines[1:]])
+    assert moment.subject_fields == tuple(fields)
+
+
 def test_a_restored_backup_makes_two_histories_that_are_told_apart() -> None:
     restored = [*HISTORY, *snapshot(1, user(), branch="a", archived_at=110.0), change(2, group(), branch="b")]
     right = decision(2, "permission_denied", revision_at="b2")

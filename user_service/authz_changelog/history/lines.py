@@ -9,7 +9,7 @@ from django.db.models import Q
 from authz_changelog.history.names import Names
 from authz_changelog.marks import actors
 from authz_changelog.marks.kinds import GROUP, USER
-from authz_changelog.marks.recording import ITSELF, TOKENS
+from authz_changelog.marks.recording import ITSELF, SUBJECT, TOKENS
 from authz_changelog.models import Change
 
 WAYS = {
@@ -68,11 +68,17 @@ def _one(change: Change, names: Names) -> str:
     owner = names.of(change.kind, change.key, change.pk)
     if change.what == ITSELF:
         return f"{change.kind.replace('_', ' ')} {owner}"
-    what = names.of(change.what, change.item, change.pk) if change.item else change.what
     group = "the group " if change.kind == GROUP else ""
-    if change.what == GROUP:
-        what = f"group {what}"
-    return f"{'all tokens' if change.what == TOKENS else what} for {group}{owner}"
+    return f"{_what(change, names)} for {group}{owner}"
+
+
+def _what(change: Change, names: Names) -> str:
+    if change.what == SUBJECT:
+        return f"another {change.item}"
+    if change.what == TOKENS:
+        return "all tokens"
+    what = names.of(change.what, change.item, change.pk) if change.item else change.what
+    return f"group {what}" if change.what == GROUP else what
 
 
 def _many(change: Change) -> str:

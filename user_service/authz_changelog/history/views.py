@@ -37,7 +37,8 @@ class ManyChanges(serializers.ListSerializer[Any]):
 
 
 class ChangeSerializer(serializers.Serializer[Change]):
-    """`what` is a permission's label, a group's name, or `active`, `superuser`, `tokens`, `itself`."""
+    """`what` is a permission's label, a group's name, or `active`, `superuser`, `tokens`, `itself`, or, for
+    another subject than the main one, like `subject email`."""
 
     id = serializers.IntegerField()
     text = serializers.CharField()

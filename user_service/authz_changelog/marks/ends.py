@@ -21,7 +21,7 @@ from django.db.models import Field, Model
 
 from authz_changelog import clock
 from authz_changelog.marks.kinds import USER
-from authz_changelog.marks.watched import Watched
+from authz_changelog.marks.watched import LONGEST, SEPARATOR, Subject, Watched
 from authz_changelog.models import End, Entity
 
 _OfRow = Callable[[str], str]
@@ -38,7 +38,12 @@ class Ending(NamedTuple):
 
 
 def endings(watched: Watched) -> Iterator[Ending]:
-    key, active, generation = _columns(watched)
+    for subject in watched.subjects:
+        yield from _endings(watched, subject)
+
+
+def _endings(watched: Watched, subject: Subject) -> Iterator[Ending]:
+    key, active, generation = _columns(watched, subject)
     differs, exactly = "IS NOT", " COLLATE BINARY"
     if connection.vendor == "postgresql":
         differs, exactly = "IS DISTINCT FROM", ""
@@ -96,15 +101,26 @@ def _record(rows: str) -> str:
     return f"INSERT INTO {_table(End)} (key, generation, at) {rows}"
 
 
-def _columns(watched: Watched) -> tuple[_OfRow, _OfRow, _OfRow]:
-    """How a row's subject, whether it is active, and its own generation are written."""
+def _columns(watched: Watched, subject: Subject) -> tuple[_OfRow, _OfRow, _OfRow]:
+    """How a row's subject of this field, whether it is active, and its own generation are written."""
     fields = {field.name: field for field in watched.user_fields()}
     active, generation = fields.get("is_active"), fields.get("token_generation")
     return (
-        lambda row: _value(row, watched.subject, "text"),
+        lambda row: _key(_value(row, subject.field, "text"), subject, alone=not watched.other_subjects),
         lambda row: "TRUE" if active is None else _value(row, active, "boolean"),
         lambda row: "0" if generation is None else _value(row, generation, "bigint"),
     )
+
+
+def _key(said: str, subject: Subject, *, alone: bool) -> str:
+    """As `Subject.key`: what names nobody is null, so that no text is mistaken for another field's."""
+    if alone:
+        return said
+    found = "strpos" if connection.vendor == "postgresql" else "instr"
+    named = (
+        f"length({said}) BETWEEN 1 AND {LONGEST - len(subject.prefix)} AND {found}({said}, '{SEPARATOR}') = 0"
+    )
+    return f"(CASE WHEN {named} THEN '{subject.prefix}' || {said} END)"
 
 
 def _value(row: str, field: Field[Any, Any], kind: str) -> str:

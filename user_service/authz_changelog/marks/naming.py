@@ -1,4 +1,4 @@
-"""Whether a field of the user can be its subject: what tokens name it by.
+"""Whether fields of the user can be its subjects: what tokens name it by.
 
 There must be one user for a subject at most, told apart as the log and sidecars do it, byte by byte; and the
 triggers, which see one table, must see it change.
@@ -19,9 +19,8 @@ from django.db.models.query_utils import DeferredAttribute
 from authz_changelog import conf
 from authz_changelog.marks import watchable
 from authz_changelog.marks.watchable import Problem
-from authz_changelog.marks.watched import column
+from authz_changelog.marks.watched import LONGEST, column
 
-LONGEST = 255
 TEXTS = ("CharField", "SlugField", "TextField")
 KINDS = (
     *TEXTS,
@@ -39,20 +38,27 @@ FITTING = (
 def misfits() -> list[Problem]:
     """All that keeps this project's users from being watched and named."""
     user = get_user_model()
-    return [*watchable.problems(user, connection.vendor), *problems(user, conf.subject())]
+    return [*watchable.problems(user, connection.vendor), *problems(user, *conf.subjects())]
 
 
-def problems(user: type[Model], name: str) -> Iterator[Problem]:
-    """Why users cannot be told by the field of this name; the primary key can always be."""
-    if name == "pk":
-        return
-    for what in _wrong(user, name):
-        yield Problem(
-            "authz_changelog.E009", f"AUTHZ_CHANGELOG['SUBJECT']: {user._meta.label}.{name} {what}.", FITTING
-        )
+def problems(user: type[Model], main: str, *others: str) -> Iterator[Problem]:
+    """Why users cannot be told by the fields of these names; the primary key can always be."""
+    for name in (main, *others):
+        for what in _wrong(user, name, main=name == main):
+            yield _problem(user, name, what)
+    keys = [name for name in (main, *others) if name in ("pk", user._meta.pk.name)]
+    if len(keys) > 1:
+        yield _problem(user, keys[1], f"is {keys[0]}, which is named already")
 
 
-def _wrong(user: type[Model], name: str) -> Iterator[str]:
+def _problem(user: type[Model], name: str, what: str) -> Problem:
+    return Problem(
+        "authz_changelog.E009", f"AUTHZ_CHANGELOG['SUBJECT']: {user._meta.label}.{name} {what}.", FITTING
+    )
+
+
+def _wrong(user: type[Model], name: str, *, main: bool) -> Iterator[str]:
+    """Whom another than the main field does not name has the main one."""
     try:
         field = column(user, name)
     except FieldDoesNotExist:
@@ -68,7 +74,7 @@ def _wrong(user: type[Model], name: str) -> Iterator[str]:
         return
     if type(inspect.getattr_static(user, field.attname, None)) is not DeferredAttribute:
         yield "is overridden: Python says something else than the column"
-    if field.null:
+    if field.null and main:
         yield "can be null: nobody would be meant"
     if not _is_unique(user, field):
         yield "is not unique: two users would be one subject"

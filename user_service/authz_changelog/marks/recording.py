@@ -29,8 +29,9 @@ from authz_changelog.models import Change
 
 BULK = 1000
 """Rows of a statement, on PostgreSQL, of which each is told."""
-ITSELF, ACTIVE, SUPERUSER, TOKENS = "itself", "active", "superuser", "tokens"
-"""What comes or goes, beside permissions and groups: the row's own entity, or what it says of a user."""
+ITSELF, ACTIVE, SUPERUSER, TOKENS, SUBJECT = "itself", "active", "superuser", "tokens", "subject"
+"""What comes or goes, beside permissions and groups: the row's own entity, or what it says of a user. A
+subject of another field than the main one is told by that field's name alone."""
 SETTING = "authz_changelog."
 """Begins the names of a PostgreSQL session's settings that tell of its author."""
 STATED = "authz_statement"
@@ -141,13 +142,18 @@ def _born(model: type[Model], alias: str) -> Iterator[str]:
 
 
 def _told_of_user(model: type[Model]) -> Iterator[str]:
-    """What an update of a user says of it; tokens only ever go."""
+    """What an update of a user says of it; tokens only ever go, and another subject only ever comes."""
     fields = _user_fields(model)
     for name, what in (("is_active", ACTIVE), ("is_superuser", SUPERUSER), ("token_generation", TOKENS)):
         if (field := fields.get(name)) is not None:
             came = "FALSE" if what == TOKENS else _true("NEW", field)
             key = _text("NEW", model._meta.pk)
             yield f"SELECT '{USER}', {key}, {came}, '{what}', '', '' WHERE {_differs(field)}"
+    for subject in Watched().other_subjects if fields else ():
+        if not subject.field.primary_key:
+            key = _text("NEW", model._meta.pk)
+            told = f"SELECT '{USER}', {key}, TRUE, '{SUBJECT}', '{subject.name}', ''"
+            yield f"{told} WHERE {_differs(subject.field)}"
 
 
 def _user_fields(model: type[Model]) -> dict[str, Field[Any, Any]]:

@@ -100,7 +100,7 @@ def rules() -> list[Rule]:
 
 
 def _subject(watched: Watched) -> list[Field[Any, Any]]:
-    return [] if watched.subject_is_key else [watched.subject]
+    return [subject.field for subject in watched.subjects if not subject.field.primary_key]
 
 
 def _of(kind: str, key: Field[Any, Any], *others: Field[Any, Any]) -> Rule:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
@@ -12,6 +12,29 @@ from django.db.models import Field, ManyToManyField, Model
 
 from authz_changelog import conf
 from authz_changelog.marks.kinds import USER
+
+SEPARATOR: Final = "\x1f"
+"""Between a field and what it says of a user. No token can claim it: sidecars refuse control characters."""
+LONGEST: Final = 255
+"""Characters of a subject."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A field that names users. What the main one says is what the log calls them; others have a prefix."""
+
+    field: Field[Any, Any]
+    prefix: str = ""
+
+    @property
+    def name(self) -> str:
+        return "pk" if self.field.primary_key else self.field.name
+
+    def key(self, value: Any) -> str | None:
+        """What the log calls the user of whom the field says this; `None`: that names nobody."""
+        text = "" if value is None else str(value)
+        named = text and SEPARATOR not in text and len(self.prefix + text) <= LONGEST
+        return self.prefix + text if named else None
 
 
 @dataclass(frozen=True)
@@ -53,8 +76,12 @@ class Watched:
 
     def __init__(self) -> None:
         self.user: type[Model] = get_user_model()
-        self.subject = column(self.user, conf.subject())
-        """What tokens and the log name a user by; marks and links name it by its primary key."""
+        main, *others = (Subject(column(self.user, name)) for name in conf.subjects())
+        self.subject = main.field
+        """What our own tokens name a user by; marks and links name it by its primary key."""
+        self.other_subjects = [Subject(each.field, each.name + SEPARATOR) for each in others]
+        self.subjects = [main, *self.other_subjects]
+        """All that tokens and the log name a user by."""
         self.memberships = Link.of(self.user, "groups")
         self.user_permissions = Link.of(self.user, "user_permissions")
         self.group = self.memberships.targets

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from authz_changelog.marks.kinds import GROUP, USER
 from authz_changelog.marks.watched import Watched
 from authz_changelog.models import Entity
-from authz_changelog.revisions import incarnations, states, subjects
+from authz_changelog.revisions import generations, incarnations, states, subjects
 from authz_changelog.revisions.digest import slot
 from authz_changelog.revisions.states import Key, State
 
@@ -72,9 +72,11 @@ def _present(keys: Iterable[Key]) -> dict[Key, _Present]:
     living = {Key(USER, key) for key in holders.values() if key is not None}
     computed = states.compute(living | {Key(GROUP, key) for key in names}, incarnations.names)
     found = {Key(GROUP, name): _Present(computed[Key(GROUP, key)], None) for key, name in names.items()}
+    ends = generations.ends([subject for subject, key in holders.items() if key is not None])
     for subject, key in holders.items():
         held = None if key is None else computed[Key(USER, key)]
-        found[Key(USER, subject)] = _Present(held, key and subjects.owner(subject, key))
+        state = None if held is None else states.ending(held, ends.get(subject))
+        found[Key(USER, subject)] = _Present(state, key and subjects.owner(subject, key))
     return found
 
 

@@ -28,11 +28,15 @@ def new_epoch() -> Head:
     Revision numbers go on from where the restored database is; the log begins anew.
     """
     with beside_no_run(seconds=30):
-        Revision.objects.all().delete()
-        head = Head.objects.get()
-        head.epoch = uuid.uuid4()
-        head.save(update_fields=["epoch"])
-        _begin(head.revision)
+        return begin_another()
+
+
+def begin_another(**fields: str) -> Head:
+    """As `new_epoch`, where no run is beside; with other `fields` of the head."""
+    Revision.objects.all().delete()
+    Head.objects.update(epoch=uuid.uuid4(), **fields)
+    head = Head.objects.get()
+    _begin(head.revision)
     return head
 
 

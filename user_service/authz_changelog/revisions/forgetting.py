@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Min
+from django.db.models import Min, Q
 
 from authz_changelog import conf
 from authz_changelog.marks.kinds import USER
@@ -21,19 +21,33 @@ class NotForgotten(Exception):
 
 
 def forget(key: str) -> None:
-    """Raises `NotForgotten`, and then has changed nothing."""
-    (spelled,) = subjects.spellings([key])
-    hashed = generations.forgotten(spelled)
-    if hashed is None:
+    """Whoever had this subject, and all others of a user who is no more.
+
+    Raises `NotForgotten`, and then has changed nothing.
+    """
+    if generations.forgotten(key) is None:
         raise NotForgotten(
             "set AUTHZ_CHANGELOG['FORGET_KEY']: the secret with which forgotten keys are hashed"
         )
     with beside_no_run(seconds=30):
         owner = _refuse_while_named(key)
-        Entity.objects.filter(kind=USER, key=key).delete()
-        End.objects.filter(key=spelled).update(key=hashed)
-        if owner is not None and not Watched().user._base_manager.filter(pk=owner).exists():
-            _forget_in_history(generations.text(owner), hashed)
+        if owner is None or Watched().user._base_manager.filter(pk=owner).exists():
+            _forget_subject(key)
+            return
+        theirs = Q(owner=owner) | Q(owner=None, key=owner)
+        for other in Entity.objects.filter(theirs, kind=USER).exclude(key=key):
+            _refuse_while_named(other.key)
+            _forget_subject(other.key)
+        _forget_in_history(generations.text(owner), _forget_subject(key))
+
+
+def _forget_subject(key: str) -> str:
+    """What stands for it from now on."""
+    (spelled,) = subjects.spellings([key])
+    hashed = generations.forgotten(spelled) or ""
+    Entity.objects.filter(kind=USER, key=key).delete()
+    End.objects.filter(key=spelled).update(key=hashed)
+    return hashed
 
 
 def _forget_in_history(key: str, hashed: str) -> None:
@@ -59,7 +73,7 @@ def recall(those: Collection[str]) -> None:
 def _refuse_while_named(key: str) -> str | None:
     """The primary key of who had this subject last, as far as that is known."""
     entity = Entity.objects.filter(kind=USER, key=key).first()
-    if subjects.user(key) is not None:
+    if subjects.holder(key) is not None:
         raise NotForgotten(f"the user {key} exists: delete it first")
     owner = entity.primary_key if entity else key if Watched().subject_is_key else None
     marks = Mark.objects.filter(kind=USER)

@@ -42,7 +42,10 @@ class Ended(NamedTuple):
 
 def current(user: Model) -> int:
     """The generation of the tokens that this user holds, and that may be issued."""
-    subject = subjects.of(user)
+    return _generation(user, subjects.of(user))
+
+
+def _generation(user: Model, subject: str) -> int:
     ended = ends([subject]).get(subject)
     own: int = getattr(user, "token_generation", 0)
     return own if ended is None else max(own, ended.generation + 1)
@@ -50,9 +53,12 @@ def current(user: Model) -> int:
 
 def end(user: Model) -> None:
     """All tokens of this user that were issued until now are void, whatever the user model has."""
-    (name,) = subjects.spellings([subjects.of(user)])
+    names = subjects.spellings(subjects.all_of(user))
     with transaction.atomic():
-        End.objects.create(key=name, generation=current(user), at=clock.now())
+        End.objects.bulk_create(
+            End(key=name, generation=_generation(user, subject), at=clock.now())
+            for name, subject in names.items()
+        )
         Mark.objects.create(kind=USER, key=text(user.pk))
 
 

@@ -24,6 +24,7 @@ from django.db.models.functions import Now
 
 from authz_changelog import clock
 from authz_changelog.marks.wakeups import announce
+from authz_changelog.marks.watched import Watched
 from authz_changelog.models import Entity, Head, Mark, Revision
 from authz_changelog.revisions import differences, found_ends, overtaking, pending, proof, settling, subjects
 from authz_changelog.revisions.errors import GaveWay, NotProved, SequencingFailed
@@ -32,7 +33,7 @@ from authz_changelog.revisions.states import Key
 from authz_changelog.revisions.transactions import refuse_inside_transaction, sequencing
 
 LARGEST = LIMIT + SMALL
-"""Entities in one revision."""
+"""Entities in one revision; a user is one for each field that names users."""
 BUSY = timedelta(seconds=0.5)
 """Whoever sequences a lot makes a revision more often than this."""
 LARGEST_SIZE = 2_000_000
@@ -174,10 +175,10 @@ def _parts(changes: list[differences.Difference]) -> list[list[differences.Diffe
 
 def _cut(changes: list[differences.Difference]) -> Iterator[list[differences.Difference]]:
     part: list[differences.Difference] = []
-    size = 0
+    size, largest = 0, LARGEST * len(Watched().subjects)
     for change in changes:
         size += len(change.state or "")
-        if part and (len(part) == LARGEST or size > LARGEST_SIZE):
+        if part and (len(part) == largest or size > LARGEST_SIZE):
             yield part
             part, size = [], len(change.state or "")
         part.append(change)

@@ -11,7 +11,6 @@ from django.db import connection
 
 from authz_changelog.marks.kinds import GROUP, USER
 from authz_changelog.marks.watched import Link, Watched
-from authz_changelog.revisions import generations
 from authz_changelog.revisions.generations import Ended
 
 State = dict[str, Any]
@@ -38,7 +37,8 @@ def compute(
 ) -> dict[Key, State | None]:
     """The present state of each entity, all by primary keys; `None` for those that do not exist.
 
-    The states of users name groups as `group_names` does, given their primary keys.
+    The states of users name groups as `group_names` does, given their primary keys; which of a subject's
+    tokens are valid is not yet in them (`ending`).
     """
     watched = Watched()
     wanted: dict[str, dict[Any, Key]] = {USER: {}, GROUP: {}}
@@ -58,30 +58,29 @@ def compute(
 def _users(watched: Watched, pks: list[Any]) -> dict[Any, State]:
     if not pks:
         return {}
-    subject = watched.subject.name
-    names = {subject, *(field.attname for field in watched.user_fields())}
+    names = [field.attname for field in watched.user_fields()]
     rows = watched.user._base_manager.filter(pk__in=pks).values("pk", *names)
     permissions = _labels(watched.user_permissions, pks)
     groups = _targets(watched.memberships, pks)
-    ends = generations.ends([str(row[subject]) for row in rows])
     return {
         row["pk"]: {
             "active": row.get("is_active", True),
             "superuser": row["is_superuser"],
             "permissions": sorted(permissions[row["pk"]]),
             "groups": sorted(groups[row["pk"]]),
-            **_validity(row.get("token_generation", 0), ends.get(str(row[subject]))),
+            "token_generation": row.get("token_generation", 0),
         }
         for row in rows
     }
 
 
-def _validity(generation: int, ended: Ended | None) -> State:
-    """Which of the user's tokens are valid."""
+def ending(user: State, ended: Ended | None) -> State:
+    """The state of a subject of this user: which of its tokens are valid depends on its newest end."""
     if ended is None:
-        return {"token_generation": generation}
+        return user
     return {
-        "token_generation": max(generation, ended.generation + 1),
+        **user,
+        "token_generation": max(user["token_generation"], ended.generation + 1),
         "tokens_not_before": ended.tokens_not_before,
     }
 

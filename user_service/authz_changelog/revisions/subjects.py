@@ -1,10 +1,14 @@
-"""What the log calls users: by the field that `AUTHZ_CHANGELOG["SUBJECT"]` names, as tokens do.
+"""What the log calls users: by the fields that `AUTHZ_CHANGELOG["SUBJECT"]` names, as tokens do.
 
 Marks, links and all that is Django's name a user by its primary key, and so does the log's entity, as its
-`owner`. A mark of a user concerns two subjects: the one that it has, and the one that the log knows it by.
-The state of either is that of the user who has it *now*, whoever had it before, or a tombstone. So nothing is
+`owner`. A mark of a user concerns several subjects: those that it has, and those that the log knows it by.
+The state of each is that of the user who has it *now*, whoever had it before, or a tombstone. So nothing is
 missed, whichever of two users that pass a subject on is looked at first. And no mark has to know a subject:
 whoever grants something cannot see that another transaction is changing it.
+
+What the main field says is a subject as it is; what another says has the field's name before it, and between
+them a character that no subject has. Which field a subject is of is thus the same in all of an epoch: other
+fields begin another, which sidecars do not follow before everybody is named anew.
 """
 
 from __future__ import annotations
@@ -16,40 +20,58 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 from django.db.models import Field, Model, Q
 
-from authz_changelog.marks.kinds import USER
-from authz_changelog.marks.watched import Watched
-from authz_changelog.models import Entity, Head
+from authz_changelog.marks.kinds import ALL, USER
+from authz_changelog.marks.watched import SEPARATOR, Subject, Watched
+from authz_changelog.models import Entity, Head, Mark
+from authz_changelog.revisions import epochs
 from authz_changelog.revisions.errors import SequencingFailed
+from authz_changelog.revisions.transactions import beside_no_run
 
 
 def adopt() -> None:
-    """From now on the log names users by the field that the setting says; its triggers are there."""
-    Head.objects.update(subject=_field())
+    """From now on the log names users by the fields that the setting says; their triggers are there."""
+    if _kept() == _wanted():
+        return
+    with beside_no_run(seconds=30):
+        epochs.begin_another(subject=_wanted())
+        Mark.objects.create(kind=ALL, key=USER)
 
 
 def refuse_others() -> None:
     """Raise `SequencingFailed` in a process that would name users otherwise than the log does."""
-    kept = Head.objects.values_list("subject", flat=True).get()
-    if kept != _field():
+    if (kept := _kept()) != _wanted():
         raise SequencingFailed(
-            f"AUTHZ_CHANGELOG['SUBJECT'] is {_field()!r}, and the log names users by {kept!r}:"
+            f"AUTHZ_CHANGELOG['SUBJECT'] is {_wanted()!r}, and the log names users by {kept!r}:"
             " run `manage.py migrate`, or restart what still has the old setting"
         )
 
 
-def _field() -> str:
-    watched = Watched()
-    return "pk" if watched.subject_is_key else watched.subject.name
+def _kept() -> str:
+    kept: str = Head.objects.values_list("subject", flat=True).get()
+    return kept
+
+
+def _wanted() -> str:
+    return " ".join(subject.name for subject in Watched().subjects)
 
 
 def of(user: Model) -> str:
-    """What tokens call this user; empty: nothing."""
-    field = Watched().subject
-    return str(field.to_python(getattr(user, str(field.attname))))
+    """What our own tokens call this user; empty: nothing."""
+    return str(_said(user, Watched().subject))
+
+
+def all_of(user: Model) -> list[str]:
+    """All that the log calls this user."""
+    keys = (subject.key(_said(user, subject.field)) for subject in Watched().subjects)
+    return [key for key in keys if key is not None]
+
+
+def _said(user: Model, field: Field[Any, Any]) -> Any:
+    return field.to_python(getattr(user, str(field.attname)))
 
 
 def user(subject: str) -> Model | None:
-    """Whom tokens call so."""
+    """Whom our own tokens call so."""
     watched = Watched()
     value = _value(watched.subject, subject)
     if value is None:
@@ -58,33 +80,58 @@ def user(subject: str) -> Model | None:
     return found if found is not None and of(found) == subject else None
 
 
+def holder(subject: str) -> str | None:
+    """The primary key of the user whom the log calls so."""
+    return _holders([subject]).get(subject)
+
+
 def spellings(subjects: Collection[str]) -> dict[str, str]:
     """These subjects, by how the database spells them in triggers: UUIDs, say, may be other texts there."""
-    field = Watched().subject
-    values = {subject: _value(field, subject) for subject in subjects}
-    return {
-        subject if value is None else str(field.get_db_prep_value(value, connection)): subject
-        for subject, value in values.items()
-    }
+    watched = Watched()
+    return {_spelled(watched, subject): subject for subject in subjects}
+
+
+def _spelled(watched: Watched, subject: str) -> str:
+    by, text = _parsed(watched, subject)
+    value = None if by is None else _value(by.field, text)
+    if by is None or value is None:
+        return subject
+    return by.prefix + str(by.field.get_db_prep_value(value, connection))
+
+
+def _parsed(watched: Watched, subject: str) -> tuple[Subject | None, str]:
+    """The field that it is of, and what that says; a field that names nobody now is none."""
+    name, separator, text = subject.rpartition(SEPARATOR)
+    prefix = name + separator
+    return next((each for each in watched.subjects if each.prefix == prefix), None), text
 
 
 def named(keys: Collection[str]) -> dict[str, str]:
-    """The subjects of those of these users that exist, by primary key. An empty one is none."""
+    """All subjects of these users that exist, each with whose it is, by primary key."""
     watched = Watched()
-    rows = watched.user._base_manager.filter(pk__in=list(keys)).values_list("pk", watched.subject.name)
-    return {str(key): str(subject) for key, subject in rows if subject != ""}
+    fields = [subject.field.name for subject in watched.subjects]
+    rows = watched.user._base_manager.filter(pk__in=list(keys)).values_list("pk", *fields)
+    found = (
+        (subject.key(value), str(key))
+        for key, *values in rows
+        for subject, value in zip(watched.subjects, values, strict=True)
+    )
+    return {subject: key for subject, key in found if subject is not None}
 
 
 def concerned(keys: Collection[str]) -> dict[str, str | None]:
     """The subjects that marks of these users concern, each with the primary key of who has it, if anybody."""
     if not keys:
         return {}
-    if Watched().subject_is_key:
-        found: dict[str, str | None] = {key: key for key in keys}
-        theirs = Q(owner__in=list(keys))  # from when the subject was another field
+    watched = Watched()
+    found: dict[str, str | None] = {}
+    theirs = Q(owner__in=list(keys))
+    if watched.subject_is_key:
+        found |= {key: key for key in keys if SEPARATOR not in key}  # also of who is gone
     else:
-        found = {subject: key for key, subject in named(keys).items()}
-        theirs = Q(owner__in=list(keys)) | Q(owner=None, key__in=list(keys))
+        theirs |= Q(owner=None, key__in=list(keys))  # from when it was
+    if watched.other_subjects or not watched.subject_is_key:
+        found |= named(keys)
     known = Entity.objects.filter(theirs, kind=USER, state__isnull=False)
     left = [subject for subject in known.values_list("key", flat=True) if subject not in found]
     return found | dict.fromkeys(left) | _holders(left)
@@ -98,12 +145,18 @@ def owner(subject: str, key: str) -> str | None:
 def _holders(subjects: Collection[str]) -> dict[str, str]:
     """Who has these now. What the database takes for equal, as a collation may, is not the same subject."""
     watched, wanted = Watched(), set(subjects)
-    values = [value for each in subjects if (value := _value(watched.subject, each)) is not None]
-    if not values:
-        return {}
-    rows = watched.user._base_manager.filter(**{f"{watched.subject.name}__in": values})
-    found = ((str(subject), str(key)) for key, subject in rows.values_list("pk", watched.subject.name))
-    return {subject: key for subject, key in found if subject in wanted}
+    found: dict[str, str] = {}
+    parsed = [_parsed(watched, subject) for subject in subjects]
+    for each in watched.subjects:
+        texts = [text for by, text in parsed if by == each]
+        values = [value for text in texts if (value := _value(each.field, text)) is not None]
+        if not values:
+            continue
+        rows = watched.user._base_manager.filter(**{f"{each.field.name}__in": values})
+        for said, key in rows.values_list(each.field.name, "pk"):
+            if (subject := each.key(said)) in wanted and subject is not None:
+                found[subject] = str(key)
+    return found
 
 
 def _value(field: Field[Any, Any], subject: str) -> Any:

@@ -8,6 +8,7 @@ part, everything is suspected, which is slow, and nothing is overlooked. On SQLi
 # ruff: noqa: S608 (this module writes SQL from the names of Django's own models)
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -51,10 +52,10 @@ def logged(ids: Range) -> list[Key]:
     """
     living = Entity.objects.filter(state__isnull=False, **ids.filter("pk"))
     users = {entity.key: entity.primary_key for entity in living.filter(kind=USER)}
-    named = subjects.named(users.values())
+    named = subjects.named(set(users.values()))
     groups = {incarnations.table_key(key) for key in living.filter(kind=GROUP).values_list("key", flat=True)}
     there = Watched().group._base_manager.filter(pk__in=list(groups)).values_list("pk", flat=True)
-    suspected = {Key(USER, key) for subject, key in users.items() if named.get(key) != subject}
+    suspected = {Key(USER, key) for subject, key in users.items() if named.get(subject) != key}
     return sorted(suspected | {Key(GROUP, key) for key in groups - set(map(str, there))})
 
 
@@ -66,16 +67,44 @@ def _statement(watched: Watched, kind: str, keys: Range) -> tuple[str, list[Any]
         f"LEFT JOIN ({part.query}) AS {part.name} ON {part.name}.owner = {_at(pk)}" for part in parts
     )
     key = f"{_at(pk)}::text"
-    subject = f"{_at(watched.subject)}::text"
-    name, also = (subject, _ended(subject)) if kind == USER else _group_name(key)
-    other_owner = f" OR coalesce(entity.owner, entity.key) <> {key}" if kind == USER else ""
+    compared = [*_subjects(watched, key)] if kind == USER else [_group_entity(watched, key)]
     where, bounds = _within(_at(pk), pk, keys)
     statement = (
-        f"SELECT {key} FROM {_table(model)} {joins} {also}"
-        f" LEFT JOIN {_table(Entity)} AS entity ON entity.kind = '{kind}' AND entity.key = {name}"
-        f" WHERE {where} AND (entity.state IS DISTINCT FROM {_object(watched, kind)}{other_owner})"
+        f"SELECT {key} FROM {_table(model)} {joins} {' '.join(each.joins for each in compared)}"
+        f" WHERE {where} AND ({' OR '.join(each.differs for each in compared)})"
     )
     return statement, [*(value for part in parts for value in part.parameters), *bounds]
+
+
+class _Compared(NamedTuple):
+    """What the log says is joined, and differs from what it should say."""
+
+    joins: str
+    differs: str
+
+
+def _group_entity(watched: Watched, key: str) -> _Compared:
+    name, incarnation = _group_name(key)
+    differs = f"entity.state IS DISTINCT FROM {_object(watched, GROUP)}"
+    return _Compared(f"{incarnation} {_entity('entity', GROUP, name)}", differs)
+
+
+def _subjects(watched: Watched, key: str) -> Iterator[_Compared]:
+    """Each that a user has, of whom this is the primary key. The main one is compared whatever it says."""
+    for number, subject in enumerate(watched.subjects):
+        entity, ended, text = f"entity{number}", f"ended{number}", f"{_at(subject.field)}::text"
+        name = f"'{subject.prefix}' || {text}" if subject.prefix else text
+        differs = (
+            f"{entity}.state IS DISTINCT FROM {_object(watched, USER, ended)}"
+            f" OR coalesce({entity}.owner, {entity}.key) <> {key}"
+        )
+        if subject.prefix:
+            differs = f"{text} <> '' AND ({differs})"
+        yield _Compared(f"{_ended(ended, name)} {_entity(entity, USER, name)}", differs)
+
+
+def _entity(alias: str, kind: str, name: str) -> str:
+    return f"LEFT JOIN {_table(Entity)} AS {alias} ON {alias}.kind = '{kind}' AND {alias}.key = {name}"
 
 
 class _Part(NamedTuple):
@@ -129,12 +158,12 @@ def _list(name: str, items: str, parameters: list[Any]) -> _Part:
     return _Part(name, query, parameters)
 
 
-def _object(watched: Watched, kind: str) -> str:
-    """The state as JSON, its members in order."""
+def _object(watched: Watched, kind: str, ended: str = "") -> str:
+    """The state as JSON, its members in order; `ended` is what its subject's newest end is called."""
     values = {"permissions": "coalesce(permissions.items, '[]')"}
     if kind == USER:
         columns = {field.name: _at(field) for field in watched.user_fields()}
-        generation = f"greatest({columns.get('token_generation', '0')}, ended.generation + 1)"
+        generation = f"greatest({columns.get('token_generation', '0')}, {ended}.generation + 1)"
         values |= {
             "active": f"({columns.get('is_active', 'true')})::text",
             "groups": "coalesce(groups.items, '[]')",
@@ -142,16 +171,16 @@ def _object(watched: Watched, kind: str) -> str:
             "token_generation": f"{generation}::text",
         }
     members = " || ',' || ".join(f"'\"{name}\":' || {values[name]}" for name in sorted(values))
-    until = "ceil(extract(epoch FROM ended.at))::bigint"
+    until = f"ceil(extract(epoch FROM {ended}.at))::bigint"
     last = f" || coalesce(',\"tokens_not_before\":' || {until}, '')" if kind == USER else ""
     return f"'{{' || {members}{last} || '}}'"
 
 
-def _ended(key: str) -> str:
+def _ended(alias: str, key: str) -> str:
     """The newest end of a subject (`generations`); one that was forgotten is suspected."""
     return (
         f"LEFT JOIN LATERAL (SELECT max(generation) AS generation, max(at) AS at FROM {_table(End)}"
-        f" WHERE key = {key}) AS ended ON true"
+        f" WHERE key = {key}) AS {alias} ON true"
     )
 
 

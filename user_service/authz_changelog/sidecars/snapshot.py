@@ -35,7 +35,7 @@ def lines(
         if buckets > 1:
             entities = entities.annotate(bucket=F("slot") % buckets).filter(bucket=bucket)
         count = entities.count()
-        yield _first(count, now, audited_at)
+        yield _first(count, now, audited_at, contract)
         yield from _entity_lines(entities, contract)
         yield f'{{"type":"end","entities":{count}}}\n'
 
@@ -49,7 +49,7 @@ def _entity_lines(entities: QuerySet[Entity], contract: int) -> Iterator[str]:
         yield f'{{"kind":"{kind}","key":{quoted},"revision":{revision},"state":{state}}}\n'
 
 
-def _first(count: int, now: datetime, audited_at: datetime | None) -> str:
+def _first(count: int, now: datetime, audited_at: datetime | None, contract: int) -> str:
     head = Head.objects.get()
     first = {
         "type": "snapshot",
@@ -60,5 +60,6 @@ def _first(count: int, now: datetime, audited_at: datetime | None) -> str:
         "entities": count,
         "now": rfc3339(now),
         "audited_at": None if audited_at is None else rfc3339(audited_at),
+        **({} if contract == 1 else {"subject_fields": head.subject_fields}),
     }
     return json.dumps(first, separators=(",", ":")) + "\n"

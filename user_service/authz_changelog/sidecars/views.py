@@ -28,7 +28,7 @@ from authz_changelog import clock, conf
 from authz_changelog.clock import rfc3339
 from authz_changelog.history import deciding
 from authz_changelog.marks.watched import Watched
-from authz_changelog.models import Entity, Revision
+from authz_changelog.models import Entity, Head, Revision
 from authz_changelog.revisions import audit, digest, messages
 from authz_changelog.revisions.present import Present, bring_up_to_date, present
 from authz_changelog.sidecars import grants, problems, snapshot
@@ -118,7 +118,8 @@ class HeadView(SidecarView):
     def get(self, request: Request) -> Response:
         audit.in_passing()
         with self.present(request) as state:
-            return Response({**_position(state), "oldest": _oldest(), **_audit(state)})
+            told = _subject_fields(state.head, _contract(request))
+            return Response({**_position(state), "oldest": _oldest(), **_audit(state), **told})
 
 
 class ChangesView(SidecarView):
@@ -133,6 +134,8 @@ class ChangesView(SidecarView):
         headers = {"Authz-Head": str(state.head.revision), "Authz-Now": rfc3339(state.now)}
         if state.audited_at is not None:
             headers["Authz-Audited-At"] = rfc3339(state.audited_at)
+        for fields in _subject_fields(state.head, _contract(request)).values():
+            headers["Authz-Subject-Fields"] = json.dumps(fields)
         return HttpResponse(body, content_type=NDJSON, headers=headers)
 
 
@@ -231,6 +234,11 @@ def _changes(state: Present, query: dict[str, Any], contract: int) -> str:
         if size > BODY_SIZE:
             break
     return "".join(lines)
+
+
+def _subject_fields(head: Head, contract: int) -> dict[str, list[str]]:
+    """The fields by which the log names users in this epoch, the main one first."""
+    return {} if contract == 1 else {"subject_fields": head.subject_fields}
 
 
 def _entity(entity: Entity, contract: int) -> dict[str, Any]:
