@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from django.contrib.auth.models import AnonymousUser, Group, Permission
-from django.db.models import F, Q, QuerySet, Value
-from django.db.models.functions import Concat
+from django.db.models import CharField, F, Func, Q, QuerySet, Value
 
 from accounts.models import User
 from authz_changelog.catalogue import declaring
@@ -50,7 +49,8 @@ def groups_visible_to(user: User | AnonymousUser) -> QuerySet[Group]:
 def permissions_labelled(queryset: QuerySet[Permission] | None = None) -> QuerySet[LabelledPermission]:
     """Permissions with their `label`: `app_label.codename`."""
     permissions = Permission.objects.all() if queryset is None else queryset
-    label = Concat(F("content_type__app_label"), Value("."), F("codename"))
+    parts = (F("content_type__app_label"), Value("."), F("codename"))
+    label = Func(*parts, template="(%(expressions)s)", arg_joiner=" || ", output_field=CharField())
     return permissions.annotate(label=label).order_by("label", "pk")
 
 
@@ -68,7 +68,10 @@ def permissions_to_choose_from(holder: Holder | None = None) -> QuerySet[Labelle
 def permissions_by_label(labels: Iterable[str]) -> tuple[list[LabelledPermission], list[str]]:
     """The permissions that bear these labels, and the labels that nobody bears."""
     wanted = set(labels)
-    found = list(permissions_labelled().filter(label__in=wanted))
+    halves = [label.partition(".") for label in wanted]
+    apps, names = {app for app, _, _ in halves}, {name for _, _, name in halves}
+    likely = permissions_labelled().order_by().filter(content_type__app_label__in=apps, codename__in=names)
+    found = [permission for permission in likely if permission.label in wanted]
     return found, sorted(wanted - {permission.label for permission in found})
 
 
@@ -86,14 +89,15 @@ def grants(holder: Holder) -> dict[str, object]:
     return user_grants(holder) if isinstance(holder, User) else group_grants(holder)
 
 
-def group_grants(group: Group) -> dict[str, object]:
+def group_grants(group: Group) -> dict[str, Any]:
     return {"id": group.pk, "name": group.name, "permissions": direct_labels(group)}
 
 
 def user_grants(user: User) -> dict[str, object]:
     """What a user holds directly, what each of its groups adds, and what it can do in effect."""
-    return {
-        "direct": direct_labels(user),
-        "via_groups": [group_grants(group) for group in user.groups.order_by("pk")],
-        "effective": sorted(user.get_all_permissions()),
-    }
+    direct = direct_labels(user)
+    groups = [group_grants(group) for group in user.groups.order_by("pk")]
+    effective = {*direct, *(label for group in groups for label in group["permissions"])}
+    if user.is_superuser or not user.is_active:
+        effective = user.get_all_permissions()
+    return {"direct": direct, "via_groups": groups, "effective": sorted(effective)}

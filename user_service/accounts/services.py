@@ -102,4 +102,4 @@ def group_leave(*, user: User, group: Group) -> None:
 
 def _lock(holder: Holder) -> None:
     """Two replacements at once take turns: the result is one of them, never a mixture."""
-    type(holder).objects.select_for_update().get(pk=holder.pk)
+    type(holder).objects.select_for_update().values_list("pk").get(pk=holder.pk)

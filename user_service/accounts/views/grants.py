@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.models import Permission
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
@@ -33,6 +34,10 @@ class GrantActions(GenericViewSet):
         return (
             self.grants_serializer_class if self.action in GRANT_ACTIONS else super().get_serializer_class()
         )
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """For lists: filters make a form and several querysets, whatever is asked for."""
+        return super().filter_queryset(queryset) if self.action == "list" else queryset
 
     @extend_schema(filters=False)
     @action(detail=True, methods=["get"])

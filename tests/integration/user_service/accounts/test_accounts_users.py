@@ -127,3 +127,9 @@ def test_two_that_take_the_same_name_at_once(as_admin: APIClient, alice: User, m
     answer = as_admin.post("/api/users/", {"username": "alice", "password": "a long enough one"})
     assert answer.status_code == 409
     assert "same time" in answer.json()["detail"]
+
+
+def test_filters_are_for_lists(as_admin: APIClient, alice: User) -> None:
+    other = {"username": "nobody"}
+    assert as_admin.get("/api/users/", other).json()["count"] == 0
+    assert as_admin.get(f"/api/users/{alice.pk}/", other).status_code == 200
