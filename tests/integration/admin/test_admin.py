@@ -29,7 +29,13 @@ def check(name: str) -> Callable[[], Awaitable[str | None]]:
     return run
 
 
-REFUSED = {"request_id": "r7", "method": "PUT", "target": "/students/7/", "subject": None}
+REFUSED = {
+    "request_id": "r7",
+    "method": "PUT",
+    "target": "/students/7/",
+    "subject": None,
+    "user_field": None,
+}
 
 
 async def explain(asked: Asked) -> dict[str, Any]:
@@ -203,6 +209,7 @@ async def test_why_is_told_to_holders_of_the_token_alone_on_loopback_too(
         ("/explain?request_id=r7", None, 200, '"  rule      none counts"'),
         ("/explain?request_id=r8", None, 404, "request_id: is not among the latest refusals"),
         ("/explain?method=PUT", None, 400, "path: is required"),
+        ("/explain?method=PUT&path=/&subject=a%1Fb", None, 400, "subject: must not hold the control"),
         ("/explain?method=PUT&path=/&token=eyJ", None, 400, "token: send it with POST"),
         ("/explain", {"method": "PUT", "path": 3}, 400, "path: must be text"),
         ("/explain", {"method": "PUT", "path": "/", "sub": "3"}, 400, "sub: is not known here"),
