@@ -119,15 +119,15 @@ MUTANTS = (
     Mutant(
         "marks-deleted-by-range",
         "user_service/authz_changelog/revisions/pending.py",
-        'self.marks().exclude(pk__in=[*stay, *waiting.values_list("pk", flat=True)]).delete()',
-        "Mark.objects.filter(id__lte=max(self.marks().values_list('id', flat=True), default=0)).delete()",
+        'return f"DELETE FROM {sql.table(Mark)} WHERE {where}", parameters',
+        "return f\"DELETE FROM {sql.table(Mark)} WHERE id <= {Mark.objects.latest('id').pk}\", ()",
         ("tests/integration/changelog/test_sequencer.py",),
     ),
     Mutant(
         "watched-tables-not-locked",
         LOG + "revisions/transactions.py",
-        "            _lock_watched(cursor)\n        else:",
-        "        else:",
+        "return sql.read(*reading, after=[*begin, *locking])",
+        "return sql.read(*reading, after=begin)",
         EXPLORER,
     ),
     Mutant(

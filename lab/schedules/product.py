@@ -21,7 +21,7 @@ from authz_changelog.marks import integrity
 from authz_changelog.models import Fingerprint, Head, Mark, Turn
 from authz_changelog.publishing.relay import publish_new
 from authz_changelog.revisions import audit as auditing
-from authz_changelog.revisions import epochs, messages, pending, reconcile, sequencer
+from authz_changelog.revisions import epochs, messages, pending, reconcile, sequencer, writing
 from authz_changelog.revisions.errors import SequencingFailed
 from authz_changelog.revisions.revision_token import revision_token
 from authz_changelog.sidecars import service_tokens
@@ -37,7 +37,7 @@ SHARES = (
     (pending, "PART", 0.4),
     (pending, "PAGE", 0.4),
     (pending, "SMALL", 0.25),
-    (sequencer, "LARGEST", 1.25),
+    (writing, "LARGEST", 1.25),
 )
 """The sequencer's limits, as shares of the first."""
 GIVES_UP = (SequencingFailed, OperationalError)

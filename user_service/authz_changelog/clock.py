@@ -18,9 +18,13 @@ def now() -> datetime:
     """The present instant: microseconds on PostgreSQL, milliseconds on SQLite."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {sql()}")
-        value = cursor.fetchone()[0]
-    instant: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+        return instant(cursor.fetchone()[0])
+
+
+def instant(value: datetime | str) -> datetime:
+    """What `sql` comes to."""
+    read = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
 
 
 def rfc3339(instant: datetime) -> str:

@@ -13,11 +13,12 @@ from django.http import HttpRequest, HttpResponse
 
 from authz_changelog.marks import actors
 from authz_changelog.marks.actors import Actor
-from authz_changelog.revisions import generations, sequencer
+from authz_changelog.revisions import generations, proof, sequencer
 from authz_changelog.revisions.revision_token import revision_token
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 NOT_WRITING = ("SELECT", "BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "SET", "PRAGMA")
+LONGEST = max(map(len, NOT_WRITING))
 
 
 class RevisionHeaderMiddleware:
@@ -38,19 +39,21 @@ class RevisionHeaderMiddleware:
             response = self.get_response(request)
         if writes.since is None or response.status_code >= 400:
             return response
-        if token := revision_token(writes.since):
+        if token := revision_token(writes.since, looked=proof.looked.get()):
             response.headers["Authz-Revision"] = token
         return response
 
 
 class _Writes:
-    """Notices the first statement that writes, and which mark was the last one before it."""
+    """Notices statements that write, and which mark was the last one before the first of them."""
 
     since: int | None = None
 
     def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-        if self.since is None and not sql.lstrip(" \n(").upper().startswith(NOT_WRITING):
-            self.since = sequencer.last_mark()
+        if not sql.lstrip(" \n(")[:LONGEST].upper().startswith(NOT_WRITING):
+            proof.looked.set(False)
+            if self.since is None:
+                self.since = sequencer.last_mark()
         return execute(sql, params, many, context)
 
 

@@ -1,7 +1,7 @@
 """A run that is frozen until the database takes its lock away is done again, and nobody fails by it."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import psycopg
 import pytest
@@ -9,6 +9,7 @@ from django.db import connection
 from django.test import Client
 
 from accounts.models import User
+from authz_changelog import sql
 from authz_changelog.marks import integrity
 from authz_changelog.models import Fingerprint, Head, Mark
 from authz_changelog.revisions import differences, proof, sequencer, transactions
@@ -48,8 +49,15 @@ def frozen_run(
         find = differences.find
         monkeypatch.setattr(differences, "find", lambda *keys: (freeze(), find(*keys))[1])
     else:
-        spend = sequencer.pending.Batch.spend
-        monkeypatch.setattr(sequencer.pending.Batch, "spend", lambda batch: (spend(batch), freeze())[0])
+        together = sql.together
+
+        def together_and_freeze(statements: Sequence[sql.Statement]) -> list[list[sql.Row]]:
+            found = together(statements)
+            if any(statement.startswith("DELETE") for statement, _ in statements):
+                freeze()
+            return found
+
+        monkeypatch.setattr(sql, "together", together_and_freeze)
 
 
 @pytest.mark.usefixtures("frozen_run")

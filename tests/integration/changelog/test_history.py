@@ -19,7 +19,7 @@ from authz_changelog.history import lines, selecting
 from authz_changelog.marks.actors import acting
 from authz_changelog.marks.recording import BULK
 from authz_changelog.models import Change, Head, Revision
-from authz_changelog.revisions import sequencer
+from authz_changelog.revisions import writing
 from authz_changelog.revisions.sequencer import sequence
 from tests.integration.changelog.writers import permission, quietly, sql
 
@@ -241,7 +241,7 @@ def test_content_types_that_go_are_named(ann: User) -> None:
 def test_what_a_group_with_a_former_key_was_given_is_in_the_revision_that_says_so(
     ann: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sequencer, "LARGEST_SIZE", 1)  # an entity for each revision
+    monkeypatch.setattr(writing, "LARGEST_SIZE", 1)  # an entity for each revision
     before, key = Head.objects.get().revision, Group.objects.get().pk
 
     def reborn() -> None:

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from authz_changelog.models import Entity, Head, Mark, Revision
-from authz_changelog.revisions import pending, sequencer, states
+from authz_changelog.revisions import pending, sequencer, states, writing
 from authz_changelog.revisions.errors import GaveWay, SequencingFailed
 from authz_changelog.revisions.reconcile import reconcile
 from authz_changelog.revisions.sequencer import sequence
@@ -260,7 +260,7 @@ def test_a_large_transaction_is_split_into_bounded_revisions(database: str) -> N
 
 
 def test_no_revision_is_larger_than_a_message_may_be(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sequencer, "LARGEST_SIZE", 1000)
+    monkeypatch.setattr(writing, "LARGEST_SIZE", 1000)
     before = Head.objects.get().revision
     quietly(lambda: User.objects.bulk_create(User(username=f"u{n}") for n in range(30)))
     head = sequence().revision

@@ -34,6 +34,7 @@ from authz_changelog.models import Change
 API, ADMIN, WEB, COMMAND, SHELL = "api", "admin", "web", "command", "shell"
 """Ways in which a change is made; none is SQL."""
 WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE", "WITH", "TRUNCATE")
+LONGEST = max(map(len, WRITES))
 FUNCTION = "authz_changelog_actor"
 _PARTS = ("actor", "actor_key", "way", "request")
 
@@ -106,7 +107,7 @@ def _is_alone(connection: BaseDatabaseWrapper) -> bool:
 
 
 def _writes(sql: str) -> bool:
-    return sql.lstrip(" \n(").upper().startswith(WRITES) and any(table in sql for table in _tables())
+    return sql.lstrip(" \n(")[:LONGEST].upper().startswith(WRITES) and any(map(sql.__contains__, _tables()))
 
 
 @cache

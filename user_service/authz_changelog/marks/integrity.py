@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 from django.db import connection
 
+from authz_changelog import sql
 from authz_changelog.marks import descendants, installation, triggers
 from authz_changelog.marks.watched import Watched
 from authz_changelog.models import Fingerprint, Mark
@@ -45,13 +46,10 @@ class Review(NamedTuple):
 
 def glance() -> Glance:
     """The cheap look, one query: is anything marked, is the fingerprint the one that is kept?"""
-    marks, kept = (connection.ops.quote_name(model._meta.db_table) for model in (Mark, Fingerprint))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT EXISTS (SELECT 1 FROM {marks}),"
-            f" coalesce((SELECT text FROM {kept}) = ({_present()}), false)"
-        )
-        marked, unchanged = cursor.fetchone()
+    ((marked, unchanged),) = sql.planned_once(
+        f"SELECT EXISTS (SELECT 1 FROM {sql.table(Mark)}),"
+        f" coalesce((SELECT text FROM {sql.table(Fingerprint)}) = ({_present()}), false)"
+    )
     return Glance(bool(marked), bool(unchanged))
 
 

@@ -18,6 +18,7 @@ from django.db import connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Now
 
+from authz_changelog import sql
 from authz_changelog.models import Mark
 
 CHANNEL = "authz_changelog"
@@ -43,11 +44,10 @@ def wakeups(stopping: Event) -> Iterator[Wait]:
         listener.close()
 
 
-def announce() -> None:
-    """Wake those who wait, when the transaction commits."""
+def announcing() -> Iterator[sql.Statement]:
+    """Wakes those who wait, when the transaction commits."""
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(f"NOTIFY {CHANNEL}")
+        yield f"NOTIFY {CHANNEL}", ()
 
 
 def left_behind() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
@@ -47,6 +48,7 @@ class Link:
     targets: type[Model]
 
     @classmethod
+    @lru_cache(maxsize=20)
     def of(cls, model: type[Model], name: str) -> Link:
         """The many-to-many field of this name."""
         relation = model._meta.get_field(name)
@@ -63,6 +65,7 @@ class Link:
         )
 
 
+@lru_cache(maxsize=100)
 def column(model: type[Model], name: str) -> Field[Any, Any]:
     """Raises `FieldDoesNotExist`, also for a name that is no column of the model's own table."""
     field = model._meta.pk if name == "pk" else model._meta.get_field(name)

@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from authz_changelog import sql
 from authz_changelog.marks.kinds import GROUP, USER
-from authz_changelog.marks.watched import Watched
+from authz_changelog.marks.watched import Watched, column
 from authz_changelog.models import Entity
 from authz_changelog.revisions import generations, incarnations, states, subjects
 from authz_changelog.revisions.digest import slot
@@ -44,19 +45,20 @@ class Difference:
         return {Key(self.key.kind, owner or self.key.key) for owner in (self.owner, self.owner_before)}
 
     def json(self) -> str:
-        key = json.dumps(self.key.key, ensure_ascii=False)
+        key = states.encode(self.key.key)
         return f'{{"kind":"{self.key.kind}","key":{key},"state":{self.state or "null"}}}'
 
-    def entity(self, revision: int) -> Entity:
-        kind, key = self.key
-        return Entity(
-            kind=kind, key=key, slot=slot(kind, key), revision=revision, state=self.state, owner=self.owner
-        )
+    def row(self) -> tuple[object, ...]:
+        """Its `COLUMNS` in the log's table of entities."""
+        return (*self.key, slot(*self.key), self.state, self.owner)
+
+
+COLUMNS = ("kind", "key", "slot", "state", "owner")
 
 
 def present(keys: Iterable[Key]) -> dict[Key, State | None]:
     """What the log should say of the entities that concern those with these primary keys."""
-    return {key: state for key, (state, _) in _present(keys).items()}
+    return {key: state for key, (state, _) in _compared(keys)[0].items()}
 
 
 class _Present(NamedTuple):
@@ -64,20 +66,33 @@ class _Present(NamedTuple):
     owner: str | None
 
 
-def _present(keys: Iterable[Key]) -> dict[Key, _Present]:
+def _compared(
+    keys: Iterable[Key], ended: Collection[Key] = ()
+) -> tuple[dict[Key, _Present], dict[Key, _Logged]]:
+    """What the log should say, and what it says."""
     watched = Watched()
     wanted = {Key(kind, watched.key(kind, key)) for kind, key in keys}
     names = incarnations.names([key.key for key in wanted if key.kind == GROUP])
-    holders = subjects.concerned([key.key for key in wanted if key.kind == USER])
+    users = [key.key for key in wanted if key.kind == USER]
+    holders: dict[str, str | None] = {**subjects.held_by(users)}
     living = {Key(USER, key) for key in holders.values() if key is not None}
-    computed = states.compute(living | {Key(GROUP, key) for key in names}, incarnations.names)
-    found = {Key(GROUP, name): _Present(computed[Key(GROUP, key)], None) for key, name in names.items()}
+    reading = states.Reading(living | {Key(GROUP, key) for key in names})
+    asked = _logged(holders, users, [*names.values(), *(key.key for key in ended)])
+    found = sql.read(*asked, *reading.selects)
+    said, there = found[: len(asked)], found[len(asked) :]
+    logged = {Key(kind, key): _Logged(*rest) for rows in said for kind, key, *rest in rows}
+    computed = reading.states(there, incarnations.names)
+    if left := [key.key for key in logged if key.kind == USER and key.key not in holders]:
+        others = subjects.holders(left)
+        computed |= states.compute({Key(USER, key) for key in others.values()}, incarnations.names)
+        holders |= dict.fromkeys(left) | others
+    present = {Key(GROUP, name): _Present(computed[Key(GROUP, key)], None) for key, name in names.items()}
     ends = generations.ends([subject for subject, key in holders.items() if key is not None])
     for subject, key in holders.items():
         held = None if key is None else computed[Key(USER, key)]
         state = None if held is None else states.ending(held, ends.get(subject))
-        found[Key(USER, subject)] = _Present(state, key and subjects.owner(subject, key))
-    return found
+        present[Key(USER, subject)] = _Present(state, key and subjects.owner(subject, key))
+    return present | dict.fromkeys(ended, _Present(None, None)), logged
 
 
 def find(marked: Iterable[Key], ended: Collection[Key] = ()) -> list[Difference]:
@@ -86,8 +101,7 @@ def find(marked: Iterable[Key], ended: Collection[Key] = ()) -> list[Difference]
     `ended` are groups, by what the log calls them, that are no more. A dead group's name in a user's state is
     not a difference: the end of a group with a million members is one change.
     """
-    computed = _present(marked) | dict.fromkeys(ended, _Present(None, None))
-    logged = _logged(computed)
+    computed, logged = _compared(marked, ended)
     found = [_difference(key, now, logged.get(key)) for key, now in computed.items()]
     changed = {each.key: each for each in found if each.state != each.before or (each.state and each.moved)}
     dead_only = _only_dead_groups_left({key: computed[key].state for key in changed}, logged)
@@ -102,16 +116,16 @@ def _difference(key: Key, now: _Present, logged: _Logged | None) -> Difference:
     return Difference(key, state, logged.state, logged.owner if state is None else now.owner, logged.owner)
 
 
-def _logged(keys: Iterable[Key]) -> dict[Key, _Logged]:
-    by_kind: dict[str, list[str]] = {USER: [], GROUP: []}
-    for kind, key in keys:
-        by_kind[kind].append(key)
-    return {
-        Key(kind, key): _Logged(*said)
-        for kind, some in by_kind.items()
-        if some
-        for key, *said in Entity.objects.filter(kind=kind, key__in=some).values_list("key", "state", "owner")
-    }
+def _logged(held: Collection[str], owners: Collection[str], groups: Collection[str]) -> list[sql.Select]:
+    """By subjects of users and names of groups; and what else the log calls users with these primary keys."""
+    fields = [column(Entity, name) for name in ("kind", "key", "state", "owner")]
+    conditions = [("kind = 'group' AND key", groups), ("kind = 'user' AND key", held)]
+    living = "kind = 'user' AND state IS NOT NULL AND"
+    conditions.append((f"{living} owner", owners))
+    if not Watched().subject_is_key:
+        conditions.append((f"{living} owner IS NULL AND key", owners))
+    these = ((where, *sql.among(values)) for where, values in conditions if values)
+    return [sql.Select(fields, f"{where} {among}", parameters) for where, among, parameters in these]
 
 
 def _only_dead_groups_left(changed: dict[Key, State | None], logged: Mapping[Key, _Logged]) -> set[Key]:

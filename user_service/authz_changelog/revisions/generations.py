@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
-from django.db.models import Max, Model
+from django.db.models import Model
 
-from authz_changelog import clock, conf
+from authz_changelog import clock, conf, sql
 from authz_changelog.marks.kinds import USER
+from authz_changelog.marks.watched import column
 from authz_changelog.models import End, Mark
 from authz_changelog.revisions import subjects
 
@@ -66,11 +67,23 @@ def ends(those: Collection[str]) -> dict[str, Ended]:
     """The newest end of those subjects that had one."""
     names = _names(those)
     found: dict[str, Ended] = {}
-    rows = End.objects.filter(key__in=names).values_list("key").annotate(Max("generation"), Max("at"))
-    for key, generation, at in rows.order_by():
+    for key, generation, at in _newest(list(names)) if names else ():
         other = found.get(names[key], Ended(generation, at))
         found[names[key]] = Ended(max(generation, other.generation), max(at, other.at))
     return found
+
+
+def _newest(names: list[str]) -> list[sql.Row]:
+    """By key, the greatest generation and instant."""
+    fields = [column(End, name) for name in ("key", "generation", "at")]
+    key, generation, at = map(sql.at, fields)
+    these, parameters = sql.among(names)
+    rows = sql.execute(
+        f"SELECT {key}, max({generation}), max({at}) FROM {sql.table(End)}"  # noqa: S608 (our own table's names)
+        f" WHERE {key} {these} GROUP BY {key}",
+        parameters,
+    )
+    return sql.converted(rows, fields)
 
 
 def text(pk: Any) -> str:
@@ -90,5 +103,7 @@ def forgotten(subject: str) -> str | None:
 def _names(those: Collection[str]) -> dict[str, str]:
     """By each key that an end of them may have."""
     spelled = subjects.spellings(those)
+    if not conf.current().forget_key:
+        return spelled
     hashed = {name: subject for key, subject in spelled.items() if (name := forgotten(key))}
     return spelled | hashed

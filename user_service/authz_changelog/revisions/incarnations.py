@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 from django.db import connection
 
+from authz_changelog import sql
 from authz_changelog.marks.kinds import GROUP
 from authz_changelog.models import Entity, Incarnation
 from authz_changelog.revisions.states import Key
@@ -27,7 +28,7 @@ def names(keys: Collection[str]) -> dict[str, str]:
     """What the log calls the groups that now have these primary keys, or will have them next."""
     if not keys:
         return {}
-    later = dict(Incarnation.objects.filter(key__in=list(keys)).values_list("key", "number"))
+    later = _numbers(keys)
     return {key: _name(key, later.get(key, 1)) for key in keys}
 
 
@@ -41,7 +42,7 @@ def later(keys: Collection[str]) -> list[str]:
 def end(keys: Collection[str]) -> list[Key]:
     """The groups that had these keys are no more; those of them that the log knows."""
     ended = names(keys)
-    numbers = dict(Incarnation.objects.filter(key__in=list(keys)).values_list("key", "number"))
+    numbers = _numbers(keys)
     Incarnation.objects.bulk_create(
         [Incarnation(key=key, number=numbers.get(key, 1) + 1) for key in keys],
         update_conflicts=True,
@@ -58,6 +59,14 @@ def retire(gone: Collection[str]) -> None:
     present = names(keys.values())
     if still := [key for name, key in keys.items() if present[key] == name]:
         end(still)
+
+
+def _numbers(keys: Collection[str]) -> dict[str, int]:
+    """Of those that are not the first with their keys."""
+    these, parameters = sql.among(keys)
+    return dict(
+        sql.execute(f"SELECT key, number FROM {sql.table(Incarnation)} WHERE key {these}", parameters)  # noqa: S608 (our own table's names)
+    )
 
 
 def _name(key: str, number: int) -> str:

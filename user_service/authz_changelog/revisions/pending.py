@@ -9,15 +9,18 @@ A mark is spent when its entities have been taken, in the same transaction. One 
 page is taken, with the position it has come to: whoever waits for a mark waits for all that it stands for.
 """
 
+# ruff: noqa: S608 (this module writes SQL from the names of our own tables)
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import Count
 
+from authz_changelog import sql
 from authz_changelog.marks.kinds import ENDED, ENTITIES, GROUP, USER
+from authz_changelog.marks.watched import column
 from authz_changelog.models import Mark
 from authz_changelog.revisions import expansion, incarnations
 from authz_changelog.revisions.states import Key
@@ -40,8 +43,10 @@ class Wide(NamedTuple):
     position: str
     postponed: bool
 
-    def q(self) -> Q:
-        return Q(kind=self.kind, key__in=self.keys, position=self.position)
+    def where(self) -> sql.Statement:
+        """Which marks, in SQL."""
+        where, parameters = _of(self.kind, self.keys)
+        return f"{where} AND position = %s", [*parameters, self.position]
 
     def each(self) -> list[Wide]:
         return [self._replace(keys=(key,)) for key in self.keys]
@@ -75,34 +80,45 @@ class Batch:
     """Where marks of many are to stand then."""
     _postponed: set[str] = field(default_factory=set)
 
-    def marks(self) -> QuerySet[Mark]:
-        """Those that the snapshot shows of what is taken: the states contain all those changes."""
+    def _where(self) -> sql.Statement:
+        """Marks that the snapshot shows of what is taken, in SQL: the states contain all those changes."""
         keys: dict[str, list[str]] = {ENDED: self._ends}
         for kind, key in self.keys:
             keys.setdefault(kind, []).append(key)
-        some = [Q(kind=kind, key__in=each) for kind, each in keys.items() if each]
-        some += [wide.q() for wide in self._turned]
-        return Mark.objects.filter(Q(*some, _connector=Q.OR)) if some else Mark.objects.none()
+        some = [_of(kind, each) for kind, each in keys.items() if each]
+        some += [wide.where() for wide in self._turned]
+        conditions = " OR ".join(condition for condition, _ in some)
+        return conditions or "FALSE", [each for _, parameters in some for each in parameters]
 
-    def earliest(self) -> datetime:
-        """When the first of these changes was written."""
-        earliest: datetime = self.marks().aggregate(earliest=Min("marked_at"))["earliest"]
-        return earliest
+    def marked_at(self) -> sql.Statement:
+        """When the first of these changes was written, in SQL."""
+        where, parameters = self._where()
+        return f"(SELECT min(marked_at) FROM {sql.table(Mark)} WHERE {where})", parameters
 
-    def spend(self) -> None:
-        """Delete the marks of what was taken, but for what is to be continued or was postponed."""
+    def spend(self) -> sql.Statement:
+        """Deletes the marks of what was taken, but for what is to be continued or was postponed."""
+        stay = [] if self.whole else self._continued()
+        where, parameters = self._where()
+        if stay:
+            these, ids = sql.among(stay)
+            where, parameters = f"({where}) AND NOT id {these}", [*parameters, *ids]
+        return f"DELETE FROM {sql.table(Mark)} WHERE {where}", parameters
+
+    def _continued(self) -> list[int]:
+        """The marks that stay: of what has been begun, or is for later."""
         stay: list[int] = []
         for wide, position in self._turned.items():
             again = expansion.again(wide.kind, wide.keys)
             then = again if position is None and self._postponed else position
             if then is not None:
-                continued = list(Mark.objects.filter(wide.q()).values_list("pk", flat=True))
-                marks = Mark.objects.filter(pk__in=continued)
+                where, parameters = wide.where()
+                rows = sql.execute(f"SELECT id FROM {sql.table(Mark)} WHERE {where}", parameters)
+                marks = Mark.objects.filter(pk__in=(continued := [pk for (pk,) in rows]))
                 marks.update(position=then, postponed=wide.postponed or then == again)
                 stay += continued
         waiting = Mark.objects.filter(kind=GROUP, key__in=self._postponed)
         waiting.update(postponed=True)
-        self.marks().exclude(pk__in=[*stay, *waiting.values_list("pk", flat=True)]).delete()
+        return [*stay, *waiting.values_list("pk", flat=True)]
 
     def end(self, groups: list[str], names: list[Key]) -> None:
         self._ends, self.ended = groups, names
@@ -137,12 +153,20 @@ class Batch:
         return bool(self.keys or self._turned)
 
 
-def take(*, hurried: bool) -> Batch:
-    """What this run takes. `hurried`: while a lot is pending, small transactions are enough."""
-    marked = _marked(Mark.objects.all(), LIMIT)
+def reading() -> sql.Select:
+    """The first marks, as many as tell whether there are too many for one run."""
+    return _page(LIMIT)
+
+
+def take(first: list[sql.Row], *, hurried: bool) -> Batch:
+    """What this run takes. `first` are the marks that were read (`reading`).
+
+    `hurried`: while a lot is pending, small transactions are enough.
+    """
+    marked = _marked(LIMIT, first=first)
     begun = any(wide.position and not wide.postponed for wide in marked.wides)  # it is known to be of many
     fits = marked.total <= LIMIT and not begun
-    ends = marked.ended if fits else _marked(Mark.objects.filter(kind=ENDED), LIMIT).ended[:LIMIT]
+    ends = marked.ended if fits else _marked(LIMIT, "kind = %s", [ENDED]).ended[:LIMIT]
     names = incarnations.end(ends) if ends else []
     if fits:
         batch = Batch(marked.keys)
@@ -161,9 +185,14 @@ def take(*, hurried: bool) -> Batch:
 
 def _add_some(batch: Batch, *, hurried: bool) -> None:
     fresh = Mark.objects.filter(postponed=False)
-    others = _marked(fresh.exclude(kind=USER), LIMIT)
+    others = _marked(LIMIT, "NOT postponed AND kind <> %s", [USER])
     small, next_larger = _transactions()
-    batch.keys += others.keys + _marked(fresh.filter(kind=USER, tx__in=small), LIMIT).keys
+    batch.keys += others.keys
+    if small:
+        these, transactions = sql.among(small)
+        batch.keys += _marked(
+            LIMIT, f"NOT postponed AND kind = %s AND tx {these}", [USER, *transactions]
+        ).keys
     # Those that have been begun are known to be of many.
     left = [wide for wide in others.wides if wide.position or not batch.add_losses(wide, SMALL)]
     left = [one for wide in left for one in wide.each() if one == wide or not batch.add_losses(one, SMALL)]
@@ -178,7 +207,7 @@ def _add_some(batch: Batch, *, hurried: bool) -> None:
 def _add_more(batch: Batch, transaction: int | None, wides: list[Wide]) -> None:
     """A part of a large transaction, and a page of a mark of many."""
     if transaction is not None:
-        more = _marked(Mark.objects.filter(kind=USER, tx=transaction), LIMIT).keys
+        more = _marked(LIMIT, "kind = %s AND tx = %s", [USER, transaction]).keys
         batch.keys += more if len(more) <= LIMIT else more[:PART]
     if wides and batch.add_page(wides[0], PAGE if transaction is None else PART // 2):
         del wides[0]
@@ -187,18 +216,24 @@ def _add_more(batch: Batch, transaction: int | None, wides: list[Wide]) -> None:
 def _add_gains(batch: Batch) -> None:
     """Nothing but postponed gains is marked."""
     batch.only_gains = True
-    postponed = _marked(Mark.objects.all(), PART)
+    postponed = _marked(PART)
     batch.keys += postponed.keys[:PART]
     if not batch.keys and postponed.wides:
         batch.add_page(postponed.wides[0], PAGE)
 
 
-def _marked(marks: QuerySet[Mark], limit: int) -> Marked:
+def _of(kind: str, keys: Collection[str]) -> sql.Statement:
+    these, parameters = sql.among(keys)
+    return f"kind = %s AND key {these}", [kind, *parameters]
+
+
+def _marked(
+    limit: int, where: str = "TRUE", parameters: Sequence[Any] = (), first: list[sql.Row] | None = None
+) -> Marked:
     """Only so much that more than `limit` can be told."""
     found: dict[tuple[str, str, str, bool], None] = {}
-    rows = marks.order_by("id").values_list("kind", "key", "position", "postponed")
-    for row in rows.iterator(chunk_size=limit):
-        found[row if row[0] not in ENTITIES else (row[0], row[1], "", False)] = None
+    for kind, key, position, postponed, _ in _rows(limit, where, parameters, first):
+        found[(kind, key, position, postponed) if kind not in ENTITIES else (kind, key, "", False)] = None
         if len(found) > limit:
             break
     wides: dict[tuple[str, str, bool], list[str]] = {}
@@ -211,6 +246,23 @@ def _marked(marks: QuerySet[Mark], limit: int) -> Marked:
         [key for kind, key, *_ in found if kind == ENDED],
         len(found),
     )
+
+
+def _rows(
+    limit: int, where: str, parameters: Sequence[Any], first: list[sql.Row] | None
+) -> Iterator[sql.Row]:
+    """In the order of the marks, as many at a time as are wanted at least."""
+    rows = sql.read(_page(limit, where, parameters))[0] if first is None else first
+    yield from rows
+    while len(rows) > limit:
+        (rows,) = sql.read(_page(limit, where, parameters, after=rows[-1][-1]))
+        yield from rows
+
+
+def _page(limit: int, where: str = "TRUE", parameters: Sequence[Any] = (), after: int = 0) -> sql.Select:
+    fields = [column(Mark, name) for name in ("kind", "key", "position", "postponed", "id")]
+    page = f"({where}) AND id > %s ORDER BY id LIMIT %s"
+    return sql.Select(fields, page, [*parameters, after, limit + 1])
 
 
 def _transactions() -> tuple[list[int], int | None]:

@@ -8,6 +8,7 @@ sequenced. Where they are not there or do not fire, nothing is proved until some
 from __future__ import annotations
 
 import logging
+from contextvars import ContextVar
 from typing import NamedTuple
 
 from authz_changelog.marks import integrity
@@ -18,6 +19,8 @@ from authz_changelog.revisions.transactions import beside_no_run
 
 logger = logging.getLogger(__name__)
 
+looked: ContextVar[bool] = ContextVar("authz_changelog_looked", default=False)
+"""Whether a run in this thread has seen triggers in force, since somebody who asks has set it to false."""
 _told = ""
 """The reason that was logged last."""
 

@@ -14,30 +14,20 @@ does not number transactions: there all pending marks count as one.)
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 
 from django.db import connection
-from django.db.models import OuterRef, Subquery
-from django.db.models.functions import Now
 
-from authz_changelog import clock
-from authz_changelog.marks.wakeups import announce
-from authz_changelog.marks.watched import Watched
-from authz_changelog.models import Entity, Head, Mark, Revision
-from authz_changelog.revisions import differences, found_ends, overtaking, pending, proof, settling, subjects
+from authz_changelog import clock, sql
+from authz_changelog.models import Head, Mark
+from authz_changelog.revisions import differences, overtaking, pending, proof, settling, subjects, writing
 from authz_changelog.revisions.errors import GaveWay, NotProved, SequencingFailed
-from authz_changelog.revisions.pending import LIMIT, SMALL
-from authz_changelog.revisions.states import Key
+from authz_changelog.revisions.pending import LIMIT
 from authz_changelog.revisions.transactions import refuse_inside_transaction, sequencing
 
-LARGEST = LIMIT + SMALL
-"""Entities in one revision; a user is one for each field that names users."""
 BUSY = timedelta(seconds=0.5)
 """Whoever sequences a lot makes a revision more often than this."""
-LARGEST_SIZE = 2_000_000
-"""Characters of their states: brokers and sidecars have a limit for one message."""
 
 
 def sequence(within: float = 5.0) -> Head:
@@ -54,19 +44,36 @@ def sequence(within: float = 5.0) -> Head:
     return Head.objects.get()
 
 
-def sequence_since(mark: int, within: float) -> Head:
-    """As `sequence`, but the head need only contain what was marked after that mark and committed by now."""
+def sequence_since(mark: int, within: float, *, looked: bool = False) -> Head:
+    """As `sequence`, but the head need only contain what was marked after that mark and committed by now.
+
+    `looked`: since the caller's last write triggers were seen to be in force.
+    """
     deadline = time.monotonic() + within
     refuse_inside_transaction()
-    marked, unproved = proof.look(within)  # it marks what no trigger saw
-    if unproved:
+    if not looked and (unproved := proof.look(within).unproved):  # it marks what no trigger saw
         raise NotProved(unproved)
-    if marked:
-        waited_for = Mark.objects.filter(id__gt=mark, id__lte=last_mark())
-        while waited_for.exists():
-            run(within=deadline - time.monotonic(), hurried=True)
-            _refuse_after(deadline, within)
-    return Head.objects.get()
+    until = None
+    while (found := _head(mark, until)).marked:
+        until = until or last_mark()
+        run(within=deadline - time.monotonic(), hurried=True)
+        _refuse_after(deadline, within)
+    return found.head
+
+
+class _Since(NamedTuple):
+    """The head, and whether what was marked after some mark is not part of it yet."""
+
+    head: Head
+    marked: bool
+
+
+def _head(mark: int, until: int | None) -> _Since:
+    fields = list(Head._meta.concrete_fields)
+    where, bounds = ("id > %s", [mark]) if until is None else ("id > %s AND id <= %s", [mark, until])
+    marked = f"EXISTS (SELECT 1 FROM {sql.table(Mark)} WHERE {where})"  # noqa: S608 (our own table's name)
+    (((*head, left),),) = sql.read(sql.Select(fields, "TRUE", bounds, also=[marked]))
+    return _Since(sql.instance(Head, head), bool(left))
 
 
 def _refuse_after(deadline: float, within: float) -> None:
@@ -118,69 +125,24 @@ def advance(within: float = 5.0, *, hurried: bool = False) -> Progress:
     """One run, and what is then known of what was committed before the call."""
     refuse_inside_transaction()
     marked, unproved = proof.look(within)
-    return Progress(not marked or _run(within, hurried=hurried), unproved)
+    complete = not marked or _run(within, hurried=hurried)
+    proof.looked.set(not unproved)
+    return Progress(complete, unproved)
 
 
 def _run(within: float, *, hurried: bool) -> bool:
     try:
-        with sequencing(within):
-            subjects.refuse_others()
-            batch = pending.take(hurried=hurried)
+        with sequencing(within, writing.Log.reading(), pending.reading()) as (head, marks):
+            log = writing.Log(head)
+            subjects.refuse_others(log.head.subject)
+            batch = pending.take(marks, hurried=hurried)
             changes = differences.find(batch.keys, batch.ended)
             if not batch.whole:
                 changes = overtaking.prevent(changes, batch)
-            logged = _log(changes, batch.earliest()) if changes else {}
-            batch.spend()
-            settling.settle(batch.keys, batch.ended, logged, whole=batch.whole)
+            if changes:
+                log.write(changes, batch.marked_at())
+            settled = settling.settle(batch.keys, batch.ended, log.written, whole=batch.whole)
+            sql.together([*log.statements, batch.spend(), *settled])
             return batch.whole
     except GaveWay:
         return False
-
-
-def _log(changes: list[differences.Difference], marked_at: datetime) -> dict[Key, int]:
-    """Write the differences as the next revision, or as several when there are too many: whose is which."""
-    newest = Revision.objects.filter(pk=OuterRef("revision"))
-    head = Head.objects.annotate(newest_at=Subquery(newest.values("at")), now=Now()).get()
-    logged: dict[Key, int] = {}
-    previous_at, at = head.newest_at, head.now
-    for part in _parts(found_ends.record(changes)):
-        head.revision += 1
-        Revision.objects.create(
-            revision=head.revision,
-            entities=f"[{','.join(change.json() for change in part)}]",
-            marked_at=marked_at,
-            at=at,
-            previous_at=previous_at,
-        )
-        previous_at = at
-        Entity.objects.bulk_create(
-            [change.entity(head.revision) for change in part],
-            update_conflicts=True,
-            unique_fields=["kind", "key"],
-            update_fields=["revision", "state", "owner"],
-        )
-        logged |= {key: head.revision for change in part for key in change.concerns}
-    head.save(update_fields=["revision"])
-    announce()
-    return logged
-
-
-def _parts(changes: list[differences.Difference]) -> list[list[differences.Difference]]:
-    """One revision's worth each."""
-    parts = list(_cut(changes))
-    return (
-        parts if len(parts) == 1 else [part for some in overtaking.in_order(changes) for part in _cut(some)]
-    )
-
-
-def _cut(changes: list[differences.Difference]) -> Iterator[list[differences.Difference]]:
-    part: list[differences.Difference] = []
-    size, largest = 0, LARGEST * len(Watched().subjects)
-    for change in changes:
-        size += len(change.state or "")
-        if part and (len(part) == largest or size > LARGEST_SIZE):
-            yield part
-            part, size = [], len(change.state or "")
-        part.append(change)
-    if part:
-        yield part

@@ -1,11 +1,11 @@
 """Which revision came of what a writer did, or that none did: said by the run that takes its mark."""
 
+# ruff: noqa: S608 (this module writes SQL from the names of our own tables)
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
-from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Value, When
-
+from authz_changelog import sql
 from authz_changelog.marks.kinds import GROUP, USER
 from authz_changelog.marks.watched import Watched
 from authz_changelog.models import Change, Mark
@@ -13,68 +13,83 @@ from authz_changelog.revisions import incarnations
 from authz_changelog.revisions.states import Key
 
 
-def settle(taken: Collection[Key], ended: Collection[Key], logged: Mapping[Key, int], *, whole: bool) -> None:
-    """After the marks were spent: what is still marked, or of many and in part, waits for more runs.
+def settle(
+    taken: Collection[Key], ended: Collection[Key], logged: Mapping[Key, int], *, whole: bool
+) -> Iterator[sql.Statement]:
+    """For when the marks are spent: what is still marked, or of many and in part, waits for more runs.
 
     `taken`: entities by their primary keys. `ended`: groups that are no more, `logged`: the revisions that
     entities came into, both by what the log calls them. `whole`: nothing is marked any more.
     """
-    pending = Change.objects.filter(pending=True)
-    single = pending.filter(of_many=False)
-    if taken and (whole or single.exists()):
-        settled = single.filter(_of_any(taken))
-        marked = Mark.objects.filter(kind=OuterRef("kind"), key=OuterRef("key"))
-        if not whole:
-            settled = settled.filter(~Exists(marked))
-        settled.update(pending=False, revision=_revision(taken, ended, logged))
-        if whole:  # what has no mark then had one that a version spent which knew no history
-            single.filter(~Exists(marked)).update(pending=False)
-    of_many = pending.filter(of_many=True)
-    if of_many.exists():
-        _settle_some(of_many, logged)
+    changes, marks = sql.table(Change), sql.table(Mark)
+    bounds = [min(logged.values()), max(logged.values())] if logged else [None, None]
+    is_taken, keys = _of_any(taken)
+    revision, named = _revision(taken, ended, logged)
+    if whole:  # what has no mark had one that a version spent which knew no history
+        yield (
+            f"UPDATE {changes} SET pending = FALSE, revision = CASE WHEN of_many THEN coalesce(revision, %s)"
+            f" WHEN {is_taken} THEN {revision} ELSE revision END,"
+            " last_revision = CASE WHEN of_many THEN coalesce(%s, last_revision) END WHERE pending",
+            [bounds[0], *keys, *named, bounds[1]],
+        )
+        return
+    if taken:
+        marked = f"SELECT 1 FROM {marks} WHERE {marks}.kind = {changes}.kind AND {marks}.key = {changes}.key"
+        yield (
+            f"UPDATE {changes} SET pending = FALSE, revision = {revision}"
+            f" WHERE NOT of_many AND ({is_taken}) AND NOT EXISTS ({marked})",
+            [*named, *keys],
+        )
+    marked = f"SELECT 1 FROM {marks} WHERE {marks}.tx = {changes}.tx"
+    yield (
+        f"UPDATE {changes} SET pending = EXISTS ({marked}), revision = coalesce(revision, %s),"
+        " last_revision = coalesce(%s, last_revision) WHERE pending AND of_many",
+        bounds,
+    )
 
 
-def _settle_some(of_many: QuerySet[Change], logged: Mapping[Key, int]) -> None:
-    if logged:
-        of_many.filter(revision=None).update(revision=min(logged.values()))
-        of_many.update(last_revision=max(logged.values()))
-    of_many.filter(~Exists(Mark.objects.filter(tx=OuterRef("tx")))).update(pending=False)
-
-
-def _revision(taken: Collection[Key], ended: Collection[Key], logged: Mapping[Key, int]) -> Case | int | None:
+def _revision(taken: Collection[Key], ended: Collection[Key], logged: Mapping[Key, int]) -> sql.Statement:
     """The last one, where there are several: of a group that ended, and of the next with its key.
 
     Leaving a group that is no more is in the revision of the group's end, where the user has none.
     """
     numbers = set(logged.values())
-    if not numbers:
-        return None
     watched = Watched()
     spelled = {Key(USER, watched.key(USER, key)): key for kind, key in taken if kind == USER}
     if len(numbers) == 1 and len(spelled) == len(taken) and spelled.keys() <= logged.keys():
-        return numbers.pop()  # mostly so, and in an import: they need not be named again
-    whens, ends = [], []
-    for revision in sorted(numbers, reverse=True):
-        keys = [key for key, number in logged.items() if number == revision]
+        return "%s", [*numbers]  # mostly so, and in an import: they need not be named again
+    cases: list[sql.Statement] = []
+    ends: list[sql.Statement] = []
+    for number in sorted(numbers, reverse=True):
+        keys = [key for key, revision in logged.items() if revision == number]
         users = [spelled[key] for key in keys if key in spelled]
-        whens.append(When(_of(USER, users) | _of(GROUP, _table_keys(keys)), then=Value(revision)))
-        gone = _table_keys(set(keys) & set(ended))
-        ends.append(When(what=GROUP, came=False, item__in=gone, then=Value(revision)))
-    return Case(*whens, *ends, default=None)
+        cases += [
+            (when, [*some, number]) for when, some in _of_kinds({USER: users, GROUP: _table_keys(keys)})
+        ]
+        if gone := _table_keys(set(keys) & set(ended)):
+            these, parameters = sql.among(gone)
+            ends.append((f"what = '{GROUP}' AND NOT came AND item {these}", [*parameters, number]))
+    cases += ends
+    if not cases:
+        return "NULL", []
+    whens = " ".join(f"WHEN {when} THEN %s" for when, _ in cases)
+    return f"CASE {whens} END", [each for _, some in cases for each in some]
 
 
 def _table_keys(keys: Collection[Key]) -> list[str]:
     return [incarnations.table_key(key.key) for key in keys if key.kind == GROUP]
 
 
-def _of_any(taken: Collection[Key]) -> Q:
-    users = [key for kind, key in taken if kind == USER]
-    groups = [key for kind, key in taken if kind == GROUP]
-    if not groups:
-        return _of(USER, users)
-    # SQLite chooses an index for each branch from what the branch says.
-    return Q(_of(USER, users), pending=True) | Q(_of(GROUP, groups), pending=True)
+def _of_any(taken: Collection[Key]) -> sql.Statement:
+    """Pending ones: SQLite chooses an index for each branch from what the branch says."""
+    some = list(_of_kinds({kind: [key.key for key in taken if key.kind == kind] for kind in (USER, GROUP)}))
+    branches = " OR ".join(f"(pending AND {condition})" for condition, _ in some)
+    return branches or "FALSE", [key for _, keys in some for key in keys]
 
 
-def _of(kind: str, keys: Collection[str]) -> Q:
-    return Q(kind=kind, key__in=keys)
+def _of_kinds(keys: Mapping[str, Collection[str]]) -> Iterator[sql.Statement]:
+    """Conditions, one for each kind of which there are some."""
+    for kind, some in keys.items():
+        if some:
+            these, parameters = sql.among(some)
+            yield f"kind = '{kind}' AND key {these}", parameters

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from django.db import connection
 
+from authz_changelog import sql
 from authz_changelog.marks.kinds import GROUP, USER
-from authz_changelog.marks.watched import Link, Watched
+from authz_changelog.marks.watched import Link, Watched, column
 from authz_changelog.revisions.generations import Ended
 
 State = dict[str, Any]
+encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 class Key(NamedTuple):
@@ -29,7 +31,7 @@ def _primary_keys(groups: Collection[str]) -> dict[str, str]:
 
 def canonical(state: State) -> str:
     """The one spelling of a state: what is stored, sent, compared and digested."""
-    return json.dumps(state, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return encode(state)
 
 
 def compute(
@@ -40,38 +42,68 @@ def compute(
     The states of users name groups as `group_names` does, given their primary keys; which of a subject's
     tokens are valid is not yet in them (`ending`).
     """
-    watched = Watched()
-    wanted: dict[str, dict[Any, Key]] = {USER: {}, GROUP: {}}
-    for key in keys:
-        wanted[key.kind][watched.model(key.kind)._meta.pk.to_python(key.key)] = key
-    states: dict[Key, State | None] = {key: None for by_pk in wanted.values() for key in by_pk.values()}
-    users = _users(watched, list(wanted[USER]))
-    names = group_names({group for state in users.values() for group in state["groups"]})
-    for pk, state in users.items():
-        state["groups"] = sorted(names[group] for group in state["groups"])
-        states[wanted[USER][pk]] = state
-    for pk, state in _groups(watched, list(wanted[GROUP])).items():
-        states[wanted[GROUP][pk]] = state
-    return states
+    reading = Reading(keys)
+    return reading.states(sql.read(*reading.selects), group_names)
 
 
-def _users(watched: Watched, pks: list[Any]) -> dict[Any, State]:
-    if not pks:
-        return {}
-    names = [field.attname for field in watched.user_fields()]
-    rows = watched.user._base_manager.filter(pk__in=pks).values("pk", *names)
-    permissions = _labels(watched.user_permissions, pks)
-    groups = _targets(watched.memberships, pks)
-    return {
-        row["pk"]: {
-            "active": row.get("is_active", True),
-            "superuser": row["is_superuser"],
-            "permissions": sorted(permissions[row["pk"]]),
-            "groups": sorted(groups[row["pk"]]),
-            "token_generation": row.get("token_generation", 0),
-        }
-        for row in rows
-    }
+class Reading:
+    """What is to be read for the states of entities: others may read more in the same go."""
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self._watched = watched = Watched()
+        self._wanted: dict[str, dict[Any, Key]] = {USER: {}, GROUP: {}}
+        for key in keys:
+            self._wanted[key.kind][watched.model(key.kind)._meta.pk.to_python(key.key)] = key
+        self.selects: list[sql.Select] = []
+        if users := self._wanted[USER]:
+            pk = watched.user._meta.pk
+            these, values = sql.among(sql.prepared(pk, users))
+            there = sql.Select([pk, *watched.user_fields()], f"{sql.at(pk)} {these}")
+            labels, targets = _labels(watched, watched.user_permissions, these), _targets(watched, these)
+            self.selects += (each.given(values) for each in (there, labels, targets))
+        if groups := self._wanted[GROUP]:
+            pk = watched.group._meta.pk
+            these, values = sql.among(sql.prepared(pk, groups))
+            there = sql.Select([pk], f"{sql.at(pk)} {these}")
+            labels = _labels(watched, watched.group_permissions, these)
+            self.selects += (each.given(values) for each in (there, labels))
+
+    def states(
+        self, found: Iterable[list[sql.Row]], group_names: Callable[[Collection[str]], Mapping[str, str]]
+    ) -> dict[Key, State | None]:
+        """`found`: what `selects` say. The rest as `compute` has it."""
+        users, groups = self._wanted[USER], self._wanted[GROUP]
+        states: dict[Key, State | None] = {key: None for some in (users, groups) for key in some.values()}
+        each = iter(found)
+        if users:
+            computed = self._users(next(each), _by_owner(next(each)), _by_owner(next(each)), group_names)
+            states |= {users[pk]: state for pk, state in computed}
+        if groups:
+            there, labels = next(each), _by_owner(next(each))
+            states |= {groups[pk]: {"permissions": _labelled(labels[pk])} for (pk,) in there}
+        return states
+
+    def _users(
+        self,
+        rows: list[sql.Row],
+        labels: Mapping[Any, set[sql.Row]],
+        targets: Mapping[Any, set[sql.Row]],
+        group_names: Callable[[Collection[str]], Mapping[str, str]],
+    ) -> Iterator[tuple[Any, State]]:
+        names = group_names({str(group) for those in targets.values() for (group,) in those})
+        fields = [field.name for field in self._watched.user_fields()]
+        for pk, *values in rows:
+            row = dict(zip(fields, values, strict=True))
+            yield (
+                pk,
+                {
+                    "active": row.get("is_active", True),
+                    "superuser": row["is_superuser"],
+                    "permissions": _labelled(labels[pk]),
+                    "groups": sorted(names[str(group)] for (group,) in targets[pk]),
+                    "token_generation": row.get("token_generation", 0),
+                },
+            )
 
 
 def ending(user: State, ended: Ended | None) -> State:
@@ -85,32 +117,33 @@ def ending(user: State, ended: Ended | None) -> State:
     }
 
 
-def _groups(watched: Watched, pks: list[Any]) -> dict[Any, State]:
-    if not pks:
-        return {}
-    permissions = _labels(watched.group_permissions, pks)
-    rows = watched.group._base_manager.filter(pk__in=pks).values_list("pk", flat=True)
-    return {pk: {"permissions": sorted(permissions[pk])} for pk in rows}
-
-
-def _labels(link: Link, pks: list[Any]) -> dict[Any, set[str]]:
-    target = link.target.name
-    rows = link.through._base_manager.filter(**{f"{link.owner.name}__in": pks}).values_list(
-        link.owner.attname, f"{target}__content_type__app_label", f"{target}__codename"
+def _labels(watched: Watched, link: Link, these: str) -> sql.Select:
+    permission, content_type = watched.permission, watched.content_type
+    names = [column(content_type, "app_label"), column(permission, "codename")]
+    joins = (
+        f"JOIN {sql.table(permission)} ON {sql.at(permission._meta.pk)} = {sql.at(link.target)}"
+        f" JOIN {sql.table(content_type)}"
+        f" ON {sql.at(content_type._meta.pk)} = {sql.at(column(permission, 'content_type'))}"
     )
-    labels: dict[Any, set[str]] = defaultdict(set)
-    for owner, app_label, codename in rows:
-        labels[owner].add(f"{app_label}.{codename}")
-    return labels
+    return sql.Select([link.owner, *names], f"{sql.at(link.owner)} {these}", joins=joins)
 
 
-def _targets(link: Link, pks: list[Any]) -> dict[Any, set[str]]:
-    rows = link.through._base_manager.filter(**{f"{link.owner.name}__in": pks}).values_list(
-        link.owner.attname, link.target.attname
-    )
+def _labelled(names: Iterable[sql.Row]) -> list[str]:
+    return sorted(f"{app_label}.{codename}" for app_label, codename in names)
+
+
+def _targets(watched: Watched, these: str) -> sql.Select:
+    link = watched.memberships
+    where = f"{sql.at(link.owner)} {these}"
     if connection.vendor == "sqlite":  # there foreign keys can be off
-        rows = rows.filter(**{f"{link.target.name}__in": link.targets._base_manager.all()})
-    targets: dict[Any, set[str]] = defaultdict(set)
-    for owner, target in rows:
-        targets[owner].add(str(target))
-    return targets
+        target = link.targets._meta.pk
+        where += f" AND {sql.at(link.target)} IN (SELECT {sql.at(target)} FROM {sql.table(link.targets)})"  # noqa: S608 (names of models)
+    return sql.Select([link.owner, link.target], where)
+
+
+def _by_owner(rows: Iterable[sql.Row]) -> Mapping[Any, set[sql.Row]]:
+    """What belongs to each: the rest of the rows that begin with it."""
+    found: dict[Any, set[sql.Row]] = defaultdict(set)
+    for owner, *rest in rows:
+        found[owner].add(tuple(rest))
+    return found

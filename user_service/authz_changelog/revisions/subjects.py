@@ -18,11 +18,12 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import connection
-from django.db.models import Field, Model, Q
+from django.db.models import Field, Model
 
+from authz_changelog import sql
 from authz_changelog.marks.kinds import ALL, USER
 from authz_changelog.marks.watched import SEPARATOR, Subject, Watched
-from authz_changelog.models import Entity, Head, Mark
+from authz_changelog.models import Head, Mark
 from authz_changelog.revisions import epochs
 from authz_changelog.revisions.errors import SequencingFailed
 from authz_changelog.revisions.transactions import beside_no_run
@@ -37,9 +38,9 @@ def adopt() -> None:
         Mark.objects.create(kind=ALL, key=USER)
 
 
-def refuse_others() -> None:
-    """Raise `SequencingFailed` in a process that would name users otherwise than the log does."""
-    if (kept := _kept()) != _wanted():
+def refuse_others(kept: str) -> None:
+    """Raise `SequencingFailed` in a process that does not name users by the fields that are `kept`."""
+    if kept != _wanted():
         raise SequencingFailed(
             f"AUTHZ_CHANGELOG['SUBJECT'] is {_wanted()!r}, and the log names users by {kept!r}:"
             " run `manage.py migrate`, or restart what still has the old setting"
@@ -76,13 +77,16 @@ def user(subject: str) -> Model | None:
     value = _value(watched.subject, subject)
     if value is None:
         return None
-    found: Model | None = watched.user._base_manager.filter(**{watched.subject.name: value}).first()
-    return found if found is not None and of(found) == subject else None
+    fields = watched.user._meta.concrete_fields
+    where = f"{sql.at(watched.subject)} = %s"
+    (rows,) = sql.read(sql.Select(fields, where, sql.prepared(watched.subject, [value])))
+    found = (sql.instance(watched.user, row) for row in rows)
+    return next((each for each in found if of(each) == subject), None)
 
 
 def holder(subject: str) -> str | None:
     """The primary key of the user whom the log calls so."""
-    return _holders([subject]).get(subject)
+    return holders([subject]).get(subject)
 
 
 def spellings(subjects: Collection[str]) -> dict[str, str]:
@@ -119,22 +123,15 @@ def named(keys: Collection[str]) -> dict[str, str]:
     return {subject: key for subject, key in found if subject is not None}
 
 
-def concerned(keys: Collection[str]) -> dict[str, str | None]:
-    """The subjects that marks of these users concern, each with the primary key of who has it, if anybody."""
-    if not keys:
-        return {}
+def held_by(keys: Collection[str]) -> dict[str, str]:
+    """The subjects that these users have, each with the user's primary key."""
     watched = Watched()
-    found: dict[str, str | None] = {}
-    theirs = Q(owner__in=list(keys))
+    found: dict[str, str] = {}
     if watched.subject_is_key:
         found |= {key: key for key in keys if SEPARATOR not in key}  # also of who is gone
-    else:
-        theirs |= Q(owner=None, key__in=list(keys))  # from when it was
-    if watched.other_subjects or not watched.subject_is_key:
+    if keys and (watched.other_subjects or not watched.subject_is_key):
         found |= named(keys)
-    known = Entity.objects.filter(theirs, kind=USER, state__isnull=False)
-    left = [subject for subject in known.values_list("key", flat=True) if subject not in found]
-    return found | dict.fromkeys(left) | _holders(left)
+    return found
 
 
 def owner(subject: str, key: str) -> str | None:
@@ -142,7 +139,7 @@ def owner(subject: str, key: str) -> str | None:
     return None if subject == key else key
 
 
-def _holders(subjects: Collection[str]) -> dict[str, str]:
+def holders(subjects: Collection[str]) -> dict[str, str]:
     """Who has these now. What the database takes for equal, as a collation may, is not the same subject."""
     watched, wanted = Watched(), set(subjects)
     found: dict[str, str] = {}

@@ -11,12 +11,13 @@ that was frozen, whose session the database has ended.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from django.db import Error, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from authz_changelog import sql
 from authz_changelog.marks.watched import Watched
 from authz_changelog.models import Head
 from authz_changelog.revisions.errors import GaveWay, SequencingFailed
@@ -25,6 +26,10 @@ FROZEN_AFTER = "2s"
 """Idle for so long inside a run, whose steps take milliseconds; less than the relay waits for the lock."""
 PATIENCE_MS = 200
 """For all watched tables, or for a lock of a small write; PostgreSQL's `deadlock_timeout` is 1 s."""
+HELD = ("57014", "40P01")
+"""PostgreSQL's codes for an end of that patience, and for a deadlock."""
+TAKEN = "55P03"
+"""Of a lock that is not waited for, or was waited for as long as it may be."""
 
 
 def refuse_inside_transaction() -> None:
@@ -34,26 +39,30 @@ def refuse_inside_transaction() -> None:
 
 
 @contextmanager
-def sequencing(seconds: float) -> Iterator[None]:
+def sequencing(seconds: float, *reading: sql.Select) -> Iterator[list[list[sql.Row]]]:
     """Hold the sequencer's lock, with one snapshot of the database that is taken after the lock is held.
+
+    With what is read first in it.
 
     Waits at most `seconds` for the lock on PostgreSQL, the connection's `timeout` on SQLite, then
     raises `OperationalError`. Raises `GaveWay` when somebody has a watched table for himself, or when the
     database has ended the session, and `SequencingFailed` inside another transaction: the lock would be held
     for all of it, and its snapshot could be older than the lock.
     """
-    with _transaction() as cursor:
+    with _transaction():
         if connection.vendor == "postgresql":
-            cursor.execute(
+            begin = [
+                "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
                 # A run looks a few keys up: a planner without statistics, as after an import, would read
                 # whole tables instead, and what it cannot do without that it would think worth compiling.
-                "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;"
-                f"SET LOCAL enable_seqscan = off; SET LOCAL jit = off; {_locking_head(seconds)}"
-            )
-            _lock_watched(cursor)
+                *("SET LOCAL enable_seqscan = off", "SET LOCAL jit = off"),
+                *_locking_head(seconds),
+            ]
+            found = _lock_watched(begin, reading)
         else:
-            cursor.execute(f"UPDATE {_head()} SET revision = revision")  # noqa: S608 (our own table's name)
-        yield
+            lock = f"UPDATE {_head()} SET revision = revision"  # noqa: S608 (our own table's name)
+            found = sql.read(*reading, after=[lock])
+        yield found
 
 
 @contextmanager
@@ -64,7 +73,7 @@ def beside_no_run(seconds: float) -> Iterator[None]:
     """
     with _transaction() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute(_locking_head(seconds))
+            cursor.execute(";".join(_locking_head(seconds)))
         yield
 
 
@@ -83,9 +92,9 @@ def _transaction() -> Iterator[CursorWrapper]:
         raise GaveWay("the database has ended the session") from error  # Django has begun another
 
 
-def _locking_head(seconds: float) -> str:
-    lock = f"LOCK TABLE {_head()} IN EXCLUSIVE MODE"
-    return f"{_for_a_frozen_one()}; SET LOCAL lock_timeout = {max(1, int(seconds * 1000))}; {lock}"
+def _locking_head(seconds: float) -> list[str]:
+    patience = f"SET LOCAL lock_timeout = {max(1, int(seconds * 1000))}"
+    return [_for_a_frozen_one(), patience, f"LOCK TABLE {_head()} IN EXCLUSIVE MODE"]
 
 
 def _for_a_frozen_one() -> str:
@@ -104,8 +113,7 @@ def one_snapshot(*, of_watched: bool = False, nowait: bool = False) -> Iterator[
         with _transaction() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             if of_watched:
-                cursor.execute(_for_a_frozen_one())
-                _lock_watched(cursor, nowait=nowait)
+                _lock_watched([_for_a_frozen_one()], nowait=nowait)
             yield
         return
     refuse_inside_transaction()
@@ -147,13 +155,17 @@ def _head() -> str:
     return connection.ops.quote_name(Head._meta.db_table)
 
 
-def _lock_watched(cursor: CursorWrapper, *, nowait: bool = False) -> None:
+def _lock_watched(
+    begin: Sequence[str], reading: Sequence[sql.Select] = (), *, nowait: bool = False
+) -> list[list[sql.Row]]:
+    """In one go with how the transaction begins, and with what is read first: that takes the snapshot."""
     tables = ", ".join(connection.ops.quote_name(table) for table in Watched().tables())
     mode = "ACCESS SHARE MODE NOWAIT" if nowait else "ACCESS SHARE MODE"
+    patience = f"SET LOCAL statement_timeout = {PATIENCE_MS}"
+    locking = [patience, f"LOCK TABLE {tables} IN {mode}", "SET LOCAL statement_timeout = DEFAULT"]
     try:
-        cursor.execute(
-            f"SET LOCAL statement_timeout = {PATIENCE_MS}; LOCK TABLE {tables} IN {mode};"
-            "SET LOCAL statement_timeout = DEFAULT"
-        )
+        return sql.read(*reading, after=[*begin, *locking])
     except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) not in (*HELD, *([TAKEN] if nowait else ())):
+            raise
         raise GaveWay("somebody has a watched table for himself") from error
