@@ -11,15 +11,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
-from typing import TYPE_CHECKING, TypedDict
+from typing import NamedTuple
 from uuid import UUID
 
 import pika
 from django.db import DatabaseError, connection
-from django.db.models import Subquery
 
-from authz_changelog import clock
+from authz_changelog import clock, sql
 from authz_changelog.marks.wakeups import Wait, left_behind, wakeups
+from authz_changelog.marks.watched import column
 from authz_changelog.models import Cursor, Head, Revision
 from authz_changelog.publishing import broker
 from authz_changelog.publishing.broker import Broker
@@ -27,11 +27,6 @@ from authz_changelog.publishing.upkeep import Upkeep
 from authz_changelog.revisions import audit, messages, sequencer
 from authz_changelog.revisions.errors import SequencingFailed
 from authz_changelog.revisions.transactions import one_snapshot
-
-if TYPE_CHECKING:
-    from django_stubs_ext import WithAnnotations  # the stubs are not installed where the service runs
-
-    _Placed = WithAnnotations[Revision, "_Place"]
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +36,10 @@ RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds between attempts to reach the broker and the database; the last one is repeated."""
 
 
-class _Place(TypedDict):
-    """Where a revision lies: in which epoch, and after which one the relay has to go on."""
+class _Placed(NamedTuple):
+    """A revision, in which epoch it lies, and after which one the relay has to go on."""
 
+    revision: Revision
     epoch: UUID
     passed: int
 
@@ -136,20 +132,22 @@ def publish_all(open_broker: Broker) -> tuple[UUID, Revision]:
 
 def publish_new(open_broker: Broker) -> None:
     """Publish what the cursor has not passed yet."""
-    while revisions := _unpublished():
-        passed = revisions[0].passed
-        if revisions[0].pk > passed + 1:
-            logger.warning("Revisions %d to %d were pruned unpublished.", passed + 1, revisions[0].pk - 1)
-        for revision in revisions:
-            open_broker.publish(messages.change(revision.epoch, revision))
-        published = revisions[-1].pk
+    while placed := _unpublished():
+        first, _, passed = placed[0]
+        if first.pk > passed + 1:
+            logger.warning("Revisions %d to %d were pruned unpublished.", passed + 1, first.pk - 1)
+        for revision, epoch, _ in placed:
+            open_broker.publish(messages.change(epoch, revision))
+        published = placed[-1].revision.pk
         Cursor.objects.filter(revision__lt=published).update(revision=published)
 
 
 def _unpublished() -> list[_Placed]:
     """In one statement, which shows one state of the database: it is on the way of every revocation."""
-    cursor = Subquery(Cursor.objects.values("revision"))
+    fields = [*Revision._meta.concrete_fields, column(Head, "epoch")]
+    passed = f"(SELECT revision FROM {sql.table(Cursor)})"  # noqa: S608 (our own table's name)
+    pk = sql.at(Revision._meta.pk)
     # Where an epoch begins nothing has changed: there is nothing to be told.
-    changes = Revision.objects.filter(pk__gt=cursor, previous_at__isnull=False)
-    placed = changes.annotate(passed=cursor, epoch=Subquery(Head.objects.values("epoch")))
-    return list(placed.order_by("pk")[:BATCH])
+    next_ones = f"{pk} > {passed} AND previous_at IS NOT NULL ORDER BY {pk} LIMIT {BATCH}"
+    (rows,) = sql.read(sql.Select(fields, next_ones, joins=f"CROSS JOIN {sql.table(Head)}", also=[passed]))
+    return [_Placed(sql.instance(Revision, values), epoch, passed) for *values, epoch, passed in rows]
