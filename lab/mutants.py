@@ -31,11 +31,7 @@ EXPLORER = ("tests/integration/lab/schedules/test_explorer.py",)
 """Its share in the suite: for each way in which a change could go unnoticed."""
 BEGINS_AN_EPOCH = """\
     with beside_no_run(seconds=30):
-        Revision.objects.all().delete()
-        head = Head.objects.get()
-        head.epoch = uuid.uuid4()
-        head.save(update_fields=["epoch"])
-        _begin(head.revision)
+        return begin_another()
 """
 TESTS_FAILED = 1
 """pytest's exit code; others mean that it could not run them."""
@@ -212,8 +208,8 @@ MUTANTS = (
         LOG + "revisions/epochs.py",
         BEGINS_AN_EPOCH,
         "    from authz_changelog.revisions.transactions import sequencing\n\n"
-        + BEGINS_AN_EPOCH.replace("beside_no_run", "sequencing")
-        + "        Cursor.objects.update(revision=head.revision)\n",
+        + BEGINS_AN_EPOCH.replace("beside_no_run", "sequencing").replace("return", "head =")
+        + "        Cursor.objects.update(revision=head.revision)\n    return head\n",
         EXPLORER,
     ),
     Mutant(
