@@ -101,5 +101,9 @@ def group_leave(*, user: User, group: Group) -> None:
 
 
 def _lock(holder: Holder) -> None:
-    """Two replacements at once take turns: the result is one of them, never a mixture."""
-    type(holder).objects.select_for_update().values_list("pk").get(pk=holder.pk)
+    """Two replacements at once take turns: the result is one of them, never a mixture.
+
+    The key stays free for who only refers to it, or one who writes a membership in SQL would be in a deadlock
+    with us: its foreign key is looked at when it commits, and we wait for it by then.
+    """
+    type(holder).objects.select_for_update(no_key=True).values_list("pk").get(pk=holder.pk)
