@@ -57,6 +57,9 @@ class MemoryStore:
         """Nobody shares it."""
         return True
 
+    async def release(self, seconds: float) -> None:
+        """As above."""
+
     async def stage(self) -> str:
         generation = uuid4().hex
         self._generations[generation] = _Generation()

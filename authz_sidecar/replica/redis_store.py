@@ -111,6 +111,10 @@ class RedisStore:
         async with self._asking():
             return bool(await self._client.set(self._loading_key, "1", nx=True, px=int(seconds * 1000)))
 
+    async def release(self, seconds: float) -> None:
+        async with self._asking():
+            await self._client.set(self._loading_key, "1", px=int(seconds * 1000))
+
     async def stage(self) -> str:
         generation = uuid4().hex
         await self._call(self._stage, [self._generations + generation], [LEASE])

@@ -58,6 +58,9 @@ class Store(Protocol):
     async def claim(self, seconds: float) -> bool:
         """Take the turn to load a copy, for that long. `False`: another process has taken it."""
 
+    async def release(self, seconds: float) -> None:
+        """End the turn to load that this process has, that long from now."""
+
     async def stage(self) -> str:
         """A new generation that nobody reads yet. It vanishes unless it is written to."""
 

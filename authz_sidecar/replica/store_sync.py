@@ -30,9 +30,10 @@ CHECK_INTERVAL = 5.0
 """Seconds after which the store is looked at though nothing has happened."""
 FIRST_RETRY, LAST_RETRY = 0.1, 2.0
 AFTER_LOAD, AFTER_FAILED_LOAD = 10.0, 60.0
-"""Seconds from the beginning of one load of the store to the next; the first bound holds for all who share
-it: however many start at once, one of them loads. What was loaded twice and lost counts as failed: that store
-takes everything and keeps nothing.
+"""Seconds from one load of the store to the next, by all who share it: however many start at once, one of
+them has the turn. It takes it for the longer time, and gives it back when the load has ended well: a store
+that takes no copy costs the User service one snapshot a minute, and not one for each process. What was
+loaded twice and lost counts as failed: that store takes everything and keeps nothing.
 """
 
 logger = logging.getLogger(__name__)
@@ -63,11 +64,13 @@ class StoreSync:
         """The generation last known to be of our history."""
         self._confirmed: str | None = None
         """The generation that the User service last confirmed."""
+        self._doubted = False
+        """Whether it may be ahead of us because it has gone another way: the User service knows."""
         self._failures = 0
         self._load_due = float("-inf")
-        """Before that the store is not loaded again: a snapshot costs the User service too much."""
+        """Before that the store is not loaded again, though it may have forgotten whose turn it is."""
         self._loaded_at = float("-inf")
-        """When the last load began that ended well."""
+        """When the last load began that ended well, or another process was seen to have the turn."""
 
     @property
     def position(self) -> Position | None:
@@ -84,6 +87,11 @@ class StoreSync:
         self._copy = None
         self._wake.set()
 
+    def doubt_copy(self) -> None:
+        """It stands where our history does not lead."""
+        self._doubted = True
+        self.forget_copy()
+
     async def run(self) -> None:
         while True:
             await self._sleep()
@@ -99,7 +107,7 @@ class StoreSync:
             async with asyncio.timeout(CHECK_INTERVAL):
                 await self._wake.wait()
         except TimeoutError:
-            self._copy = None  # look whether it is still there
+            self._copy, self._doubted = None, True  # look whether it is still there, and still of our history
         self._wake.clear()
 
     async def read(self, keys: Sequence[EntityKey]) -> Reading | None:
@@ -130,7 +138,7 @@ class StoreSync:
         """Read from this copy from now on; it stands where this process stands."""
         self._copy = copy
         self._trusted = None if copy is None else copy.generation
-        self._confirmed = self._trusted
+        self._confirmed, self._doubted = self._trusted, False
         self._wake.set()
 
     async def _advance(self) -> bool:
@@ -145,7 +153,7 @@ class StoreSync:
             return await self._reload("store_empty", None)
         changes = history.after(copy.position)
         if changes is not None:
-            self._trusted = copy.generation
+            self._trusted, self._doubted = copy.generation, False
             return not await self._write(copy, changes)
         if self._is_ahead(copy, history.end):
             return False
@@ -153,13 +161,16 @@ class StoreSync:
 
     def _is_ahead(self, copy: Copy, end: Position) -> bool:
         """Another process has written what this one has yet to hear."""
-        known = copy.generation in (self._trusted, self._confirmed)
+        known = copy.generation in (self._trusted, self._confirmed) and not self._doubted
         return known and copy.position.epoch == end.epoch and copy.position.revision > end.revision
 
     async def _write(self, copy: Copy, changes: Sequence[Change]) -> bool:
         """Whether the store has all of these changes now. If not, it is not where it was seen."""
-        position = copy.position
+        history, position = self._near.history, copy.position
         for change in changes:
+            if self._near.history is not history:  # we have left the one that led here
+                self._copy = None
+                return False
             outcome = await self._store.apply(copy.generation, position, change)
             if outcome in (Outcome.GAP, Outcome.NOT_CURRENT):
                 self._copy = None
@@ -172,7 +183,7 @@ class StoreSync:
         """The store stands where our own history does not reach: bring it on, or replace it."""
         try:
             async with self._user_service.changes(copy.position) as stream:
-                self._confirmed = copy.generation
+                self._confirmed, self._doubted = copy.generation, False
                 changes = [change async for change in stream.changes]
         except HistoryGone:
             return await self._reload("store_gone", copy.generation)
@@ -188,15 +199,18 @@ class StoreSync:
         if now < self._load_due:
             return False
         self._copy = None
-        if not await self._store.claim(AFTER_LOAD):
+        if not await self._store.claim(AFTER_FAILED_LOAD):
+            self._loaded_at = now
             return False
         generation = await self._store.stage()  # no snapshot is asked for before the store can take it
         self._observer.resync(cause)
         self._load_due = now + AFTER_FAILED_LOAD
-        self._copy = await self._load(generation, replaces)
-        loses_them = now - self._loaded_at < AFTER_FAILED_LOAD
-        self._load_due = now + (AFTER_FAILED_LOAD if loses_them else AFTER_LOAD)
+        copy = await self._load(generation, replaces)
+        if now - self._loaded_at >= AFTER_FAILED_LOAD:  # else it loses what it takes
+            self._load_due = now + AFTER_LOAD
+            await self._store.release(AFTER_LOAD)
         self._loaded_at = now
+        self._copy = copy
         return True
 
     async def _load(self, generation: str, replaces: str | None) -> Copy | None:

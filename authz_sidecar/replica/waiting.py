@@ -5,7 +5,8 @@ Two things can be missing.
 *Entities* that the near cache does not hold. They are read from the store. What a usable copy lacks, or all
 of it where no copy is usable, is asked of the User service, which knows for certain what does not exist.
 Whatever comes is admitted at exactly one position: if it is newer than where this process stands, the
-process catches up first; if it is older, the near cache lays the changes in between over it, or refuses it.
+process catches up first, unless the User service knows of no such revision; if it is older, the near cache
+lays the changes in between over it, or refuses it.
 
 *A revision*, because the request names a newer one. The subscription usually delivers it within a moment;
 only then is the feed asked. A question that was sent after the request came settles what the revision is:
@@ -121,6 +122,9 @@ class Waiting:
         if here is None or read_at.epoch != here.epoch:
             self._store_sync.forget_copy()
             return False
+        if await self._is_beyond_head(read_at.revision):
+            self._store_sync.doubt_copy()
+            return False
         if not await self.reached(read_at.revision, FILL_TIMEOUT):
             return False
         return self._admit(found, read_at) and len(found) == len(keys)
@@ -192,6 +196,15 @@ class Waiting:
             return True
         self._pull()
         return await self._until(lambda: self._is_applied(revision), timeout)
+
+    async def _is_beyond_head(self, revision: int) -> bool:
+        """Whether a copy was led where nothing leads any more: asked from now on, nobody knows `revision`."""
+        if await self._heard(revision):
+            return False
+        asked_at = self._clock.monotonic()
+        self._pull()
+        await self._until(lambda: self._is_applied(revision) or self._confirmed_at >= asked_at, FILL_TIMEOUT)
+        return self._confirmed_at >= asked_at and revision > (self._machine.head or 0)
 
     def _is_applied(self, revision: int) -> bool:
         position = self._machine.applied

@@ -47,6 +47,8 @@ class StoreServer:
         self.fails_before = 0.0
         self.fails_after = 0.0
         """The shares of calls whose answer is an error, without and with their effect."""
+        self.lives = 0
+        """How often it was given a copy, or has lost everything."""
         self._scheduler = scheduler
         self._random = random
         self._generations: dict[str, _Generation] = {}
@@ -57,6 +59,7 @@ class StoreServer:
 
     def flush(self) -> None:
         self._generations, self._current, self._claimed_until = {}, None, 0.0
+        self.lives += 1
 
     def evict(self) -> None:
         """One key is lost: a copy, or the name of the current one."""
@@ -131,6 +134,10 @@ class StoreServer:
         self._claimed_until = self._scheduler.now + seconds
         return True
 
+    def release(self, seconds: float) -> None:
+        self._check_writable()
+        self._claimed_until = self._scheduler.now + seconds
+
     def stage(self, generation: str) -> str:
         self._check_writable()
         self._generations[generation] = _Generation(expires=self._scheduler.now + LEASE)
@@ -154,6 +161,7 @@ class StoreServer:
         if self._current is not None:
             self._generations.pop(self._current, None)
         self._current = generation
+        self.lives += 1
         return True
 
     def discard(self, generation: str) -> None:
@@ -209,6 +217,9 @@ class StoreClient:
 
     async def claim(self, seconds: float) -> bool:
         return await self._call(lambda: self._server.claim(seconds))
+
+    async def release(self, seconds: float) -> None:
+        await self._call(lambda: self._server.release(seconds))
 
     async def stage(self) -> str:
         generation = f"{self._random.getrandbits(128):032x}"

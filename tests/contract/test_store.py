@@ -202,6 +202,16 @@ async def test_a_turn_to_load_ends(store: Store) -> None:
             await asyncio.sleep(0.001)
 
 
+async def test_a_turn_to_load_is_given_back(store: Store) -> None:
+    if isinstance(store, Simulated):
+        pytest.skip("its time stands still here")
+    assert await store.claim(600.0)
+    await store.release(0.001)
+    async with asyncio.timeout(30):
+        while not await store.claim(30.0):  # noqa: ASYNC110 (no store says when a turn has ended)
+            await asyncio.sleep(0.001)
+
+
 class TestSwitch:
     async def test_a_staged_generation_is_not_read(self, store: Store) -> None:
         copy = await load(store, 10, group(4))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from authz_sidecar.core.entities import EntityKey
+from authz_sidecar.core.entities import Change, Entity, EntityKey, Position
 from authz_sidecar.core.phases import Phase
 from authz_sidecar.core.verdicts import Code
 from authz_sidecar.replica import store_sync
 from authz_sidecar.replica.redis_store import RedisStore
-from authz_sidecar.replica.store import Store
+from authz_sidecar.replica.store import Copy, Outcome, Store
 
 ADD, CHANGE = "students.add_student", "students.change_student"
 MAX_STALENESS = 30.0
@@ -132,6 +133,26 @@ class TestHistory:
         await sidecar.until_decided("alice", CHANGE, Code.SUBJECT_UNKNOWN)
         assert (await sidecar.decide("carol", CHANGE)).code is Code.GRANTED
         await sidecar.until(lambda: sidecar.store_at_head and sidecar.phase is Phase.LIVE)
+
+    async def test_a_copy_that_was_led_beyond_the_head_is_replaced(
+        self, start: Start, store: Store, service: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By a process that had not heard of a restored backup; and nothing more is written."""
+        monkeypatch.setattr(store_sync, "CHECK_INTERVAL", 0.05)
+        sidecar = await start(store)
+        copy, here = await store.current(), sidecar.replica.near.position
+        assert copy is not None
+        assert here == copy.position
+        lost = Position(here.epoch, here.revision + 1, "2026-11-22T09:00:59.000000Z")
+        revoked = Entity(EntityKey("group", "staff"), lost.revision, None)
+        change = Change(lost, None, (revoked,), here.at)
+        assert await store.apply(copy.generation, here, change) is Outcome.APPLIED
+        assert (await sidecar.decide("bob", ADD)).code is Code.GRANTED
+        found: Copy | None = copy
+        while found is None or found.generation == copy.generation:
+            await asyncio.sleep(0.005)
+            found = await store.current()
+        assert found.position == here
 
     async def test_another_process_shows_that_history_has_split(
         self, start: Start, redis_store: Callable[[], RedisStore], service: Any

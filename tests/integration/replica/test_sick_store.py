@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis as Client
 
-from authz_sidecar.core.entities import Change, Position
+from authz_sidecar.core.entities import Change, Entity, Position
+from authz_sidecar.core.errors import StoreUnavailable
 from authz_sidecar.core.verdicts import Code
 from authz_sidecar.replica import store_sync
 from authz_sidecar.replica.memory_store import MemoryStore
@@ -70,6 +71,13 @@ class Counting(RedisStore):
         return await super().claim(seconds)
 
 
+class Full(Counting):
+    """It takes what is small."""
+
+    async def fill(self, generation: str, entities: Sequence[Entity]) -> None:
+        raise StoreUnavailable("Redis: it answers OOM command not allowed")
+
+
 class Forgetful(MemoryStore):
     """It takes everything and keeps nothing, as a Redis with too little memory does."""
 
@@ -121,6 +129,19 @@ async def test_no_snapshot_for_a_store_that_was_read_only_from_the_start(
     await promote(retired)
     await sidecar.until(lambda: sidecar.store_at_head)
     assert service.calls["snapshot"] == 2
+
+
+async def test_one_snapshot_for_a_store_that_has_no_room_for_it_however_many_share_it(
+    start: Start, service: Any, redis_server: Redis, redis_prefix: str
+) -> None:
+    stores = [Full(redis_server.url, redis_prefix) for _ in range(3)]
+    sidecars = [await start(store, live=False) for store in stores]
+    for sidecar in sidecars:
+        await sidecar.until_decided("alice", CHANGE, Code.GRANTED)
+    # The one that has had its turn writes no more; the others go on asking for theirs.
+    await sidecars[0].until(lambda: sorted(store.writes for store in stores)[1] > 10)
+    assert sum(sidecar.observer.seen["resync store_empty"] for sidecar in sidecars) == 1
+    assert service.calls["snapshot"] == len(sidecars) + 1, "their heads, and one to be loaded"
 
 
 async def test_a_store_that_keeps_nothing_is_loaded_twice_and_then_seldom(start: Start, service: Any) -> None:
