@@ -70,7 +70,9 @@ class StoreSync:
         self._load_due = float("-inf")
         """Before that the store is not loaded again, though it may have forgotten whose turn it is."""
         self._loaded_at = float("-inf")
-        """When the last load began that ended well, or another process was seen to have the turn."""
+        """When the last load began that ended well."""
+        self._turn_seen_at = float("-inf")
+        """When somebody, this process or another, was last known to load."""
 
     @property
     def position(self) -> Position | None:
@@ -200,16 +202,18 @@ class StoreSync:
             return False
         self._copy = None
         if not await self._store.claim(AFTER_FAILED_LOAD):
-            self._loaded_at = now
+            self._turn_seen_at = now
             return False
         generation = await self._store.stage()  # no snapshot is asked for before the store can take it
         self._observer.resync(cause)
         self._load_due = now + AFTER_FAILED_LOAD
         copy = await self._load(generation, replaces)
-        if now - self._loaded_at >= AFTER_FAILED_LOAD:  # else it loses what it takes
+        if now - self._loaded_at >= AFTER_FAILED_LOAD:
             self._load_due = now + AFTER_LOAD
+        loses_them = cause == "store_empty" and now - self._turn_seen_at < AFTER_FAILED_LOAD
+        if not loses_them:
             await self._store.release(AFTER_LOAD)
-        self._loaded_at = now
+        self._loaded_at = self._turn_seen_at = now
         self._copy = copy
         return True
 

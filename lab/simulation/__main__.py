@@ -25,9 +25,9 @@ def main(arguments: Sequence[str]) -> int:
         environment = {**os.environ, "PYTHONHASHSEED": "0"}
         os.execve(sys.executable, [sys.executable, "-P", "-m", "lab.simulation", *arguments], environment)  # noqa: S606 (it is ourselves)
     if options.mutants is not None:
-        from lab.simulation import mutants  # as below
+        from lab.simulation.mutants import trial  # as below
 
-        return 1 if mutants.main(options.mutants) else 0
+        return 1 if trial.main(options.mutants) else 0
     if options.fleet:
         from lab.simulation import fleet  # as below
 

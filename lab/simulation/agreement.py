@@ -2,7 +2,7 @@
 
     .venv/bin/python -m lab.simulation.agreement [--minutes 4]
 
-Each of ten stories happens in the simulated world several times, then all of them are made to happen in the
+Ten stories happen in the simulated world again and again, in drawn order, then they are made to happen in the
 real system (`lab.campaign`). They agree when neither finds anything wrong, both are LIVE again after each,
 and in no story reality refused a change for want of knowledge with a code that the simulation of the same
 story never gave. What only the simulation gives is shown: it meets more circumstances than minutes do.
@@ -26,7 +26,7 @@ from lab.campaign.run import run as run_campaign
 from lab.campaign.system import MAX_STALENESS
 from lab.simulation.faults import CATALOGUE as SIMULATED
 from lab.simulation.judge import AT_A_REVISION, NOT_KNOWN
-from lab.simulation.plan import Fault, Plan, draw_setup, stream
+from lab.simulation.plan import Fault, Plan, draw_setup, numbered, stream
 from lab.simulation.run import run
 
 STORIES: Mapping[str, Sequence[Sequence[str]]] = {
@@ -45,29 +45,37 @@ STORIES: Mapping[str, Sequence[Sequence[str]]] = {
 A link may be anybody's; who restores a backup shuts the database.
 """
 LATENCIES = (0.0005, 0.002, 0.02)
-"""Seconds, one in each world of a story: in the last a sidecar that starts is met before it is ready."""
-TIMES, EVERY, FIRST = 5, 30.0, 10.0
-"""Each story happens so often in a world, so many seconds apart, from then on."""
+"""Seconds, one in each world: in the last a sidecar that starts is met before it is ready."""
+WORLDS, ROUNDS, FIRST = 9, 3, 10.0
+"""In each world every story happens so often, the first at that second."""
+PAUSE = (2.0, 8.0)
+"""Seconds from the end of one to the next, about as in the campaign: what one leaves behind meets another."""
 _DECIDED = re.compile(r" request [0-9]+ of \S+ ([a-z_]+) at ")
 
 Codes = dict[str, Counter[str]]
 """By story."""
 
 
-def faults_of(story: str, seed: int) -> Iterator[Fault]:
-    """They last up to twice as long as in other worlds: real servers take their time to start again."""
-    random = stream(seed, story)
-    for number in range(TIMES):
-        at = FIRST + number * EVERY
+def faults_of(seed: int) -> Iterator[tuple[str, Fault]]:
+    """One world's, in order. They last up to twice as long as elsewhere: real servers start slowly."""
+    random = stream(seed, "stories")
+    at = FIRST
+    for story in (each for _ in range(ROUNDS) for each in random.sample(sorted(STORIES), len(STORIES))):
+        ends = at
         for kind in random.choice(STORIES[story]):
             low, high = SIMULATED[kind].seconds
             seconds = random.uniform(low, 2 * high)
-            yield Fault(number, kind, at, seconds, random.getrandbits(32))
-            at += seconds / 2
+            yield story, Fault(0, kind, at, seconds, random.getrandbits(32))
+            ends, at = max(ends, at + seconds), at + seconds / 2
+        at = ends + random.uniform(*PAUSE)
 
 
-def simulate(story: str, seed: int) -> tuple[Counter[str], list[str]]:
-    """One story in a world about as large as the campaign's: its codes, and what was wrong."""
+def simulate(seed: int) -> tuple[Codes, list[str]]:
+    """A world about as large as the campaign's: its codes, from each story's fault to the next, and what was
+    wrong.
+    """
+    told = list(faults_of(seed))
+    began = [(fault.at, story) for story, fault in told]
     setup = replace(
         draw_setup(seed),
         sidecars=2,
@@ -82,16 +90,18 @@ def simulate(story: str, seed: int) -> tuple[Counter[str], list[str]]:
         requests=15.0,
         writes=2.0,
         lazy_sequencing=0.0,
-        duration=FIRST + TIMES * EVERY,
+        connections=0.0,
+        workers=0,
+        duration=began[-1][0] + PAUSE[1],
     )
-    codes: Counter[str] = Counter()
+    codes: Codes = {story: Counter() for story in STORIES}
 
     def heard(at: float, event: str) -> None:
         decided = _DECIDED.search(event)
         if at > FIRST and decided:
-            codes[decided[1]] += 1
+            codes[[story for begin, story in began if begin <= at][-1]][decided[1]] += 1
 
-    outcome = run(Plan(seed, setup, tuple(faults_of(story, seed))), heard)
+    outcome = run(Plan(seed, setup, numbered([fault for _, fault in told])), heard)
     return codes, outcome.violations
 
 
@@ -131,12 +141,12 @@ def table(simulated: Codes, real: Codes) -> Iterator[str]:
 def main(minutes: float) -> int:
     problems: list[str] = []
     simulated: Codes = {story: Counter() for story in STORIES}
-    for story, codes in simulated.items():
-        for seed in range(len(LATENCIES)):
-            found, violations = simulate(story, seed)
-            codes.update(found)
-            problems += [f"{story}, simulated: {violation}" for violation in violations]
-        print(f"simulated  {story}: {codes.total()} decisions", flush=True)
+    for seed in range(WORLDS):
+        found, violations = simulate(seed)
+        for story, codes in found.items():
+            simulated[story].update(codes)
+        problems += [f"world {seed}, simulated: {violation}" for violation in violations]
+    print(f"simulated: {sum(codes.total() for codes in simulated.values())} decisions", flush=True)
     with TemporaryDirectory(prefix="agreement-") as directory:
         faults = [fault for fault in CATALOGUE if fault.name in STORIES]
         report = run_campaign(Campaign(seed=1, minutes=minutes, faults=faults), Path(directory))

@@ -13,6 +13,8 @@ CALLS = 1_500
 """Calls of one sidecar to the User service in a minute: pulls on demand are 0.1 s apart."""
 SNAPSHOTS = 3
 """Whole snapshots of one process in a minute, whatever happens to its store and its history."""
+IN_VAIN = 2
+"""Of all who share a store, while it takes none and forgets nothing."""
 TASKS = 400
 CALLBACKS = 3_000
 """Of one process in one second: whatever is broken, nobody turns in circles."""
@@ -34,10 +36,11 @@ class Budgets:
     def called(self, who: str, request: Request, now: float) -> None:
         self.most_calls = max(self.most_calls, self._count(who, "calls", now, CALLS))
 
-    def read(self, who: str, request: Request, now: float) -> None:
-        """More than the head of an answer was read."""
+    def read(self, who: str, request: Request, now: float, lives: int) -> None:
+        """More than the head of an answer was read. `lives`: those of the store."""
         if request.path.endswith("/snapshot") and request.query.get("buckets") == "1":
             self.most_snapshots = max(self.most_snapshots, self._count(who, "snapshots", now, SNAPSHOTS))
+            self._count(f"those who share life {lives} of the store", "snapshots", now, IN_VAIN)
 
     def looked_at(self, who: str, loop: ProcessLoop, remembered: int) -> None:
         """What a process has done since the last second, and what it holds."""

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from lab.simulation import joints
 from lab.simulation.asked import Asked
 from lab.simulation.clocks import HostClock
 from lab.simulation.history import Database
+from lab.simulation.joints.asking import request
+from lab.simulation.joints.rules import POLICIES
 from lab.simulation.keys import AUDIENCE, ISSUER, LEEWAY, LIFETIME, OTHER_ISSUER, Signer
 from lab.simulation.population import Population
 from lab.simulation.process import Told
@@ -49,14 +50,14 @@ class Clients:
         self._answered = answered
         self._subjects = [key for _, key in population.users] + ["stranger"]
         self._tokens: dict[str, _Token] = {}
-        self._rules = list(joints.POLICIES[0])
+        self._rules = list(POLICIES[0])
         self._count = 0
         self._minimum: str | None = None
 
     def ask(self, sidecar: Sidecar, now: float) -> None:
         """One request to that sidecar."""
         asked, token = self.draw(now)
-        head = joints.request(asked.rule[0], asked.path, token, asked.minimum)
+        head = request(asked.rule[0], asked.path, token, asked.minimum)
         sidecar.ask(head, f"r{asked.number}", self._answered(asked))
 
     def draw(self, now: float) -> tuple[Asked, bytes]:

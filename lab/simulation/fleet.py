@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from authz_sidecar.core.entities import Position
-from lab.simulation import joints
 from lab.simulation.http import Request
+from lab.simulation.joints.asking import position
 from lab.simulation.plan import Plan, draw_setup
 from lab.simulation.process import Process
 from lab.simulation.run import life, reproducible
@@ -119,7 +119,7 @@ def _events(fleet: Fleet) -> None:
     fleet.service.down = fleet.service.closed = False
     print(fleet.told("User service back", fleet.wait_for(fleet.fresh)), flush=True)
     head = fleet.database.head.revision
-    positions = [joints.position(each.parts) for each in fleet.sidecars if each.parts]
+    positions = [position(each.parts) for each in fleet.sidecars if each.parts]
     behind = sum(each is None or each.revision != head for each in positions)
     print(f"{behind} of {len(positions)} sidecars are not where the log is")
 

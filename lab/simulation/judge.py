@@ -10,9 +10,9 @@ from typing import Any
 from authz_sidecar.core.entities import Entity, Position
 from authz_sidecar.core.verdicts import FORWARDED, Code, Decision, Requirement
 from authz_sidecar.verify.checker import right_code
-from lab.simulation import joints
 from lab.simulation.asked import Asked
 from lab.simulation.history import Database, EntityId, Node, State
+from lab.simulation.joints import rules
 from lab.simulation.plan import Setup
 from lab.simulation.process import Process
 
@@ -76,7 +76,7 @@ class Judge:
         self.codes[code] += 1
         self._judge_answer(process, asked, decision)
         wants = _wanted(process, asked)
-        if wants is None or wants is joints.ANYONE:
+        if wants is None or wants is rules.ANYONE:
             self._judge_open(who, asked, decision, wants)
         elif code in AT_A_REVISION:
             self._judge_right(who, asked, wants, decision)
@@ -93,7 +93,7 @@ class Judge:
         code, status = decision.verdict.code, decision.status
         if (code in FORWARDED) is not (status == 0) or (code in NOT_KNOWN) is not (status == 503):
             self._say(f"{process.name} answered request {asked.number} {status}, for {code}")
-        if decision.policy != joints.digest(process.policy):
+        if decision.policy != rules.digest(process.policy):
             self._say(f"{process.name} decided request {asked.number} by rules that are not in force")
 
     def _judge_open(self, who: str, asked: Asked, decision: Decision, wants: Requirement | None) -> None:
@@ -118,14 +118,14 @@ class Judge:
     def allowed(self, process: Process, asked: Asked, node: Node) -> bool:
         """Whether the truth at that node, and the rules in force there, let it through."""
         wants = _wanted(process, asked)
-        if wants is None or wants is joints.ANYONE:
+        if wants is None or wants is rules.ANYONE:
             return wants is not None
         return Code(right_code(_record(asked, wants, node), _View(node))) in FORWARDED
 
     def revoked(self, process: Process, asked: Asked, decision: Decision) -> None:
         """A request under way was ended."""
         code, wants = decision.verdict.code, _wanted(process, asked)
-        if wants is None or wants is joints.ANYONE:
+        if wants is None or wants is rules.ANYONE:
             self._judge_open(process.name, asked, decision, wants)
         elif code in AT_A_REVISION:
             self._judge_right(process.name, asked, wants, decision)
@@ -247,7 +247,7 @@ class _View(Mapping[EntityId, State]):
 
 def _wanted(process: Process, asked: Asked) -> Requirement | None:
     """What the rules in force demand of it; `None`: there is no rule for it."""
-    return joints.POLICIES[process.policy].get(asked.rule)
+    return rules.POLICIES[process.policy].get(asked.rule)
 
 
 def _record(asked: Asked, wants: Requirement, node: Node) -> dict[str, Any]:

@@ -127,8 +127,13 @@ def draw(seed: int, kinds: Kinds, of_the_byte_path: Kinds = NONE, of_workers: Ki
         if wanted and more:
             own = stream(seed, purpose)
             faults += _faults(own, setup.duration, sorted(more), more, own.choice((2.0, 8.0)))
-    faults.sort(key=lambda fault: fault.at)
-    return Plan(seed, setup, tuple(replace(fault, number=n) for n, fault in enumerate(faults, 1)))
+    return Plan(seed, setup, numbered(faults))
+
+
+def numbered(faults: Sequence[Fault]) -> tuple[Fault, ...]:
+    """In the order in which they strike."""
+    in_order = sorted(faults, key=lambda fault: fault.at)
+    return tuple(replace(fault, number=number) for number, fault in enumerate(in_order, 1))
 
 
 def _lasting(random: Random, duration: float, kinds: Kinds) -> list[Fault]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 from lab.simulation.history import Database, EntityId, State
-from lab.simulation.joints import PERMISSIONS
+from lab.simulation.joints.rules import PERMISSIONS
 from lab.simulation.plan import Setup
 
 FIELDS = ("active", "superuser", "permissions", "permissions", "groups", "groups", "generation", "ended")

@@ -13,10 +13,12 @@ from authz_sidecar.core.entities import EntityKey, Position
 from authz_sidecar.core.ports import SilentObserver
 from authz_sidecar.core.verdicts import Answered, Decision, Failure, RequestHead
 from authz_sidecar.pipeline import Undecided
-from lab.simulation import joints
 from lab.simulation.broker import Broker, BrokerConnection, connect
 from lab.simulation.clocks import HostClock
 from lab.simulation.http import Request, Session
+from lab.simulation.joints import asking
+from lab.simulation.joints.byte_path import BytePath, byte_path
+from lab.simulation.joints.parts import Edges, Parts, build, build_worker
 from lab.simulation.lines import Lines, Rendezvous
 from lab.simulation.links import Link
 from lab.simulation.plan import Setup
@@ -79,7 +81,7 @@ class Host:
         self.lines = Lines(scheduler, random)
         self.rendezvous = Rendezvous(self.lines)
         self.policy = 0
-        """Which of `joints.POLICIES` is in its file."""
+        """Which of `joints.rules.POLICIES` is in its file."""
         self.setup = setup
         self.scheduler = scheduler
         self.random = random
@@ -98,8 +100,8 @@ class Process:
         self.name = name
         self._role = role
         self.loop = ProcessLoop(host.scheduler, host.clock, host.random, host.name)
-        self.parts: joints.Parts | None = None
-        self.byte_path: joints.BytePath | None = None
+        self.parts: Parts | None = None
+        self.byte_path: BytePath | None = None
         self.policy = host.policy
         """Which is in force in it."""
         self.ruled_at = 0.0
@@ -118,19 +120,19 @@ class Process:
         self.parts.watch(self._moved)
         if host.upstream is not None and self._role != FOLLOWER:
             self.loop.dial = partial(host.upstream.connect, self.loop)
-            self.byte_path = joints.byte_path(host.setup, self.parts, host.clock, _Requests(self))
+            self.byte_path = byte_path(host.setup, self.parts, host.clock, _Requests(self))
         self.loop.spawn(_begin(self.parts))
 
-    def _worker(self, role: int) -> joints.Parts:
+    def _worker(self, role: int) -> Parts:
         host = self.host
         applied = partial(host.watcher.applied, self)
-        return joints.build_worker(host.setup, host.clock, self.policy, role, host.rendezvous, applied)
+        return build_worker(host.setup, host.clock, self.policy, role, host.rendezvous, applied)
 
-    def _alone(self) -> joints.Parts:
+    def _alone(self) -> Parts:
         """Itself follows the User service, for others, too, if there are any."""
         host, watcher = self.host, self.host.watcher
         heard = partial(watcher.called, self), partial(watcher.read, self)
-        edges = joints.Edges(
+        edges = Edges(
             host.clock,
             Session(self.loop, host.links["user_service"], host.service, *heard),
             StoreClient(self.loop, host.store, host.links["store"], host.random),
@@ -138,7 +140,7 @@ class Process:
         )
         rendezvous = host.rendezvous if self._role == FOLLOWER else None
         with_broker = host.setup.with_broker[host.index]
-        return joints.build(host.setup, edges, self.policy, rendezvous, with_broker=with_broker)
+        return build(host.setup, edges, self.policy, rendezvous, with_broker=with_broker)
 
     async def connect_broker(self) -> BrokerConnection:
         """What the product's subscription calls instead of `aiormq.connect`."""
@@ -160,9 +162,9 @@ class Process:
             self.loop.call_soon(self._decide, self.parts, head, request_id, partial(told, self))
 
     def _decide(
-        self, parts: joints.Parts, head: RequestHead, request_id: str, told: Callable[[Decision, bool], None]
+        self, parts: Parts, head: RequestHead, request_id: str, told: Callable[[Decision, bool], None]
     ) -> None:
-        found = joints.decide(parts, head, request_id)
+        found = asking.decide(parts, head, request_id)
         if isinstance(found, Decision):
             told(found, False)
         else:
@@ -172,7 +174,7 @@ class Process:
         """Permissions or rules have changed: what becomes of a request under way."""
         if self.parts is None or not self.running:
             return
-        found = joints.reconsider(self.parts, decision)
+        found = asking.reconsider(self.parts, decision)
         if isinstance(found, Decision):
             told(found)
         else:
@@ -185,7 +187,7 @@ class Process:
     def _reload(self) -> None:
         if self.parts is not None and self.policy != self.host.policy:
             self.policy, self.ruled_at = self.host.policy, self.host.scheduler.now
-            joints.put_into_force(self.parts, self.byte_path, self.policy)
+            asking.put_into_force(self.parts, self.byte_path, self.policy)
             self.host.watcher.ruled(self)
 
     def _moved(self, keys: Collection[EntityKey] | None) -> None:
@@ -284,7 +286,7 @@ class _Requests:
         """The service is asked a second time, and judges."""
 
 
-async def _begin(parts: joints.Parts) -> None:
+async def _begin(parts: Parts) -> None:
     await parts.start()
 
 

@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from lab.simulation import joints
+from lab.simulation import coincidences
 from lab.simulation.faults import BYTE_PATH, CATALOGUE, ELSEWHERE, WORKERS
+from lab.simulation.joints import asking
+from lab.simulation.joints.patches import logs, patched
 from lab.simulation.judge import differences
 from lab.simulation.plan import Fault, Plan, draw
 from lab.simulation.process import Process
@@ -25,6 +27,11 @@ QUIET = 3.0
 RECOVERY = 45.0
 """Seconds after the last fault in which everything must be well again."""
 
+EVERY, COINCIDE = 8, 2
+"""What seeds leave by so many in whose worlds faults strike together."""
+
+LOADED_AGAIN = 75.0
+"""Seconds after the last fault in which a store that was left empty is loaded."""
 CATCH_UP = 10.0
 DRAINED = 30.0
 """Seconds after the last client of the byte path has connected, in which all connections have ended."""
@@ -48,9 +55,12 @@ class Outcome:
 
 
 def plan_of(seed: int) -> Plan:
+    elsewhere = {name: kind.seconds for name, kind in ELSEWHERE.items()}
+    if seed % EVERY == COINCIDE:
+        return coincidences.draw(seed, elsewhere)
     return draw(
         seed,
-        {name: kind.seconds for name, kind in ELSEWHERE.items()},
+        elsewhere,
         {name: kind.seconds for name, kind in BYTE_PATH.items()},
         {name: kind.seconds for name, kind in WORKERS.items()},
     )
@@ -88,10 +98,10 @@ def reproducible(plan: Plan) -> Iterator[None]:
 @contextmanager
 def life(world: World) -> Iterator[None]:
     """While it lasts the product's modules are joined to this world; in the end all its processes end."""
-    with joints.world(world.plan.setup, world.connect_broker):
-        with joints.logs(world.violation):
+    with patched(world.plan.setup, world.connect_broker):
+        with logs(world.violation):
             yield
-        with joints.logs(lambda _: None):
+        with logs(lambda _: None):
             world.bury()
 
 
@@ -112,8 +122,13 @@ def _live(world: World) -> None:
 
 
 def _let_store_follow(world: World) -> None:
-    """A far store takes a flood of revisions one round trip after the other: as long as it moves it may."""
+    """A far store takes a flood of revisions one round trip after the other: as long as it moves it may.
+
+    One that took no copy while something was broken is not tried again within a minute.
+    """
     before = None
+    if world.store.held() is None:
+        world.scheduler.run(world.scheduler.now + LOADED_AGAIN - RECOVERY, lambda: bool(world.violations))
     while not world.violations and (held := world.store.held()) is not None and held[0] != before:
         before = held[0]
         world.scheduler.run(world.scheduler.now + CATCH_UP, lambda: bool(world.violations))
@@ -155,7 +170,7 @@ def _judge_process(world: World, name: str, process: Process | None) -> None:
     if process is None or parts is None or not parts.live():
         world.violation(f"{process.name if process else name} is not live {RECOVERY} s after the last fault")
         return
-    for difference in differences(joints.position(parts), joints.held(parts), world.database.head):
+    for difference in differences(asking.position(parts), asking.held(parts), world.database.head):
         world.violation(f"{process.name}, after everything: {difference}")
     for what in process.byte_path.left_over() if process.byte_path else ():
         world.violation(f"{process.name}, after everything: {what}")

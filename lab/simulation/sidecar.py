@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from authz_sidecar.core.verdicts import RequestHead
-from lab.simulation import joints
+from lab.simulation.joints.parts import Parts
 from lab.simulation.process import Host, Process, Told
 from lab.simulation.wires import Peer, Wire
 
@@ -21,7 +21,7 @@ class Sidecar(Host):
     _count = 0
 
     @property
-    def parts(self) -> joints.Parts | None:
+    def parts(self) -> Parts | None:
         return None if self.process is None else self.process.parts
 
     @property

@@ -10,7 +10,6 @@ from hashlib import blake2b
 
 from authz_sidecar.core.entities import EntityKey, Position
 from authz_sidecar.core.verdicts import UNBOUNDED, Code, Decision
-from lab.simulation import joints
 from lab.simulation.asked import Asked
 from lab.simulation.broker import Broker
 from lab.simulation.budgets import Budgets
@@ -21,6 +20,7 @@ from lab.simulation.clocks import HostClock
 from lab.simulation.history import Database, Transaction
 from lab.simulation.http import Request
 from lab.simulation.http_clients import HttpClients
+from lab.simulation.joints import asking
 from lab.simulation.judge import Excuses, Judge, differences
 from lab.simulation.keys import Signer
 from lab.simulation.plan import Plan, stream
@@ -256,7 +256,7 @@ class World:
     def moved(self, process: Process, keys: Collection[EntityKey] | None) -> None:
         self.underway.changed(process, keys)
         if keys is None and process.parts is not None:
-            position = joints.position(process.parts)
+            position = asking.position(process.parts)
             self.tell(f"{process.name} stands at {position.token if position else None}")
             process.stands_at(position)
 
@@ -268,7 +268,7 @@ class World:
         self.budgets.called(process.host.name, request, self.scheduler.now)
 
     def read(self, process: Process, request: Request) -> None:
-        self.budgets.read(process.name, request, self.scheduler.now)
+        self.budgets.read(process.name, request, self.scheduler.now, self.store.lives)
 
     def resynced(self, process: Process, cause: str) -> None:
         self.tell(f"{process.name} resync: {cause}")

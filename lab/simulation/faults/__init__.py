@@ -26,4 +26,6 @@ BYTE_PATH: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in wi
 """What worlds with a byte path have, too."""
 WORKERS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in workers.KINDS})
 """What worlds have, too, in which a sidecar is several processes."""
-CATALOGUE: Mapping[str, Kind] = MappingProxyType({**ELSEWHERE, **BYTE_PATH, **WORKERS})
+TOGETHER: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in log.TOGETHER})
+"""What strikes only in coincidences."""
+CATALOGUE: Mapping[str, Kind] = MappingProxyType({**ELSEWHERE, **BYTE_PATH, **WORKERS, **TOGETHER})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from lab.simulation.faults.kind import STORE, Kind, Strike
-from lab.simulation.joints import POLICIES
+from lab.simulation.joints.rules import POLICIES
 from lab.simulation.world import World
 
 

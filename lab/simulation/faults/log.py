@@ -64,8 +64,7 @@ def _bulk(world: World, _random: Random) -> Strike:
     return Strike("everybody in one transaction", ())
 
 
-def _clock_stepped(world: World, random: Random) -> Strike:
-    seconds = random.choice((-1, 1)) * random.uniform(0.5, 90.0)
+def _clock_set(world: World, seconds: float) -> Strike:
     world.service_clock.step(seconds)
     by, forth = abs(seconds), max(0.0, seconds)  # set back it makes no heartbeat look younger
     world.judge.slacken(forth, by)
@@ -76,6 +75,15 @@ def _clock_stepped(world: World, random: Random) -> Strike:
         world.scheduler.after(60.0, lambda: world.judge.slacken(-by, -by))
 
     return Strike(f"by {seconds:+.1f} s", (SERVICE, BROKER), back)
+
+
+def _clock_stepped(world: World, random: Random) -> Strike:
+    return _clock_set(world, random.choice((-1, 1)) * random.uniform(0.5, 90.0))
+
+
+def _clock_set_back(world: World, random: Random) -> Strike:
+    """By less than news is late: what was dated before is still on its way."""
+    return _clock_set(world, -random.uniform(0.5, 1.0) * (world.broker.backlog or 4.0))
 
 
 def _clock_drifts(world: World, random: Random) -> Strike:
@@ -95,3 +103,5 @@ KINDS = (
     Kind("set the service's clock", _clock_stepped, (1.0, 10.0)),
     Kind("let the service's clock drift", _clock_drifts, (5.0, 30.0)),
 )
+TOGETHER = (Kind("set the service's clock back a little", _clock_set_back, (1.0, 10.0)),)
+"""What strikes only together with others."""

@@ -9,7 +9,9 @@ import sys
 import pytest
 
 from lab import ROOT
-from lab.simulation.mutants import MUTANTS, Mutant, judge
+from lab.simulation.mutants import MUTANTS
+from lab.simulation.mutants.mutant import Mutant
+from lab.simulation.mutants.trial import judge
 
 SEEDS = 8
 SHARE = [
