@@ -57,7 +57,8 @@ def system(redis_server: Redis) -> Iterator[Stack]:
 
     The broker is its own: the relay goes on publishing while other tests count what they receive.
     """
-    with RabbitMQ() as broker, Stack(redis=redis_server, rabbitmq=broker) as stack:
+    named_by = {"AUTHZ_SUBJECT": "pk,username"}
+    with RabbitMQ() as broker, Stack(redis=redis_server, rabbitmq=broker, user_service_env=named_by) as stack:
         yield stack
 
 

@@ -21,6 +21,8 @@ from lab.wire.front import Front, attacking
 
 LISTED = "https://app.example"
 OTHER_ISSUER = "https://id.example/realms/school"
+MAIL_ISSUER = "https://mail.example"
+"""Names users by their e-mail addresses, which are their names here; the other two by primary keys."""
 
 
 class Doors(NamedTuple):
@@ -65,10 +67,12 @@ def opened(
     issuers = tmp_path_factory.mktemp("issuers") / "issuers.yaml"
     ours = system.user_service.url
     first = {"issuer": ours, "audiences": ["student-service"], "subject": {"user_field": "pk"}}
-    second = {"issuer": OTHER_ISSUER, "audiences": ["student-api"], "algorithms": ["RS256"], "type": "JWT"}
+    second: dict[str, Any] = {"issuer": OTHER_ISSUER, "audiences": ["student-api"], "type": "JWT"}
     first |= {"keys": f"{ours}/.well-known/jwks.json", "claims": "authz", "algorithms": ["RS256"]}
-    second |= {"keys": keys[0], "subject": {"claim": "uid", "user_field": "pk"}}
-    document = {"version": 1, "issuers": [first, second], "shared_user_fields": ["pk"]}
+    second |= {"keys": keys[0], "algorithms": ["RS256"], "subject": {"claim": "uid", "user_field": "pk"}}
+    subject = {"claim": "email", "user_field": "username"}
+    third = {**second, "issuer": MAIL_ISSUER, "subject": subject}
+    document = {"version": 1, "issuers": [first, second, third], "shared_user_fields": ["pk"]}
     issuers.write_text(json.dumps(document))
     with socket.create_server(("127.0.0.1", 0)) as upstream:
         env = {
