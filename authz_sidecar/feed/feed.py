@@ -93,6 +93,7 @@ class Link:
         self._fields: Fields = None
         self._feed = feed
         self._line = Line(self._heard, self._answer, self._lost)
+        self._was_brought = False
         self._pid = 0
         self._forgotten = 0
         self._told_proof: Message | None = None
@@ -128,16 +129,30 @@ class Link:
         near = self._feed.replica.near if self._feed.replica is not None else None
         if near is None or near.position is None or near.history is None:
             return
-        named_so = self._fields == near.subject_fields
-        changes = near.history.after(self.at) if self.at is not None and named_so else None
-        if changes is None or self._forgotten != near.forgotten:  # what the store had wrong, it may have, too
+        changes = None if self.at is None else near.history.after(self.at)
+        # What the store had wrong, it may have, too; and what users are called there may be somebody else here.
+        if self._forgotten != near.forgotten or self._fields != near.subject_fields:
+            changes = None
+        elif changes is None and self._knows_more:
+            return
+        if changes is None:
             self._line.send(messages.stand(near.position, near.subject_fields))
             self._told_proof, changes = None, []
         for change in changes:
             self._line.send(messages.change(change))
         self._forgotten, self._fields = near.forgotten, near.subject_fields
-        self.at = near.position
+        self.at, self._was_brought = near.position, True
         self._tell_proof()
+
+    @property
+    def _knows_more(self) -> bool:
+        """Whether it stands somewhere, and this follower, which is new, has proved nothing yet.
+
+        It goes on deciding by what was proved to the one before, as long as that is young enough.
+        """
+        replica = self._feed.replica
+        unproved = replica is not None and replica.proofs.proven_at is None
+        return unproved and self.at is not None and not self._was_brought
 
     def _tell_proof(self) -> None:
         if self._feed.replica is None:

@@ -99,9 +99,12 @@ class World:
 
     # What becomes of the line
 
-    def connect(self) -> None:
+    def leave(self) -> None:
         for link in list(self.feed.links):
             link.line().connection_lost(None)
+
+    def connect(self) -> None:
+        self.leave()
         self.link, self.transport = Link(self.feed), Transport()
         self.link.line().connection_made(cast(asyncio.BaseTransport, self.transport))
         self.reading = Lines()
@@ -174,6 +177,7 @@ def test_a_worker_is_never_anywhere_else(steps: list[tuple[Any, ...]]) -> None:
             getattr(world, name)(*arguments)
         world.holds()
     world.connect()
+    world.prove()
     world.read(1_000_000)
     world.holds()
     assert world.mirror.near.position == world.near.position
@@ -188,6 +192,42 @@ def test_who_comes_back_soon_keeps_what_it_has() -> None:
     world.change("a")
     world.read(10_000)
     assert len(world.mirror.near) == len(NAMES)
+
+
+def test_who_comes_to_a_follower_that_has_proved_nothing_yet_keeps_what_it_has() -> None:
+    """One that has taken the place of another: what was proved to that one goes on being so."""
+    world = World()
+    world.prove()
+    world.read(10_000)
+    world.fill()
+    world.leave()
+    world.stand(0)
+    world.connect()
+    world.read(10_000)
+    assert len(world.mirror.near) == len(NAMES)
+    assert world.mirror.proofs.proven_at == 1.0
+    world.prove()
+    world.read(10_000)
+    assert world.mirror.near.position == world.near.position
+    assert world.mirror.proofs.proven_at == 2.0
+
+
+@pytest.mark.parametrize("what", ["stand", "forget"])
+def test_what_a_follower_finds_wrong_later_is_told_at_once(what: str) -> None:
+    world = World()
+    world.prove()
+    world.read(10_000)
+    world.fill()
+    if what == "stand":
+        world.stand(0)
+    else:
+        world.leave()
+        world.near.forget([])
+        world.proofs.restart()
+        world.connect()
+    world.read(10_000)
+    assert len(world.mirror.near) == 0
+    assert world.mirror.proofs.proven_at is None
 
 
 def test_what_the_store_had_wrong_is_forgotten_by_workers_too() -> None:
