@@ -14,6 +14,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="which faults, in which order")
     parser.add_argument("--minutes", type=float, default=10, help="how long faults are injected (10)")
     parser.add_argument("--sidecars", type=int, default=2, help="how many share one Redis (2)")
+    parser.add_argument("--workers", type=int, default=2, help="processes of each that serve requests (2)")
     parser.add_argument("--rate", type=float, default=30, help="requests a second (30)")
     parser.add_argument(
         "--only",

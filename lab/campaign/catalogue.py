@@ -37,6 +37,10 @@ class Fault:
     seconds: tuple[float, float]
     loses: str | None = None
     """The one dependency that everybody is without meanwhile, if it is that simple."""
+    seamless: bool = False
+    """Whether no request may notice."""
+    least_workers: int = 1
+    """Of a sidecar, for this to be possible."""
 
 
 def _kill(name: str, part: Callable[[System], Daemon]) -> Fault:
@@ -72,8 +76,42 @@ _PARTS: dict[str, Callable[[System], Daemon]] = {
 CATALOGUE: tuple[Fault, ...] = (
     *(_kill(name, part) for name, part in _PARTS.items()),
     Fault("kill sidecar", "kill -9", "started again", processes.sidecar_killed, (0.5, 4)),
+    Fault(
+        "kill a worker",
+        "kill -9 of one process of a sidecar",
+        "another is in its place",
+        processes.worker_killed,
+        (0.2, 2),
+        least_workers=2,
+    ),
+    Fault(
+        "kill a follower",
+        "kill -9 of the process that feeds a sidecar's workers",
+        "another is in its place",
+        processes.follower_killed,
+        (0.2, 2),
+        loses="a follower",
+        least_workers=2,
+    ),
     *(_freeze(name, part) for name, part in _PARTS.items()),
     Fault("freeze sidecar", "SIGSTOP", "SIGCONT", processes.sidecar_frozen, (1, 7)),
+    Fault(
+        "freeze a follower",
+        "SIGSTOP",
+        "it is ended, and another is in its place",
+        processes.follower_frozen,
+        (1, 4),
+        loses="a follower",
+        least_workers=2,
+    ),
+    Fault(
+        "hand over",
+        "a newer version of a sidecar is started",
+        "the older one has left",
+        processes.handed_over,
+        (0.1, 0.5),
+        seamless=True,
+    ),
     Fault("cut a link", "RST, then no connection", "connections again", links.cut, (1, 7)),
     Fault("delay a link", "0.05 to 1.5 s later, one or both ways", "in time again", links.delayed, (2, 7)),
     Fault("half-open a link", "nothing passes one way", "late, or RST", links.half_open, (1, 7)),
@@ -155,10 +193,14 @@ CATALOGUE: tuple[Fault, ...] = (
 )
 
 
-def available() -> tuple[Fault, ...]:
-    """Those that this machine can be given: without libfaketime nobody's clock can be set."""
+def available(workers: int) -> tuple[Fault, ...]:
+    """Those that are possible with so many workers, and here: without libfaketime nobody's clock is set."""
     clocks = (clock.jumped, clock.sidecar_jumped)
-    return tuple(fault for fault in CATALOGUE if fault.inject not in clocks or find(LIBRARY))
+    return tuple(
+        fault
+        for fault in CATALOGUE
+        if workers >= fault.least_workers and (fault.inject not in clocks or find(LIBRARY))
+    )
 
 
 def plan(random: Random, faults: Sequence[Fault] = CATALOGUE) -> Iterator[Fault]:

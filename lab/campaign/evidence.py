@@ -25,7 +25,7 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """A sidecar was ended between `began` and `ended` (Unix seconds)."""
+    """A sidecar, or a worker of it, was ended between `began` and `ended` (Unix seconds)."""
 
     sidecar: str
     began: float

@@ -28,6 +28,7 @@ class Injected:
     began_at: float
     ended_at: float = 0.0
     live_at: float | None = None
+    seamless: bool = False
 
     @property
     def over_at(self) -> float:
@@ -145,6 +146,15 @@ class Report:
         """Those that were lost at some time."""
         return sorted({each.loses for each in self.injected if each.loses})
 
+    @property
+    def seamless(self) -> list[str]:
+        """The faults that no request may notice."""
+        return sorted({each.fault for each in self.injected if each.seamless})
+
+    def during(self, fault: str) -> Window:
+        """What was sent while there was a fault of this kind."""
+        return sum((self.window(each) for each in self.injected if each.fault == fault), Window())
+
     def outside(self) -> Window:
         """What was sent while there was no fault, and none was being recovered from."""
         calm = [
@@ -168,11 +178,16 @@ class Report:
             for each in self.injected
             if each.live_at is None
         ]
-        return found
+        return found + [
+            f"{window.broken} requests broken by: {each.fault} ({each.detail})"
+            for each in self.injected
+            if each.seamless and (window := self.window(each)).broken
+        ]
 
     def unavailable(self) -> list[str]:
         """When too few requests were decided, which a busy machine alone can bring about."""
         windows = {f"without {name}": self.without(name) for name in self.dependencies}
+        windows |= {f"during {name}": self.during(name) for name in self.seamless}
         windows["outside faults"] = self.outside()
         return [
             f"only {window.served:.2%} were decided {when}"
@@ -201,7 +216,7 @@ def _kinds(report: Report) -> Iterator[str]:
     yield _COLUMNS.format("fault", "times", "requests", "503", "broken", "outage s", "LIVE in s")
     for name in sorted({each.fault for each in report.injected}):
         times = [each for each in report.injected if each.fault == name]
-        window = sum((report.window(each) for each in times), Window())
+        window = report.during(name)
         waits = [each.live_at - each.ended_at for each in times if each.live_at is not None]
         yield _row(name, len(times), window, f"{max(waits, default=float('inf')):.1f}")
     yield _row("outside faults", 0, report.outside(), "")

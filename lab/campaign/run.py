@@ -31,11 +31,15 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is asked for. `rate`: requests a second. `calm`: seconds from one fault to the next."""
+    """What is asked for. `rate`: requests a second. `calm`: seconds from one fault to the next.
+
+    `workers`: of each sidecar.
+    """
 
     seed: int
     minutes: float
     sidecars: int = 2
+    workers: int = 2
     rate: float = 30.0
     faults: Sequence[Fault] = CATALOGUE
     calm: tuple[float, float] = (2.0, 4.0)
@@ -50,7 +54,12 @@ def run(wanted: Plan, directory: Path, say: Say = print) -> Report:
     if any(directory.iterdir()):
         raise FileExistsError(f"{directory} is not empty: evidence of two campaigns must not mix")
     report = Report(wanted.seed, wanted.minutes, MAX_STALENESS)
-    with System(directory, sidecars=wanted.sidecars, starting=lambda name: say(f"starting {name}")) as system:
+    with System(
+        directory,
+        sidecars=wanted.sidecars,
+        workers=wanted.workers,
+        starting=lambda name: say(f"starting {name}"),
+    ) as system:
         writers, load = _clients(system, wanted)
         writers.start()
         load.start()
@@ -91,7 +100,7 @@ def _inject(wanted: Plan, system: System, report: Report, say: Say) -> None:
         time.sleep(random.uniform(*wanted.calm))
         if time.monotonic() > ends:
             return
-        injected = Injected(fault.name, "", fault.loses, time.time())
+        injected = Injected(fault.name, "", fault.loses, time.time(), seamless=fault.seamless)
         report.injected.append(injected)
         with fault.inject(system, random) as injected.detail:
             time.sleep(random.uniform(*fault.seconds))

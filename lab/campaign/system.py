@@ -56,9 +56,20 @@ class LoggedSidecar(Sidecar):
     """Its decisions go to a file of their own, its other messages to the usual one."""
 
     def __init__(
-        self, user_service: UserService, upstream: str, env: Mapping[str, str], decisions_path: Path
+        self,
+        user_service: UserService,
+        upstream: str,
+        env: Mapping[str, str],
+        decisions_path: Path,
+        workers: int,
     ) -> None:
         super().__init__(user_service, upstream, env)
+        self.env = {
+            **self.env,
+            "AUTHZ_WORKERS": str(workers),
+            "AUTHZ_HANDOVER": str(self.directory / "handover.sock"),
+        }
+        self.workers = workers
         self.decisions_path = decisions_path
         self.output = Output(decisions_path)
 
@@ -87,19 +98,34 @@ class LoggedSidecar(Sidecar):
         return status
 
     def stands(self, since: Position, now: Position) -> bool:
-        """LIVE, fresh, and on the present history, where it was at `since` or later.
+        """LIVE, fresh, and on the present history, where it was at `since` or later; each worker, too.
 
         Raises OSError when it does not answer.
         """
-        replica = self.status()["replica"]
+        status = self.status()
+        replica, workers = status["replica"], status.get("workers", [])
         live = replica["phase"] == "live" and replica["fresh"] and replica["epoch"] == now.epoch
-        return bool(live and since.revision <= replica["applied"] <= now.revision)
+        applied = [replica["applied"], *(each["applied"] or 0 for each in workers)]
+        whole = len(workers) == (self.workers if self.workers > 1 else 0)
+        return bool(live and whole and since.revision <= min(applied) and max(applied) <= now.revision)
+
+    def worker_pids(self) -> list[int]:
+        """With one worker none: one process is everything. Raises OSError when it does not answer."""
+        return [each["pid"] for each in self.status().get("workers", [])]
+
+    def follower_pid(self) -> int:
+        """The only process that is neither the supervisor nor a worker."""
+        (found,) = set(self.process.pids()[1:]) - set(self.worker_pids())
+        return found
 
 
 class System:
     """Everything under test, and everything that watches it. `sidecars`, `links` and `clocks` by name."""
 
-    def __init__(self, directory: Path, *, sidecars: int, starting: Callable[[str], object]) -> None:
+    def __init__(
+        self, directory: Path, *, sidecars: int, workers: int, starting: Callable[[str], object]
+    ) -> None:
+        """`workers`: of each sidecar."""
         self.directory = directory
         self.network = Network()
         self.postgresql = PostgreSQL()
@@ -112,6 +138,7 @@ class System:
         self.clocks: dict[str, Clock] = {}
         self.kills: list[Kill] = []
         self._sidecar_count = sidecars
+        self._workers = workers
         self._starting = starting
         self._exits = ExitStack()
 
@@ -185,7 +212,11 @@ class System:
             "AUTHZ_MAX_STALENESS": str(MAX_STALENESS),
         }
         sidecar = LoggedSidecar(
-            self.user_service, self.upstream.url, env, self.directory / f"{name}.decisions.jsonl"
+            self.user_service,
+            self.upstream.url,
+            env,
+            self.directory / f"{name}.decisions.jsonl",
+            self._workers,
         )
         self.sidecars[name] = self._enter(sidecar)
 

@@ -83,6 +83,17 @@ class Daemon:
         self.stop()
         self.start()
 
+    def replace(self) -> None:
+        """Another is started and takes over from this one; returns when this one has ended."""
+        older, self._process = self.process, self.make_process()
+        try:
+            self._process.start()
+            wait_for(
+                lambda: not older.alive, self.start_seconds, f"end of the older {self.name}", self._process
+            )
+        finally:
+            older.kill()
+
     def close(self) -> None:
         self.stop()
         self._files.cleanup()

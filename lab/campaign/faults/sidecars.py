@@ -45,9 +45,10 @@ def log_blocked(system: System, random: Random) -> Iterator[str]:
 
 @contextmanager
 def descriptors_short(system: System, random: Random) -> Iterator[str]:
-    """It may open hardly anything more."""
+    """It may open hardly anything more; of several processes, one of those that serve."""
     name = random.choice(list(system.sidecars))
-    pid = system.sidecars[name].process.pid
+    sidecar = system.sidecars[name]
+    pid = random.choice(sidecar.worker_pids() or [sidecar.process.pid])
     limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     highest = max(int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir())
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (highest + 1 + SPARE_DESCRIPTORS, limits[1]))
