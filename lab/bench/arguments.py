@@ -31,6 +31,9 @@ def parse() -> argparse.Namespace:
         "--workers", action="store_true", help="what several processes and a full log cost, instead"
     )
     parser.add_argument(
+        "--handovers", action="store_true", help="what clients notice of newer versions, instead"
+    )
+    parser.add_argument(
         "--publish", action="store_true", help="write docs/benchmarks.md, its chart and lab/bench/results"
     )
     return parser.parse_args()

@@ -16,6 +16,14 @@ from lab.stack.process import StackError
 from lab.stack.signals import exit_on_sigterm
 
 USERS = 1_000
+BY_THEMSELVES = {
+    "audit": "audit",
+    "bulk": "import",
+    "handovers": "handovers",
+    "revocation": "revocation",
+    "workers": "workers",
+}
+"""What is asked for by an option of this name, and what its results are called."""
 BUSY_SHARE = 0.05
 """More than this, used by others before the bench began, and the figures say more about them."""
 
@@ -28,8 +36,8 @@ def main(arguments: argparse.Namespace) -> int:
         _say(f"warning: other programs keep this machine {busy:.0%} busy; figures and spread will show it")
     started = time.monotonic()
     try:
-        alone = arguments.revocation or arguments.bulk or arguments.audit or arguments.workers
-        results = _by_itself(arguments) if alone else _parts(arguments)
+        alone = [name for name in BY_THEMSELVES if getattr(arguments, name)]
+        results = _by_itself(alone[0], arguments) if alone else _parts(arguments)
     except (WrongAnswer, StackError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -60,20 +68,19 @@ def _parts(arguments: argparse.Namespace) -> dict[str, Result]:
     return results
 
 
-def _by_itself(arguments: argparse.Namespace) -> dict[str, Result]:
+def _by_itself(name: str, arguments: argparse.Namespace) -> dict[str, Result]:
     """With real servers, and nothing else beside it."""
-    from lab.bench import auditing, bulk, revocation, workers
+    from lab.bench import auditing, bulk, handovers, revocation, workers
 
-    name, part = (
-        ("audit", auditing.run)
-        if arguments.audit
-        else ("import", bulk.run)
-        if arguments.bulk
-        else ("workers", workers.run)
-        if arguments.workers
-        else ("revocation", revocation.run)
-    )
-    return {name: part(host.claim_cores(), quick=arguments.quick, progress=_say)}
+    parts = {
+        "audit": auditing.run,
+        "bulk": bulk.run,
+        "handovers": handovers.run,
+        "revocation": revocation.run,
+        "workers": workers.run,
+    }
+    run = parts[name]
+    return {BY_THEMSELVES[name]: run(host.claim_cores(), quick=arguments.quick, progress=_say)}
 
 
 def _say(what: str) -> None:

@@ -39,10 +39,12 @@ class Bar:
     measured: float
     unit: str
     spread: str = ""
+    at_least: bool = False
+    """Whether the limit is the lower one."""
 
     @property
     def met(self) -> bool:
-        return self.measured <= self.limit
+        return self.measured >= self.limit if self.at_least else self.measured <= self.limit
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "met": self.met}

@@ -79,7 +79,7 @@ def bars(found: Sequence[Bar]) -> str:
     rows = (
         [
             bar.what,
-            f"≤ {bar.limit:g} {bar.unit}",
+            f"{'≥' if bar.at_least else '≤'} {bar.limit:g} {bar.unit}",
             bar.spread or f"{bar.measured:,.3g}",
             "yes" if bar.met else "**no**",
         ]

@@ -33,5 +33,6 @@ def test_a_part_that_is_missing_is_an_error() -> None:
 
 def test_the_document_has_every_part() -> None:
     document = publish.DOCUMENT.read_text()
-    for part in ("proxies", "decision", "memory", "overload", "revocation", "import"):
+    parts = ("proxies", "decision", "memory", "overload", "revocation", "import", "workers", "handovers")
+    for part in parts:
         publish.replaced(document, part, "new\n")
