@@ -130,7 +130,7 @@ class Link:
         if near is None or near.position is None or near.history is None:
             return
         changes = None if self.at is None else near.history.after(self.at)
-        # What the store had wrong, it may have, too; and what users are called there may be somebody else here.
+        # What the store had wrong, it may have, too; and users may be named otherwise there.
         if self._forgotten != near.forgotten or self._fields != near.subject_fields:
             changes = None
         elif changes is None and self._knows_more:

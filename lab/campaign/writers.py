@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from random import Random
 from threading import Event, Lock, Thread
 from urllib.request import Request, urlopen
@@ -108,9 +109,8 @@ class DatabaseClient:
                 *(self._replace, self._toggle_many),
             )
         )
-        with psycopg.connect(
-            self._url, connect_timeout=5, options="-c statement_timeout=10000"
-        ) as connection:
+        connecting = psycopg.connect(self._url, connect_timeout=5, options="-c statement_timeout=10000")
+        with closing(connecting) as connection, connection:  # which would stay open if its commit failed
             change(connection, random)
         return "written in a transaction"
 
