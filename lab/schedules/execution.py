@@ -213,9 +213,8 @@ class _Play:
         if said.wrong:
             self._wrong(said.wrong)
         if said.revision is not None:
-            self.history.claims.append(
-                Claim(f"{role.part.what} ({role.name})", said.revision, role.contains, said.own, said.shows)
-            )
+            by, commits = f"{role.part.what} ({role.name})", len(self.history.commits) - 1
+            self.history.claims.append(Claim(by, said.revision, role.contains, said.own, said.shows, commits))
         if event.error and not role.killed:
             self.history.trace.append(f"{role.name}  … fails: {_first_line(event.error)}")
             self._failed(role, event.error)

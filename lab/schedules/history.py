@@ -39,6 +39,8 @@ class Claim:
     own: bool = False
     """Only commit `contains` itself, not those before it."""
     shows: Mapping[str, Any] | None = None
+    commits: int = 0
+    """How many there were when it was said."""
 
 
 @dataclass

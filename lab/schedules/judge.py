@@ -69,11 +69,18 @@ def differs(log: State, tables: State) -> str:
 
 
 def _views(history: History) -> list[View]:
+    """A revision that somebody is told of later stands for what there is by then, too: a write that another
+    has undone before anybody looked needs none of its own.
+    """
     entities = history.entities
-    views = [View(history.begin, entities, product.state(entities), 0)]
+    later: dict[int, int] = {}
+    for claim in history.claims:
+        later[claim.revision] = max(later.get(claim.revision, 0), claim.commits)
+    views = [View(history.begin, entities, product.state(entities), later.get(history.begin, 0))]
     for revision in history.revisions:
         entities = product.applied(entities, revision.entities)
-        views.append(View(revision.number, entities, product.state(entities), revision.commits))
+        commits = max(revision.commits, later.get(revision.number, 0))
+        views.append(View(revision.number, entities, product.state(entities), commits))
     return views
 
 

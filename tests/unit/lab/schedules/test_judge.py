@@ -63,7 +63,13 @@ GAINED = logged(("group", "3", HOLDS | {"a.write"}))
 NEW_GROUP = State({"1": replace(ANN, groups=frozenset({"3", "4"}))}, {"3": HOLDS, "4": HOLDS})
 JOINED = logged(("user", "1", replace(ANN, groups=frozenset({"3", "4"}))))
 
+UNDONE = history(LOSES, BEGIN, revisions=[], told={})
+UNDONE.claims.append(Claim("grant (a)", 1, 1, own=True, commits=2))
+TOO_EARLY = history(LOSES, BEGIN, revisions=[], told={})
+TOO_EARLY.claims.append(Claim("grant (a)", 1, 1, own=True, commits=1))
+
 RIGHT = {
+    "it was undone before he was told": UNDONE,
     "all of it": history(LOSES, revisions=[SAYS_LOST], told={2: 1}),
     "a gain": history(GROUP_GAINS, revisions=[GAINED], told={2: 1}),
     "somebody has changed it since": history(
@@ -77,6 +83,7 @@ RIGHT = {
     ),
 }
 WRONG = {
+    "he was told before it was undone": (TOO_EARLY, "revision 1 lacks a write of which grant (a) was told"),
     "a loss that is not there": (
         history(LOSES, revisions=[logged(("group", "4", None)), SAYS_LOST], told={2: 1}),
         "revision 2 lacks a write of which grant (a) was told",
