@@ -313,7 +313,7 @@ class Downstream(Client):
         reader = self._reader
         if self._transport is None or not self.keep_alive or not self.writable:
             return False
-        if not reader.requests and reader.unread:
+        if reader.unread and not (reader.requests and reader.requests[0].complete):
             reader.resume()
         if not reader.requests:
             if self._sends_no_more:

@@ -49,7 +49,9 @@ class Reader:
         self.page = Page(f"guides/{name}", self._places)
         self.env = {
             **{key: value for key, value in os.environ.items() if not key.startswith(("AUTHZ_", "DJANGO_"))},
-            **users.env,
+            **{
+                key: value for key, value in users.env.items() if key != "AUTHZ_SUBJECT"
+            },  # as it is by default
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}:{ROOT}",
             "GUNICORN_CMD_ARGS": "--no-control-socket",  # it would be one for all, in the home directory

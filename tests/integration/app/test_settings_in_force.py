@@ -76,7 +76,7 @@ async def test_an_upstream_with_another_name_is_not_the_upstream(
     program = start(f"https://127.0.0.1:{upstream.port}", UPSTREAM_CA=certificate)
     assert (await ask(program.port, GET)).startswith(b"HTTP/1.1 502 ")
     checks = json.loads(await asyncio.to_thread(program.admin, "/readyz"))["checks"]
-    assert checks["upstream"].startswith("its certificate is not accepted: ")
+    assert checks["upstream"].startswith(f"127.0.0.1:{upstream.port}: its certificate is not accepted: ")
     assert not upstream.peers
     await upstream.stop()
 

@@ -220,6 +220,18 @@ def test_a_field_comes_and_goes(database: str, settings: Settings) -> None:
     assert old >= 0
 
 
+def test_what_an_older_version_has_lost_of_whose_a_subject_is(named: str, settings: Settings) -> None:
+    """It knows no owners: after a way back and forth the keys alone are left, whatever they were made of."""
+    User.objects.create(username="ann")
+    sequence()
+    Entity.objects.update(owner=None)
+    settings.AUTHZ_CHANGELOG = {}
+    bootstrap.install()
+    sequence()
+    assert living().keys() == {str(user.pk) for user in User.objects.all()}
+    assert audit.found() == 0
+
+
 def test_who_is_forgotten_is_forgotten_by_every_name(named: str) -> None:
     ann = User.objects.create(username="ann")
     sequence()

@@ -22,6 +22,7 @@ from authz_sidecar.proxy.response_reader import ResponseReader
 from authz_sidecar.proxy.upstream import UpstreamConnection
 from lab.wire import Rig, running
 from lab.wire.peers import Peer, wait_for
+from lab.wire.rig import PATIENT
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -132,6 +133,19 @@ async def test_a_request_that_is_answered_leaves_nothing_behind() -> None:
         finally:
             tracemalloc.stop()
         assert sum(trace.size for trace in traces.statistics("filename")) <= 10_000
+
+
+@pytest.mark.parametrize("size", [1, 100, 300, 700, 1500, 5000])
+@pytest.mark.parametrize("stays", [True, False])
+async def test_changes_that_come_at_once_all_go_on_whole(size: int, stays: bool) -> None:
+    """Wherever what has been read was cut: nothing more may come that would have it looked at again."""
+    head = b"POST /students/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\nContent-Length: %d\r\n\r\n"
+    async with running(PATIENT, answer=b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") as rig:
+        client = await rig.client()
+        await client.send((head % size + b"x" * size) * 30)
+        if not stays:
+            client.eof()
+        await client.until(lambda received: received.count(b"200 OK") == 30)
 
 
 OF_A_CONNECTION = (Downstream, RequestReader, Exchange, IncomingRequest, UpstreamConnection, ResponseReader)

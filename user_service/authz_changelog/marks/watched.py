@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import AppRegistryNotReady, FieldDoesNotExist
+from django.core.exceptions import AppRegistryNotReady, FieldDoesNotExist, ValidationError
 from django.db.models import Field, ManyToManyField, Model
 
 from authz_changelog import conf
@@ -100,8 +101,10 @@ class Watched:
         return self.subject.primary_key
 
     def key(self, kind: str, text: str) -> str:
-        """The key as Python spells it: databases spell some types (UUID) otherwise."""
-        return str(self.model(kind)._meta.pk.to_python(text))
+        """The key as Python spells it: databases spell some types (UUID) otherwise. What is none stays."""
+        with suppress(ValidationError):
+            return str(self.model(kind)._meta.pk.to_python(text))
+        return text
 
     def user_fields(self) -> list[Field[Any, Any]]:
         """Fields of the user that are part of its state; a user model may lack the last one or two."""

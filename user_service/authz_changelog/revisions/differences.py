@@ -122,8 +122,7 @@ def _logged(held: Collection[str], owners: Collection[str], groups: Collection[s
     conditions = [("kind = 'group' AND key", groups), ("kind = 'user' AND key", held)]
     living = "kind = 'user' AND state IS NOT NULL AND"
     conditions.append((f"{living} owner", owners))
-    if not Watched().subject_is_key:
-        conditions.append((f"{living} owner IS NULL AND key", owners))
+    conditions.append((f"{living} owner IS NULL AND key", [key for key in owners if key not in held]))
     these = ((where, *sql.among(values)) for where, values in conditions if values)
     return [sql.Select(fields, f"{where} {among}", parameters) for where, among, parameters in these]
 

@@ -114,7 +114,7 @@ def named(keys: Collection[str]) -> dict[str, str]:
     """All subjects of these users that exist, each with whose it is, by primary key."""
     watched = Watched()
     fields = [subject.field.name for subject in watched.subjects]
-    rows = watched.user._base_manager.filter(pk__in=list(keys)).values_list("pk", *fields)
+    rows = watched.user._base_manager.filter(pk__in=_possible(keys)).values_list("pk", *fields)
     found = (
         (subject.key(value), str(key))
         for key, *values in rows
@@ -123,12 +123,18 @@ def named(keys: Collection[str]) -> dict[str, str]:
     return {subject: key for subject, key in found if subject is not None}
 
 
+def _possible(keys: Collection[str]) -> list[str]:
+    """Those that can be primary keys. Others are subjects whose owners an older version has not kept."""
+    field = Watched().user._meta.pk
+    return [key for key in keys if _value(field, key) is not None]
+
+
 def held_by(keys: Collection[str]) -> dict[str, str]:
     """The subjects that these users have, each with the user's primary key."""
     watched = Watched()
     found: dict[str, str] = {}
     if watched.subject_is_key:
-        found |= {key: key for key in keys if SEPARATOR not in key}  # also of who is gone
+        found |= {key: key for key in _possible(keys) if SEPARATOR not in key}  # also of who is gone
     if keys and (watched.other_subjects or not watched.subject_is_key):
         found |= named(keys)
     return found
