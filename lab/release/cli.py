@@ -123,7 +123,7 @@ class Release:
         archive = only(self._folder / "sdists" / SIDECAR.name, "*.tar.gz")
         made = portable(wheel(archive, folder / "raw", builder, compiled=True), folder / "made")
         self.built.append(made)
-        environment = Environment(folder / "empty", python)
+        environment = Environment(folder / "empty", builder)
         environment.install(made, "--constraint", CONSTRAINTS)
         return [*contents.of_wheel(made, SIDECAR, compiled=True), *trial.of_sidecar(environment, ".so")]
 

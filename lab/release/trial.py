@@ -40,7 +40,9 @@ class Environment:
     """A virtual environment with nothing in it. What runs in it finds no program but its own."""
 
     def __init__(self, folder: Path, python: str | Path = sys.executable) -> None:
+        """`python` has a pip; one older than the interpreter that it installs for may not understand it."""
         run([python, "-m", "venv", "--without-pip", folder])
+        self._python = python
         self.folder = folder
         self.bin = folder / "bin"
         self.variables = {"PATH": str(self.bin), "PYTHONPATH": ""}
@@ -48,7 +50,7 @@ class Environment:
     def install(self, wheel: Path, *options: str | Path) -> None:
         """By a pip from outside, which takes nothing that would have to be built."""
         pip: list[str | Path] = [
-            sys.executable,
+            self._python,
             "-m",
             "pip",
             "--python",
