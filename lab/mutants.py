@@ -148,6 +148,20 @@ MUTANTS = (
         EXPLORER,
     ),
     Mutant(
+        "groups-not-logged-yet-are-dead",
+        LOG + "revisions/differences.py",
+        "    alive |= groups & set(incarnations.names(keys).values())\n",
+        "",
+        (LOG_TESTS + "test_overtaking.py",),
+    ),
+    Mutant(
+        "who-returns-has-not-ended",
+        LOG + "marks/ends.py",
+        "        yield from _returns(watched, subject)\n",
+        "",
+        EXPLORER,
+    ),
+    Mutant(
         "gains-overtake-losses",
         LOG + "revisions/sequencer.py",
         "if not batch.whole:",

@@ -8,25 +8,29 @@ from dataclasses import dataclass
 from lab.bench import probes
 from lab.bench.peers.base import Peer, Work
 from lab.bench.peers.caddy import Caddy
-from lab.bench.peers.envoy import Envoy, EnvoyVerifying
-from lab.bench.peers.haproxy import Haproxy, HaproxyVerifying
-from lab.bench.peers.nginx import Nginx, NginxAsking
-from lab.bench.peers.sidecar import Asking, Cached, Interpreted, Oracle, SidecarPeer
+from lab.bench.peers.envoy import Envoy, EnvoyLogging, EnvoyVerifying
+from lab.bench.peers.haproxy import Haproxy, HaproxyLogging, HaproxyVerifying
+from lab.bench.peers.nginx import Nginx, NginxAsking, NginxLogging
+from lab.bench.peers.sidecar import Asking, Cached, Interpreted, Oracle, Sampled, SidecarPeer
 from lab.bench.peers.traefik import Traefik, TraefikAsking
 from lab.bench.world import World
 from lab.stack.process import Process
 
 DIRECT = "direct"
 PEERS: tuple[type[Peer], ...] = (
+    Cached,
+    Sampled,
+    Interpreted,
+    HaproxyLogging,
+    HaproxyVerifying,
+    EnvoyLogging,
+    EnvoyVerifying,
+    NginxLogging,
     Nginx,
     Haproxy,
     Envoy,
     Traefik,
     Caddy,
-    Cached,
-    Interpreted,
-    HaproxyVerifying,
-    EnvoyVerifying,
     Oracle,
     NginxAsking,
     TraefikAsking,

@@ -11,7 +11,7 @@ PARTS = ("proxies", "decision", "memory", "overload")
 class Plan:
     """Of the proxies. Times in seconds, rates in requests a second."""
 
-    rounds: int = 7
+    rounds: int = 9
     load_seconds: float = 3
     paced_seconds: float = 2
     fast_rate: float = 1_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any, ClassVar
 from urllib.request import urlopen
@@ -13,7 +13,7 @@ from lab.bench import host, load, quota
 from lab.bench.figures import Bar, Spread
 from lab.bench.host import Cores
 from lab.bench.load import Load
-from lab.bench.peers.sidecar import Cached
+from lab.bench.peers.sidecar import Cached, Sampled
 from lab.bench.probes import WrongAnswer
 from lab.bench.quota import NoControlGroups
 from lab.bench.report import table
@@ -35,20 +35,17 @@ QUARTER, THROUGHPUT = 0.25, 1.8
 
 
 class Logging(Cached):
-    """Tells of every decision, as is the default."""
-
     name = "full-log"
     title = "one process, full log"
-    settings: ClassVar[dict[str, str]] = {"AUTHZ_DECISION_LOG_SAMPLE": "1"}
 
 
-class Two(Cached):
+class Two(Sampled):
     name = "two-workers"
     title = "two workers, sampled log"
-    settings: ClassVar[dict[str, str]] = {"AUTHZ_WORKERS": "2"}
+    settings: ClassVar[Mapping[str, str]] = {**Sampled.settings, "AUTHZ_WORKERS": "2"}
 
 
-class One(Cached):
+class One(Sampled):
     name = "one-process"
     title = "one process, sampled log"
 

@@ -33,11 +33,15 @@ class Envoy(Peer):
     def filters(self) -> list[Mapping[str, Any]]:
         return []
 
+    def access_log(self) -> list[Mapping[str, Any]]:
+        return []
+
     def _listener(self) -> Mapping[str, Any]:
         manager = {
             "@type": "type.googleapis.com/envoy.extensions.filters.network"
             ".http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": "proxied",
+            "access_log": self.access_log(),
             "route_config": {
                 "virtual_hosts": [
                     {
@@ -115,6 +119,18 @@ class EnvoyVerifying(Envoy):
         }
         config = {"@type": f"{_HTTP}.rbac.v3.RBAC", "matcher": {"matcher_tree": tree}}
         return {"name": "rbac", "typed_config": config}
+
+
+class EnvoyLogging(EnvoyVerifying):
+    name = "envoy-jwt-log"
+    title = "Envoy, jwt_authn (cached) + RBAC, access log"
+
+    def access_log(self) -> list[Mapping[str, Any]]:
+        config = {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+            "path": str(self.directory / "access.log"),
+        }
+        return [{"name": "file", "typed_config": config}]
 
 
 def _program() -> Path:

@@ -16,6 +16,7 @@ global
     maxconn 4096
 defaults
     mode http
+    {log}
     timeout connect 5s
     timeout client 1h
     timeout server 1h
@@ -51,9 +52,10 @@ class Haproxy(Peer):
     name = "haproxy"
     title = "HAProxy"
     work = Work.NOTHING
+    log = ""
 
     def prepare(self) -> None:
-        config = CONFIG.format(port=self.port, upstream=self.site.upstream, rules=self.rules())
+        config = CONFIG.format(port=self.port, upstream=self.site.upstream, rules=self.rules(), log=self.log)
         (self.directory / "haproxy.cfg").write_text(config)
 
     def rules(self) -> str:
@@ -82,3 +84,9 @@ class HaproxyVerifying(Haproxy):
             permissions=permissions,
             permission=PERMISSION,
         )
+
+
+class HaproxyLogging(HaproxyVerifying):
+    name = "haproxy-jwt-log"
+    title = "HAProxy, jwt_verify + map, access log"
+    log = "log stdout format raw local0\n    option httplog"

@@ -13,7 +13,7 @@ CONFIG = """
 daemon off; worker_processes 1; pid {directory}/nginx.pid; error_log stderr warn;
 events {{ worker_connections 4096; }}
 http {{
-    access_log off; keepalive_requests 1000000000; keepalive_timeout 1h; tcp_nodelay on;
+    access_log {log}; keepalive_requests 1000000000; keepalive_timeout 1h; tcp_nodelay on;
     client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
     fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
     proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
@@ -38,6 +38,7 @@ class Nginx(Peer):
     title = "nginx"
     work = Work.NOTHING
     ask = ""
+    log = "off"
 
     def prepare(self) -> None:
         config = CONFIG.format(
@@ -46,6 +47,7 @@ class Nginx(Peer):
             upstream=self.site.upstream,
             authorizer=self.site.authorizer,
             ask=self.ask,
+            log=self.log.format(directory=self.directory),
         )
         (self.directory / "nginx.conf").write_text(config)
 
@@ -54,6 +56,13 @@ class Nginx(Peer):
 
     def version(self) -> str:
         return first_line(require("nginx"), "-v").partition("nginx/")[2]
+
+
+class NginxLogging(Nginx):
+    name = "nginx-log"
+    title = "nginx, access log"
+    # As Debian's package has it.
+    log = "{directory}/access.log combined"
 
 
 class NginxAsking(Nginx):

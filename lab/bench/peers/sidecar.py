@@ -1,4 +1,4 @@
-"""Our sidecar: compiled and as it is written, asking per request, and on the plain aiohttp byte path."""
+"""Our sidecar by default settings, with a sampled log, not compiled, asking per request, on plain aiohttp."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ from lab.bench.peers.base import Peer, Site, Work
 from lab.stack.process import Process
 from lab.stack.services import Sidecar, UserService
 
-# What the comparison grants to none of the others: metrics, and a log of all refusals and some allows.
-ALLOWS_LOGGED = "0.01"
-
 
 class SidecarPeer(Peer):
     """Stands for `Sidecar` among the peers."""
@@ -29,7 +26,6 @@ class SidecarPeer(Peer):
     def __init__(self, site: Site, user_service: UserService, env: Mapping[str, str]) -> None:
         super().__init__(site)
         env = {
-            "AUTHZ_DECISION_LOG_SAMPLE": ALLOWS_LOGGED,
             "AUTHZ_REDIS_PREFIX": f"bench-{self.port}",
             **env,
             **self.settings,
@@ -57,9 +53,17 @@ class SidecarPeer(Peer):
 
 
 class Cached(SidecarPeer):
+    """With its default settings: metrics, and a line of the log for every decision."""
+
     name = "sidecar"
     title = "authz-sidecar"
     work = Work.DECIDES
+
+
+class Sampled(Cached):
+    name = "sidecar-sampled"
+    title = "authz-sidecar, 1 % of the allows logged"
+    settings: ClassVar[Mapping[str, str]] = {"AUTHZ_DECISION_LOG_SAMPLE": "0.01"}
 
 
 class Interpreted(SidecarPeer):

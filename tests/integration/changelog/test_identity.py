@@ -182,6 +182,31 @@ def test_an_end_that_no_trigger_recorded_is_one_when_it_is_found(database: str) 
     assert valid_generation() > newer
 
 
+SEEN_BY_THE_ROW = {"signed out by the API", "a new password", "generation set back"}
+
+
+@pytest.mark.parametrize("way", [way for way in ENDS if way not in SEEN_BY_THE_ROW])
+def test_who_ended_while_no_trigger_fired_has_ended_when_he_returns(database: str, way: str) -> None:
+    end, come_back = ENDS[way]
+    User.objects.create(pk=KEY, **FIELDS)
+    old, began = valid_generation(), now()
+    quietly(lambda: (end(), End.objects.all().delete()))
+    quietly(come_back)
+    assert not allowed(old)
+    assert valid_generation() > old
+    assert (instant() or 0) >= int(began)
+
+
+def test_who_is_active_for_the_first_time_has_not_ended(database: str) -> None:
+    User.objects.create(pk=KEY, **FIELDS, is_active=False)
+    sequence()
+    User.objects.filter(pk=KEY).update(is_active=True)
+    User.objects.create(pk=KEY + 1, username="v", is_active=False)
+    User.objects.filter(pk=KEY + 1).update(is_active=True)
+    valid_generation()
+    assert not End.objects.exists()
+
+
 def test_what_ends_nothing_leaves_the_tokens_alone(database: str) -> None:
     User.objects.create(pk=KEY, **FIELDS)
     generation = valid_generation()

@@ -125,6 +125,30 @@ def test_a_group_that_comes_back_is_another_one(crowd: Group) -> None:
     assert reconcile() == []
 
 
+def test_who_leaves_a_group_that_the_log_does_not_know_yet_has_left_it(crowd: Group) -> None:
+    """Its members are logged before what it holds is."""
+    members = list(crowd.user_set.all())
+
+    def another() -> None:
+        crowd.delete()
+        again = Group(pk=7, name="again")
+        again.save(force_insert=True)
+        again.permissions.add(permission("delete_student"))
+        again.user_set.set(members)
+
+    quietly(another)
+    while not Entity.objects.filter(kind="user", state__contains='"7#2"').exists():
+        sequencer.run()
+    assert not Entity.objects.filter(kind="group", key="7#2").exists()
+    quietly(lambda: Group.objects.get(pk=7).user_set.clear())
+
+    def nobody_may_delete() -> None:
+        assert not [user for user, held in holds().items() if "students.delete_student" in held]
+
+    each_run(nobody_may_delete)
+    assert reconcile() == []
+
+
 def test_a_rename_takes_the_old_label_from_everybody(crowd: Group) -> None:
     """Holders are found when the mark is read, in parts; those who were given it meanwhile are among them."""
     viewing = permission("view_student")

@@ -6,6 +6,9 @@ sequencer has not. So the end itself is recorded, with the generation that ended
 
 TRUNCATE leaves no rows to look at, and fires no trigger for one: who ends by it is looked up before.
 
+Where triggers were off, somebody may end unseen. Whoever the log still takes for active, although a row just
+returned or came, has ended before: that is recorded then, at the latest moment at which it can have been.
+
 The generation of the living row is its own, or one above the last that ended where that is more. An inactive
 user has no tokens of its own generation, unless its deactivation was not recorded.
 """
@@ -35,18 +38,18 @@ class Ending(NamedTuple):
     when: str
     body: str
     each: str = "ROW"
+    referencing: str = ""
 
 
 def endings(watched: Watched) -> Iterator[Ending]:
     for subject in watched.subjects:
         yield from _endings(watched, subject)
+        yield from _returns(watched, subject)
 
 
 def _endings(watched: Watched, subject: Subject) -> Iterator[Ending]:
     key, active, generation = _columns(watched, subject)
-    differs, exactly = "IS NOT", " COLLATE BINARY"
-    if connection.vendor == "postgresql":
-        differs, exactly = "IS DISTINCT FROM", ""
+    differs, exactly = _comparison()
     condition = (
         f"({active('OLD')} AND NOT {active('NEW')})"
         f" OR {generation('OLD')} {differs} {generation('NEW')}"
@@ -70,8 +73,23 @@ def _endings(watched: Watched, subject: Subject) -> Iterator[Ending]:
     else:
         yield Ending(table, "AFTER DELETE", f"BEGIN {delete}; END")
         yield Ending(table, "AFTER UPDATE", f"WHEN {condition} BEGIN {update}; END")
-        arrived = _record(_replaced(key("NEW")))
-        yield Ending(table, "AFTER INSERT", f"BEGIN {arrived}; END")
+
+
+def _returns(watched: Watched, subject: Subject) -> Iterator[Ending]:
+    """Who is back, and was not seen to end."""
+    key, active, _ = _columns(watched, subject)
+    differs, exactly = _comparison()
+    condition = f"(NOT {active('OLD')} AND {active('NEW')}) OR {key('OLD')} {differs} {key('NEW')}{exactly}"
+    table, returned = watched.user._meta.db_table, _record(f"{_unseen()} AND key = {key('NEW')}")
+    if connection.vendor == "postgresql":
+        body = f"BEGIN IF {condition} THEN {returned}; END IF; RETURN NULL; END"
+        yield Ending(table, "AFTER UPDATE", body)
+        came = _record(f"{_unseen()} AND key IN (SELECT {key('came')} FROM came)")
+        body = f"BEGIN {came}; RETURN NULL; END"
+        yield Ending(table, "AFTER INSERT", body, "STATEMENT", referencing="NEW TABLE AS came")
+    else:
+        yield Ending(table, "AFTER UPDATE", f"WHEN {condition} BEGIN {returned}; END")
+        yield Ending(table, "AFTER INSERT", f"BEGIN {_record(_replaced(key('NEW')))}; END")
 
 
 def _ended(key: _OfRow, active: _OfRow, generation: _OfRow, row: str) -> str:
@@ -79,10 +97,28 @@ def _ended(key: _OfRow, active: _OfRow, generation: _OfRow, row: str) -> str:
     return _valid(key(row), generation(row), f"CASE WHEN {active(row)} THEN 1 ELSE 0 END")
 
 
+def _unseen() -> str:
+    """Those who are active by the log, and have not ended since."""
+    entity, end = _table(Entity), _table(End)
+    active, logged = _logged("active"), _logged("token_generation")
+    return (
+        f"SELECT key, {_valid(f'{entity}.key', logged)}, {clock.sql()} FROM {entity}"
+        f" WHERE kind = '{USER}' AND state IS NOT NULL AND {active} AND NOT EXISTS"
+        f" (SELECT 1 FROM {end} WHERE {end}.key = {entity}.key AND generation >= {logged})"
+    )
+
+
+def _logged(what: str) -> str:
+    """A flag or a number of an entity's state."""
+    if connection.vendor != "postgresql":
+        return f"json_extract(state, '$.{what}')"
+    return f"CAST(CAST(state AS json) ->> '{what}' AS {'boolean' if what == 'active' else 'bigint'})"
+
+
 def _replaced(key: str) -> str:
     """On SQLite: who lives by the log and is gone without a trigger, by REPLACE."""
     entity, end = _table(Entity), _table(End)
-    logged = "json_extract(state, '$.token_generation')"
+    logged = _logged("token_generation")
     since = f"SELECT max(at) FROM {end} WHERE {end}.key = {entity}.key AND generation >= {logged}"
     return (
         f"SELECT key, {_valid(f'{entity}.key', logged)}, coalesce(({since}), {clock.sql()})"
@@ -130,6 +166,11 @@ def _value(row: str, field: Field[Any, Any], kind: str) -> str:
         return f"CAST(to_jsonb({row}) ->> '{name}' AS {kind})"
     column = f"{row}.{connection.ops.quote_name(str(field.column))}"
     return f"CAST({column} AS text)" if kind == "text" else column
+
+
+def _comparison() -> tuple[str, str]:
+    """What says that two subjects differ, byte by byte, and what follows it."""
+    return ("IS DISTINCT FROM", "") if connection.vendor == "postgresql" else ("IS NOT", " COLLATE BINARY")
 
 
 def _greatest() -> str:

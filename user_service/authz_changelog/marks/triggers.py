@@ -7,7 +7,8 @@ They are in nobody's way. On PostgreSQL they name no column where the database w
 rows as JSON, so that every column can be altered or dropped; a row whose key is not where it was marks
 everything. They always fire, also for replication and restores (`ENABLE ALWAYS`), and write to our table
 whatever the writer's search path, privileges or temporary tables are. SQLite fires no trigger for a row that
-REPLACE removes: there triggers that fire before look for rows that have the new row's unique keys.
+REPLACE removes: there triggers that fire before look for rows that have the new row's unique keys. Whether
+REPLACE or IGNORE is at work they cannot see; only after the former there is a new row (`_on_replaced`).
 
 A trigger's name carries a digest of its definition; whether it is still what it was is seen by what the
 database keeps of it (`installation.py`).
@@ -40,6 +41,8 @@ from authz_changelog.marks.watched import Link, Watched, column
 from authz_changelog.models import Mark
 
 PREFIX = "authz_changelog_"
+ASKED = -1
+"""On SQLite, the number of a transaction in which a row may have been replaced."""
 ROWS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
 
 
@@ -223,20 +226,33 @@ def _on_sqlite(rule: Rule) -> Iterator[Trigger]:
 
 
 def _on_replaced(rule: Rule) -> Iterator[Trigger]:
-    """Mark what has a unique key of the new row: REPLACE removes it, IGNORE does not."""
-    table = rule.model._meta.db_table
+    """Mark what has a unique key of the new row: REPLACE removes it, IGNORE does not.
+
+    Its kind would be the same either way, but not whether it has ended: that is asked, and answered by the
+    trigger that fires after. What is never answered is a mark like others.
+    """
+    table, asks = rule.model._meta.db_table, bool(rule.born)
     keys = unique_keys.of(table)
     for event in ("INSERT", "UPDATE"):
         other = " AND gone.rowid IS NOT OLD.rowid" if event == "UPDATE" else ""
         rows = " UNION ".join(
-            f"SELECT '{kind}', {_text('gone', rule.key)} FROM {connection.ops.quote_name(table)} AS gone"
+            f"SELECT '{rule.kind}', {_text('gone', rule.key)} FROM {connection.ops.quote_name(table)} AS gone"
             f" WHERE {key.same}{other}"
             for key in keys
-            for kind in (*rule.kinds("gone"), *([rule.born] if rule.born else ()))
         )
         columns = unique_keys.columns(keys)
         when = _differs(columns) if event == "UPDATE" and columns else ""
-        yield Trigger(table, f"BEFORE {event}", f"{when}BEGIN {_insert(rows)}; END")
+        marks = f"{_settled()}; {_insert(rows, tx=ASKED)}" if asks else _insert(rows)
+        yield Trigger(table, f"BEFORE {event}", f"{when}BEGIN {marks}; END")
+        if asks:
+            ended = " UNION ".join(
+                f"SELECT '{kind}', key FROM {_marks()} WHERE tx = {ASKED}" for kind in (rule.ended, rule.born)
+            )
+            yield Trigger(table, f"AFTER {event}", f"{when}BEGIN {_insert(ended)}; {_settled()}; END")
+
+
+def _settled() -> str:
+    return f"UPDATE {_marks()} SET tx = 0 WHERE tx = {ASKED}"
 
 
 def _differs(columns: Any) -> str:
@@ -255,14 +271,16 @@ def _column(field: Field[Any, Any]) -> str:
 # Both
 
 
-def _insert(kinds_and_keys: str, schema: str = "") -> str:
+def _marks(schema: str = "") -> str:
+    return f"{schema}{'.' if schema else ''}{connection.ops.quote_name(Mark._meta.db_table)}"
+
+
+def _insert(kinds_and_keys: str, schema: str = "", tx: int = 0) -> str:
     """PostgreSQL has schemas, and numbers transactions."""
-    table, tx = connection.ops.quote_name(Mark._meta.db_table), "0"
-    if schema:
-        table, tx = f"{schema}.{table}", "txid_current()"
+    number = "txid_current()" if schema else tx
     return (
-        f"INSERT INTO {table} (kind, key, tx, marked_at)"
-        f" SELECT marked.*, {tx}, {clock.sql()} FROM ({kinds_and_keys}) AS marked"
+        f"INSERT INTO {_marks(schema)} (kind, key, tx, marked_at)"
+        f" SELECT marked.*, {number}, {clock.sql()} FROM ({kinds_and_keys}) AS marked"
     )
 
 

@@ -139,13 +139,14 @@ def _only_dead_groups_left(changed: dict[Key, State | None], logged: Mapping[Key
 
 
 def _alive(groups: set[str], changed: dict[Key, State | None]) -> set[str]:
-    """Those that the log knows, and will after these changes."""
+    """Those that the log knows, or is to know when what they have gained may be logged, and will then."""
     if not groups:
         return set()
     known = Entity.objects.filter(kind=GROUP, key__in=list(groups), state__isnull=False)
-    return {
-        name for name in known.values_list("key", flat=True) if changed.get(Key(GROUP, name), ...) is not None
-    }
+    alive = set(known.values_list("key", flat=True))
+    keys = {incarnations.table_key(name) for name in groups - alive}
+    alive |= groups & set(incarnations.names(keys).values())
+    return {name for name in alive if changed.get(Key(GROUP, name), ...) is not None}
 
 
 def _groups_left(before: str | None, after: State | None) -> set[str]:

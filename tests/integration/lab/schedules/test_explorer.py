@@ -48,6 +48,13 @@ MENDED = {
     "a token of an earlier user": "postgresql a=user_reborn:rc |",
     "a token of who had the key before": "postgresql a=exchange_keys:rc |",
     "a token of who was deactivated unseen": "postgresql a=disabled_user:rc b=user_reborn:rc |",
+    "a token of who returned from an end that was not seen": (
+        "postgresql a=back_and_forth:rc b=disabled_user:rc | b*"
+    ),
+    "a group that is not born after all": "sqlite limits=8 a=crowd_returns b=crowd_gains s=sequence | a* s*",
+    "who left a group that the log did not know yet": (
+        "sqlite limits=8 a=crowd_leaves b=crowd_reborn r=run | b* r* r*"
+    ),
     "an author is told too early of what no trigger saw": "postgresql a=other_column:rc+ |",
     "an audit beside a group's return": (
         "postgresql a=group_ends:rc b=group_returns:rc r=run s=audit | a* r* b* s*"

@@ -45,14 +45,18 @@ def test_added_latency_is_relative_to_the_same_round_without_a_proxy() -> None:
 def test_bars_compare_medians_with_their_limits() -> None:
     rounds = {
         "sidecar": [sample(80), sample(90), sample(300)],
+        "sidecar-sampled": [sample(70), sample(60), sample(90)],
         "haproxy-jwt": [sample(100), sample(100), sample(100)],
         "aiohttp": [sample(200), sample(200), sample(200)],
+        "nginx": [sample(30), sample(40), sample(30)],
         "sidecar-request": [sample(500, calls=1), sample(500, calls=1.5)],
     }
     found = {bar.what: bar.met for bar in figures.bars(rounds)}
     assert found == {
-        "CPU a request: authz-sidecar / haproxy-jwt": True,
-        "CPU a request: authz-sidecar / aiohttp": False,
+        "CPU a request: authz-sidecar / HAProxy, jwt_verify + map": True,
+        "CPU a request: authz-sidecar / plain aiohttp, same pipeline": False,
+        "CPU a request: authz-sidecar, 1 % of the allows logged / nginx": False,
+        "CPU a request: authz-sidecar, 1 % of the allows logged / HAProxy, jwt_verify + map": True,
         "calls to the User service a request, cached": True,
         "difference from 1 call a request, request-based": False,
     }
