@@ -79,13 +79,16 @@ def _log_all() -> None:
 
     from accounts.models import User
     from authz_changelog.models import Entity
-    from authz_changelog.revisions.differences import find
+    from authz_changelog.revisions.differences import COLUMNS, find
     from authz_changelog.revisions.states import Key
 
     for kind, model in (("group", Group), ("user", User)):
         keys = [Key(kind, str(pk)) for pk in model.objects.order_by("pk").values_list("pk", flat=True)]
         for at in range(0, len(keys), BATCH):
-            Entity.objects.bulk_create(change.entity(1) for change in find(keys[at : at + BATCH]))
+            rows = (change.row() for change in find(keys[at : at + BATCH]))
+            Entity.objects.bulk_create(
+                Entity(revision=1, **dict(zip(COLUMNS, row, strict=True))) for row in rows
+            )
 
 
 def _pass(session: Connection) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from lab.stack.process import StackError
 from lab.stack.servers import PostgreSQL
 from lab.stack.services import UserService
 
-USERS = 1_000_000
+USERS, QUICK_USERS = 1_000_000, 20_000
 AUDIT_SECONDS = 600
 """`AUTHZ_AUDIT_SECONDS` of the User service, as it is by default."""
 SHARE = 5.0
@@ -27,7 +27,7 @@ REWRITTEN_SECONDS = 5.0
 
 
 def run(_: Cores, *, quick: bool, progress: Callable[[str], object]) -> Result:
-    users = 20_000 if quick else USERS
+    users = QUICK_USERS if quick else USERS
     with PostgreSQL() as server:
         service = UserService(server.url)
         service.manage("migrate", "--noinput")
