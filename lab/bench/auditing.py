@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 from lab.bench.figures import Bar, percentile
@@ -28,8 +29,7 @@ REWRITTEN_SECONDS = 5.0
 
 def run(_: Cores, *, quick: bool, progress: Callable[[str], object]) -> Result:
     users = QUICK_USERS if quick else USERS
-    with PostgreSQL() as server:
-        service = UserService(server.url)
+    with PostgreSQL() as server, closing(UserService(server.url)) as service:
         service.manage("migrate", "--noinput")
         progress(f"comparing {users} users")
         with django_script(service, "audit_pass.py", str(users)) as process:
