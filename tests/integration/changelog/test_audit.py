@@ -22,6 +22,7 @@ from authz_changelog.publishing.upkeep import Upkeep
 from authz_changelog.revisions import audit, suspects
 from authz_changelog.revisions.reconcile import reconcile
 from authz_changelog.revisions.sequencer import sequence
+from authz_changelog.revisions.states import Key
 from authz_changelog.revisions.suspects import Range
 from tests.integration.changelog.writers import elsewhere
 
@@ -182,7 +183,7 @@ def chain(section: str) -> list[tuple[str | None, str | None]]:
 def test_slices_cover_everything_whatever_comes_and_goes(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(audit.ROWS, connection.vendor, 3)
+    monkeypatch.setitem(audit.ROWS, connection.vendor, dict.fromkeys(audit.SECTIONS, 3))
     users = [User.objects.create(username=f"user {number}") for number in range(10)]
     sequence()
     sizes = []
@@ -210,7 +211,7 @@ def test_slices_cover_everything_whatever_comes_and_goes(
 def test_a_slice_that_somebody_removed_is_covered_all_the_same(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(audit.ROWS, connection.vendor, 3)
+    monkeypatch.setitem(audit.ROWS, connection.vendor, dict.fromkeys(audit.SECTIONS, 3))
     users = [User.objects.create(username=f"user {number}") for number in range(10)]
     sequence()
     whole_pass()
@@ -395,3 +396,10 @@ def test_who_holds_its_rows_keeps_neither_sidecars_nor_the_relay_waiting(
         finally:
             other.rollback()
     whole_pass()
+
+
+@pytest.mark.parametrize("key", ["x", "9" * 30, "0" * 20, "-1", "", "12345678-1234-1234-1234-123456789abc"])
+def test_who_is_only_in_the_log_is_suspected_whatever_it_calls_him(ann: User, key: str) -> None:
+    sequence()
+    Entity.objects.create(kind="user", key=key, revision=1, slot=0, state="{}")
+    assert suspects.logged(Range(None, None)) == [Key("user", key)]

@@ -16,8 +16,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from django.db.models import Count
-
 from authz_changelog import sql
 from authz_changelog.marks.kinds import ENDED, ENTITIES, GROUP, USER
 from authz_changelog.marks.watched import column
@@ -33,6 +31,19 @@ PAGE = 1000
 """Entities taken at a time of marks of many, when nothing else is pending: most of them are as they were."""
 SMALL = 250
 """Marks of small transactions that one run takes before any larger one."""
+_SIZES = """
+WITH RECURSIVE every AS (
+  SELECT min(tx) AS tx FROM {marks} WHERE kind = %s
+  UNION ALL
+  SELECT (SELECT min(tx) FROM {marks} AS mark WHERE kind = %s AND mark.tx > every.tx)
+  FROM every WHERE every.tx IS NOT NULL
+)
+SELECT tx, (
+  SELECT count(*) FROM (SELECT 1 FROM {marks} AS mark WHERE mark.tx = first.tx AND kind = %s LIMIT %s) AS its
+) AS size FROM (SELECT tx FROM every WHERE tx IS NOT NULL LIMIT %s) AS first ORDER BY size, tx
+"""
+"""Of the oldest transactions, as far as sizes matter: to count the marks of an import would take longer, in
+every run, than all else."""
 
 
 class Wide(NamedTuple):
@@ -269,8 +280,7 @@ def _transactions() -> tuple[list[int], int | None]:
     """Those with the fewest marks of users, `SMALL` marks in all, and the next one."""
     small: list[int] = []
     total = 0
-    marks = Mark.objects.filter(kind=USER).values_list("tx")
-    for tx, size in marks.annotate(size=Count("id")).order_by("size", "tx")[: SMALL + 1]:
+    for tx, size in sql.execute(_SIZES.format(marks=sql.table(Mark)), [USER, USER, USER, LIMIT + 1, LIMIT]):
         total += size
         if total > SMALL:
             return small, tx

@@ -113,8 +113,12 @@ def _parsed(watched: Watched, subject: str) -> tuple[Subject | None, str]:
 def named(keys: Collection[str]) -> dict[str, str]:
     """All subjects of these users that exist, each with whose it is, by primary key."""
     watched = Watched()
-    fields = [subject.field.name for subject in watched.subjects]
-    rows = watched.user._base_manager.filter(pk__in=_possible(keys)).values_list("pk", *fields)
+    pk, said = watched.user._meta.pk, [subject.field for subject in watched.subjects]
+    possible = [value for key in keys if (value := _value(pk, key)) is not None]
+    if not possible:
+        return {}
+    these, values = sql.among(sql.prepared(pk, possible))
+    (rows,) = sql.read(sql.Select([pk, *said], f"{sql.at(pk)} {these}", values))
     found = (
         (subject.key(value), str(key))
         for key, *values in rows

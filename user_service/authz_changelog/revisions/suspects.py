@@ -1,24 +1,46 @@
 """Which entities of a range of keys may differ from the log, found by the database as cheaply as it can.
 
 On PostgreSQL one statement writes each state as `states.canonical` would, and compares it with the text that
-is logged. What differs is only suspected: `differences.find` decides. If the two ways of writing a state ever
-part, everything is suspected, which is slow, and nothing is overlooked. On SQLite everything is suspected.
+is logged; another looks for the users that are in the log. What differs is only suspected: `differences.find`
+decides. If the two ways of writing a state ever part, everything is suspected, which is slow, and nothing is
+overlooked. On SQLite every state is suspected.
 """
 
 # ruff: noqa: S608 (this module writes SQL from the names of Django's own models)
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.models import Field, Model
 
+from authz_changelog import sql
 from authz_changelog.marks.kinds import GROUP, USER
 from authz_changelog.marks.watched import Link, Watched, column
 from authz_changelog.models import End, Entity, Incarnation
 from authz_changelog.revisions import incarnations, subjects
 from authz_changelog.revisions.states import Key
+
+
+class _Spelling(NamedTuple):
+    """Which texts are a value of that type."""
+
+    form: str
+    type: str
+
+
+_WHOLE = _Spelling("^-?[0-9]{1,18}$", "bigint")
+_SPELLINGS = {
+    "AutoField": _WHOLE,
+    "BigAutoField": _WHOLE,
+    "IntegerField": _WHOLE,
+    "BigIntegerField": _WHOLE,
+    "UUIDField": _Spelling("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", "uuid"),
+    "CharField": None,
+    "TextField": None,
+}
+"""Of primary keys that the database can look up, by the type of the field; `None`: every text is one."""
 
 
 class Range(NamedTuple):
@@ -31,6 +53,15 @@ class Range(NamedTuple):
         bounds = {f"{field}__gt": self.after, f"{field}__lte": self.until}
         return {lookup: key for lookup, key in bounds.items() if key is not None}
 
+    def within(self, key: Field[Any, Any], expression: str = "") -> sql.Statement:
+        """The same in SQL, of the field or of what is to be compared as it is."""
+        conditions, parameters = ["TRUE"], []
+        for operator, bound in ((">", self.after), ("<=", self.until)):
+            if bound is not None:
+                conditions.append(f"{expression or sql.at(key)} {operator} %s")
+                parameters += sql.prepared(key, [key.to_python(bound)])
+        return " AND ".join(conditions), parameters
+
 
 def existing(kind: str, keys: Range) -> list[Key]:
     """Of the users or groups that exist; to be asked inside a transaction."""
@@ -38,11 +69,8 @@ def existing(kind: str, keys: Range) -> list[Key]:
         rows = Watched().model(kind)._base_manager.filter(**keys.filter("pk"))
         return [Key(kind, str(pk)) for pk in rows.values_list("pk", flat=True)]
     statement, parameters = _statement(Watched(), kind, keys)
-    with connection.cursor() as cursor:
-        # A planner without statistics would read whole tables, and think its plan worth compiling.
-        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL jit = off")
-        cursor.execute(statement, parameters)
-        return [Key(kind, key) for (key,) in cursor.fetchall()]
+    *_, found = sql.together([*((each, ()) for each in _looking_up()), (statement, parameters)])
+    return [Key(kind, key) for (key,) in found]
 
 
 def logged(ids: Range) -> list[Key]:
@@ -50,13 +78,38 @@ def logged(ids: Range) -> list[Key]:
 
     By their primary keys, as all keys here; also users whose subject is another one.
     """
-    living = Entity.objects.filter(state__isnull=False, **ids.filter("pk"))
-    users = {entity.key: entity.primary_key for entity in living.filter(kind=USER)}
-    named = subjects.named(set(users.values()))
-    groups = {incarnations.table_key(key) for key in living.filter(kind=GROUP).values_list("key", flat=True)}
-    there = Watched().group._base_manager.filter(pk__in=list(groups)).values_list("pk", flat=True)
+    fields, pk = [column(Entity, name) for name in ("kind", "key", "owner")], Entity._meta.pk
+    where, bounds = ids.within(pk)
+    where = f"state IS NOT NULL AND {where}"
+    if connection.vendor == "postgresql" and Watched().user._meta.pk.get_internal_type() in _SPELLINGS:
+        # With EXISTS a planner may think that it is cheaper to look at all users first.
+        where += f" AND (kind <> '{USER}' OR ({_named(Watched())}) IS NULL)"
+    (living,) = sql.read(sql.Select(fields, where, bounds), after=_looking_up())
+    users = {key: owner or key for kind, key, owner in living if kind == USER}
+    named = subjects.named(set(users.values())) if users else {}
     suspected = {Key(USER, key) for subject, key in users.items() if named.get(subject) != key}
+    groups = {incarnations.table_key(key) for kind, key, _ in living if kind == GROUP}
+    there = Watched().group._base_manager.filter(pk__in=list(groups)).values_list("pk", flat=True)
     return sorted(suspected | {Key(GROUP, key) for key in groups - set(map(str, there))})
+
+
+def _looking_up() -> list[str]:
+    """A planner without statistics would read whole tables, and think its plan worth compiling."""
+    if connection.vendor != "postgresql":
+        return []
+    return ["SET LOCAL enable_seqscan = off", "SET LOCAL jit = off"]
+
+
+def _named(watched: Watched) -> str:
+    """The user who has a logged subject. A key that cannot be one is nobody's: that is what `CASE` is for."""
+    pk, entity = watched.user._meta.pk, _table(Entity)
+    key = f"coalesce({entity}.owner, {entity}.key)"
+    if spelling := _SPELLINGS[pk.get_internal_type()]:
+        key = f"CASE WHEN {key} ~ '{spelling.form}' THEN CAST({key} AS {spelling.type}) END"
+    names = " OR ".join(
+        f"{entity}.key = '{subject.prefix}' || {_at(subject.field)}::text" for subject in watched.subjects
+    )
+    return f"SELECT 1 FROM {_table(watched.user)} WHERE {_at(pk)} = {key} AND ({names})"
 
 
 def _statement(watched: Watched, kind: str, keys: Range) -> tuple[str, list[Any]]:
@@ -68,7 +121,7 @@ def _statement(watched: Watched, kind: str, keys: Range) -> tuple[str, list[Any]
     )
     key = f"{_at(pk)}::text"
     compared = [*_subjects(watched, key)] if kind == USER else [_group_entity(watched, key)]
-    where, bounds = _within(_at(pk), pk, keys)
+    where, bounds = keys.within(pk)
     statement = (
         f"SELECT {key} FROM {_table(model)} {joins} {' '.join(each.joins for each in compared)}"
         f" WHERE {where} AND ({' OR '.join(each.differs for each in compared)})"
@@ -112,13 +165,13 @@ class _Part(NamedTuple):
 
     name: str
     query: str
-    parameters: list[Any]
+    parameters: Sequence[Any]
 
 
 def _user(watched: Watched, keys: Range) -> list[_Part]:
     memberships = watched.memberships
     through, owner, target = _table(memberships.through), _at(memberships.owner), _at(memberships.target)
-    where, bounds = _within(owner, watched.user._meta.pk, keys)
+    where, bounds = keys.within(watched.user._meta.pk, owner)
     name, incarnation = _group_name(f"{target}::text")
     groups = f"SELECT {owner} AS owner, {name} AS item FROM {through} {incarnation} WHERE {where}"
     return [_list("groups", groups, bounds), _labels(watched, watched.user_permissions, watched.user, keys)]
@@ -136,7 +189,7 @@ def _group_name(key: str) -> tuple[str, str]:
 
 def _labels(watched: Watched, link: Link, owners: type[Model], keys: Range) -> _Part:
     permission, content_type = watched.permission, watched.content_type
-    where, bounds = _within(_at(link.owner), owners._meta.pk, keys)
+    where, bounds = keys.within(owners._meta.pk, _at(link.owner))
     labels = (
         f"SELECT DISTINCT {_at(link.owner)} AS owner,"
         f" {_at(column(content_type, 'app_label'))} || '.' || {_at(column(permission, 'codename'))} AS item"
@@ -148,7 +201,7 @@ def _labels(watched: Watched, link: Link, owners: type[Model], keys: Range) -> _
     return _list("permissions", labels, bounds)
 
 
-def _list(name: str, items: str, parameters: list[Any]) -> _Part:
+def _list(name: str, items: str, parameters: Sequence[Any]) -> _Part:
     """Sorted as Python sorts, and written as JSON."""
     query = (
         "SELECT owner,"
@@ -182,15 +235,6 @@ def _ended(alias: str, key: str) -> str:
         f"LEFT JOIN LATERAL (SELECT max(generation) AS generation, max(at) AS at FROM {_table(End)}"
         f" WHERE key = {key}) AS {alias} ON true"
     )
-
-
-def _within(expression: str, key: Field[Any, Any], keys: Range) -> tuple[str, list[Any]]:
-    conditions, parameters = ["true"], []
-    for operator, bound in ((">", keys.after), ("<=", keys.until)):
-        if bound is not None:
-            conditions.append(f"{expression} {operator} %s")
-            parameters.append(key.get_db_prep_value(key.to_python(bound), connection))
-    return " AND ".join(conditions), parameters
 
 
 def _at(field: Field[Any, Any]) -> str:

@@ -53,9 +53,10 @@ def sequencing(seconds: float, *reading: sql.Select) -> Iterator[list[list[sql.R
         if connection.vendor == "postgresql":
             begin = [
                 "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-                # A run looks a few keys up: a planner without statistics, as after an import, would read
-                # whole tables instead, and what it cannot do without that it would think worth compiling.
-                *("SET LOCAL enable_seqscan = off", "SET LOCAL jit = off"),
+                # A run looks a few keys up, and the first of many marks: a planner without statistics, as
+                # after an import, would read and sort whole tables instead, and think it worth compiling.
+                *("SET LOCAL enable_seqscan = off", "SET LOCAL enable_bitmapscan = off"),
+                "SET LOCAL jit = off",
                 *_locking_head(seconds),
             ]
             found = _lock_watched(begin, reading)
@@ -111,9 +112,11 @@ def one_snapshot(*, of_watched: bool = False, nowait: bool = False) -> Iterator[
     """
     if connection.vendor == "postgresql":
         with _transaction() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            isolated = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
             if of_watched:
-                _lock_watched([_for_a_frozen_one()], nowait=nowait)
+                _lock_watched([isolated, _for_a_frozen_one()], nowait=nowait)
+            else:
+                cursor.execute(isolated)
             yield
         return
     refuse_inside_transaction()
