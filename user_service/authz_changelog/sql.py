@@ -58,6 +58,13 @@ def execute(statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         return cursor.fetchall() if cursor.description else []
 
 
+def changed(statement: str, parameters: Sequence[Any]) -> int:
+    """How many rows it changes."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return int(cursor.rowcount)
+
+
 def planned_once(statement: str) -> list[Row]:
     """The rows of a statement without parameters, that PostgreSQL would take longer to plan than to execute.
 

@@ -15,6 +15,7 @@ from pytest_django import Settings
 
 from accounts import services
 from accounts.models import User
+from authz_changelog.marks import installation
 from authz_changelog.models import End, Entity, Revision
 from authz_changelog.revisions import generations
 from authz_changelog.revisions.sequencer import sequence
@@ -195,6 +196,45 @@ def test_who_ended_while_no_trigger_fired_has_ended_when_he_returns(database: st
     assert not allowed(old)
     assert valid_generation() > old
     assert (instant() or 0) >= int(began)
+
+
+PARTS = (
+    "CREATE TABLE parts (LIKE accounts_user) PARTITION BY RANGE (id)",
+    "ALTER TABLE parts ADD PRIMARY KEY (id)",
+    "CREATE TABLE part1 PARTITION OF parts FOR VALUES FROM (0) TO (100)",
+    "CREATE TABLE part2 PARTITION OF parts FOR VALUES FROM (100) TO (1000)",
+    "INSERT INTO parts SELECT * FROM accounts_user",
+    "DROP TABLE accounts_user CASCADE",
+    "ALTER TABLE parts RENAME TO accounts_user",
+)
+COMES = {
+    "into the table": [INSERT],
+    "into a partition": [INSERT.replace("accounts_user", "part1")],
+    "from a partition to another": [
+        INSERT.replace("17", "500").replace("'u'", "'v'"),
+        "UPDATE accounts_user SET id = 17 WHERE id = 500",
+    ],
+    "within a partition": [
+        INSERT.replace("17", "18").replace("'u'", "'v'"),
+        "UPDATE accounts_user SET id = 17 WHERE id = 18",
+    ],
+}
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("way", COMES)
+def test_who_returns_in_a_partition_has_ended_too(database: str, way: str) -> None:
+    User.objects.create(pk=KEY, **FIELDS)
+    for statement in PARTS:
+        sql(statement)
+    installation.install()
+    old = valid_generation()
+    sql("DELETE FROM accounts_user WHERE id = 17")
+    End.objects.all().delete()
+    for statement in COMES[way]:
+        sql(statement)
+    assert not allowed(old)
+    installation.uninstall()
 
 
 def test_who_is_active_for_the_first_time_has_not_ended(database: str) -> None:

@@ -92,6 +92,14 @@ def test_a_gain_of_others_waits_for_nobody(crowd: Group) -> None:
     assert Mark.objects.count() == CROWD
 
 
+def test_a_small_transaction_is_seen_behind_any_number_of_large_ones(crowd: Group) -> None:
+    large = range(1, 10 * pending.SMALL)
+    marks = [(f"{tx}.{number}", tx) for tx in large for number in range(pending.SMALL + 1)]
+    for key, tx in [*marks, ("revoked", large.stop)]:
+        Mark.objects.create(kind="user", key=key, tx=tx)
+    assert pending._transactions() == ([large.stop], large.start)
+
+
 def test_whoever_joins_does_not_hold_what_the_group_has_lost(crowd: Group) -> None:
     ann = User.objects.create(username="ann")
     sequence()

@@ -60,6 +60,12 @@ def test_what_the_check_says_of_user_models(vendor: str) -> None:
     }
 
 
+def test_a_uuid_ends_however_the_database_spells_it() -> None:
+    code, output = python(str(PROJECT / "uuids.py"), user_model="Keyed")
+    assert code == 0, output
+    assert json.loads(output.splitlines()[-1]) == [0, 1, 2]
+
+
 SUBJECTS = {
     "pk": [],
     "id": [],

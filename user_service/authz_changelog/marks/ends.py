@@ -27,6 +27,7 @@ from authz_changelog.marks.kinds import USER
 from authz_changelog.marks.watched import LONGEST, SEPARATOR, Subject, Watched
 from authz_changelog.models import End, Entity
 
+_GROUPS_OF_UUID = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
 _OfRow = Callable[[str], str]
 """How something of a row is written in SQL."""
 
@@ -38,7 +39,6 @@ class Ending(NamedTuple):
     when: str
     body: str
     each: str = "ROW"
-    referencing: str = ""
 
 
 def endings(watched: Watched) -> Iterator[Ending]:
@@ -78,18 +78,19 @@ def _endings(watched: Watched, subject: Subject) -> Iterator[Ending]:
 def _returns(watched: Watched, subject: Subject) -> Iterator[Ending]:
     """Who is back, and was not seen to end."""
     key, active, _ = _columns(watched, subject)
+    returned = _record(_unseen(key("NEW"), _name(watched, subject, "NEW")))
     differs, exactly = _comparison()
     condition = f"(NOT {active('OLD')} AND {active('NEW')}) OR {key('OLD')} {differs} {key('NEW')}{exactly}"
-    table, returned = watched.user._meta.db_table, _record(f"{_unseen()} AND key = {key('NEW')}")
+    table = watched.user._meta.db_table
     if connection.vendor == "postgresql":
         body = f"BEGIN IF {condition} THEN {returned}; END IF; RETURN NULL; END"
         yield Ending(table, "AFTER UPDATE", body)
-        came = _record(f"{_unseen()} AND key IN (SELECT {key('came')} FROM came)")
-        body = f"BEGIN {came}; RETURN NULL; END"
-        yield Ending(table, "AFTER INSERT", body, "STATEMENT", referencing="NEW TABLE AS came")
+        # Not once a statement: what comes into a partition, or by replication, comes by none of this table.
+        yield Ending(table, "AFTER INSERT", f"BEGIN {returned}; RETURN NULL; END")
     else:
+        replaced = _record(_replaced(key("NEW"), _name(watched, subject, "NEW")))
         yield Ending(table, "AFTER UPDATE", f"WHEN {condition} BEGIN {returned}; END")
-        yield Ending(table, "AFTER INSERT", f"BEGIN {_record(_replaced(key('NEW')))}; END")
+        yield Ending(table, "AFTER INSERT", f"BEGIN {replaced}; END")
 
 
 def _ended(key: _OfRow, active: _OfRow, generation: _OfRow, row: str) -> str:
@@ -97,15 +98,17 @@ def _ended(key: _OfRow, active: _OfRow, generation: _OfRow, row: str) -> str:
     return _valid(key(row), generation(row), f"CASE WHEN {active(row)} THEN 1 ELSE 0 END")
 
 
-def _unseen() -> str:
-    """Those who are active by the log, and have not ended since."""
-    entity, end = _table(Entity), _table(End)
-    active, logged = _logged("active"), _logged("token_generation")
+def _unseen(key: str, name: str) -> str:
+    """Who is active by the log, which calls him `name`, and has not ended since."""
+    end, logged = _table(End), _logged("token_generation")
     return (
-        f"SELECT key, {_valid(f'{entity}.key', logged)}, {clock.sql()} FROM {entity}"
-        f" WHERE kind = '{USER}' AND state IS NOT NULL AND {active} AND NOT EXISTS"
-        f" (SELECT 1 FROM {end} WHERE {end}.key = {entity}.key AND generation >= {logged})"
+        f"SELECT {key}, {_valid(key, logged)}, {clock.sql()} FROM {_living(name)} AND {_logged('active')}"
+        f" AND NOT EXISTS (SELECT 1 FROM {end} WHERE {end}.key = {key} AND generation >= {logged})"
     )
+
+
+def _living(name: str) -> str:
+    return f"{_table(Entity)} WHERE kind = '{USER}' AND key = {name} AND state IS NOT NULL"
 
 
 def _logged(what: str) -> str:
@@ -115,15 +118,11 @@ def _logged(what: str) -> str:
     return f"CAST(CAST(state AS json) ->> '{what}' AS {'boolean' if what == 'active' else 'bigint'})"
 
 
-def _replaced(key: str) -> str:
+def _replaced(key: str, name: str) -> str:
     """On SQLite: who lives by the log and is gone without a trigger, by REPLACE."""
-    entity, end = _table(Entity), _table(End)
-    logged = _logged("token_generation")
-    since = f"SELECT max(at) FROM {end} WHERE {end}.key = {entity}.key AND generation >= {logged}"
-    return (
-        f"SELECT key, {_valid(f'{entity}.key', logged)}, coalesce(({since}), {clock.sql()})"
-        f" FROM {entity} WHERE kind = '{USER}' AND state IS NOT NULL AND key = {key}"
-    )
+    end, logged = _table(End), _logged("token_generation")
+    since = f"SELECT max(at) FROM {end} WHERE {end}.key = {key} AND generation >= {logged}"
+    return f"SELECT {key}, {_valid(key, logged)}, coalesce(({since}), {clock.sql()}) FROM {_living(name)}"
 
 
 def _valid(key: str, own: str, above: str = "1") -> str:
@@ -146,6 +145,14 @@ def _columns(watched: Watched, subject: Subject) -> tuple[_OfRow, _OfRow, _OfRow
         lambda row: "TRUE" if active is None else _value(row, active, "boolean"),
         lambda row: "0" if generation is None else _value(row, generation, "bigint"),
     )
+
+
+def _name(watched: Watched, subject: Subject, row: str) -> str:
+    """What the log calls a row's subject: as Python spells it, which on SQLite is another way for UUIDs."""
+    said = _value(row, subject.field, "text")
+    if connection.vendor == "sqlite" and subject.field.get_internal_type() == "UUIDField":
+        said = " || '-' || ".join(f"substr({said}, {at}, {size})" for at, size in _GROUPS_OF_UUID)
+    return _key(f"({said})", subject, alone=not watched.other_subjects)
 
 
 def _key(said: str, subject: Subject, *, alone: bool) -> str:

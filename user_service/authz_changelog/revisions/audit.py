@@ -114,13 +114,11 @@ def _claim(now: datetime) -> bool:
 
 
 def _set_due(due: datetime, where: str = "TRUE", *instants: datetime) -> bool:
-    """Whether it could be, at once: whoever has the turn locked sets it himself."""
+    """Whether it could be, at once; where somebody has the turn locked just then, it is due after `LEASE`."""
     turn, at = sql.table(Turn), column(Turn, "due_at")
-    statement = (
-        f"UPDATE {turn} SET due_at = %s"
-        f" WHERE id IN (SELECT id FROM {turn} WHERE {where}{_unlocked()}) RETURNING id"
-    )
-    return bool(sql.execute(statement, sql.prepared(at, (due, *instants))))
+    unlocked = f"SELECT id FROM {turn} WHERE {where}{_unlocked()}"
+    statement = f"UPDATE {turn} SET due_at = %s WHERE id IN ({unlocked})"
+    return bool(sql.changed(statement, sql.prepared(at, (due, *instants))))
 
 
 def _oldest(now: datetime) -> Slice:
@@ -222,9 +220,9 @@ def _move(slice_: Slice, until: str | None, now: datetime) -> bool:
     statement = (
         f"UPDATE {slices} SET until = %s, compared_at = %s"
         f" WHERE id IN (SELECT id FROM {slices} WHERE id = %s AND compared_at = %s{_unlocked()})"
-        f" AND until IS {'NOT DISTINCT FROM' if connection.vendor == 'postgresql' else ''} %s RETURNING id"
+        f" AND until IS {'NOT DISTINCT FROM' if connection.vendor == 'postgresql' else ''} %s"
     )
-    return bool(sql.execute(statement, [until, after, slice_.pk, before, slice_.until]))
+    return bool(sql.changed(statement, [until, after, slice_.pk, before, slice_.until]))
 
 
 def _unlocked() -> str:

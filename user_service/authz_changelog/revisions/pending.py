@@ -32,18 +32,28 @@ PAGE = 1000
 SMALL = 250
 """Marks of small transactions that one run takes before any larger one."""
 _SIZES = """
-WITH RECURSIVE every AS (
-  SELECT min(tx) AS tx FROM {marks} WHERE kind = %s
+WITH RECURSIVE older AS (
+  SELECT min(tx) AS tx FROM {marks} WHERE kind = 'user'
   UNION ALL
-  SELECT (SELECT min(tx) FROM {marks} AS mark WHERE kind = %s AND mark.tx > every.tx)
-  FROM every WHERE every.tx IS NOT NULL
+  SELECT (SELECT min(tx) FROM {marks} AS mark WHERE kind = 'user' AND mark.tx > older.tx)
+  FROM older WHERE older.tx IS NOT NULL
+), newer AS (
+  SELECT max(tx) AS tx FROM {marks} WHERE kind = 'user'
+  UNION ALL
+  SELECT (SELECT max(tx) FROM {marks} AS mark WHERE kind = 'user' AND mark.tx < newer.tx)
+  FROM newer WHERE newer.tx IS NOT NULL
 )
 SELECT tx, (
-  SELECT count(*) FROM (SELECT 1 FROM {marks} AS mark WHERE mark.tx = first.tx AND kind = %s LIMIT %s) AS its
-) AS size FROM (SELECT tx FROM every WHERE tx IS NOT NULL LIMIT %s) AS first ORDER BY size, tx
+  SELECT count(*) FROM (
+    SELECT 1 FROM {marks} AS mark WHERE mark.tx = each.tx AND kind = 'user' LIMIT {enough}
+  ) AS its
+) AS size FROM (
+  SELECT tx FROM (SELECT tx FROM older WHERE tx IS NOT NULL LIMIT {most}) AS oldest
+  UNION SELECT tx FROM (SELECT tx FROM newer WHERE tx IS NOT NULL LIMIT {most}) AS newest
+) AS each ORDER BY size, tx
 """
-"""Of the oldest transactions, as far as sizes matter: to count the marks of an import would take longer, in
-every run, than all else."""
+"""Of the oldest and the newest transactions, as far as sizes matter: to count the marks of an import would
+take longer, in every run, than all else. Among the newest is who comes while large ones wait."""
 
 
 class Wide(NamedTuple):
@@ -280,7 +290,7 @@ def _transactions() -> tuple[list[int], int | None]:
     """Those with the fewest marks of users, `SMALL` marks in all, and the next one."""
     small: list[int] = []
     total = 0
-    for tx, size in sql.execute(_SIZES.format(marks=sql.table(Mark)), [USER, USER, USER, LIMIT + 1, LIMIT]):
+    for tx, size in sql.execute(_SIZES.format(marks=sql.table(Mark), enough=SMALL + 1, most=SMALL)):
         total += size
         if total > SMALL:
             return small, tx

@@ -17,7 +17,7 @@ from django.db.models import Field, Model
 
 from authz_changelog import sql
 from authz_changelog.marks.kinds import GROUP, USER
-from authz_changelog.marks.watched import Link, Watched, column
+from authz_changelog.marks.watched import SEPARATOR, Link, Subject, Watched, column
 from authz_changelog.models import End, Entity, Incarnation
 from authz_changelog.revisions import incarnations, subjects
 from authz_changelog.revisions.states import Key
@@ -106,10 +106,17 @@ def _named(watched: Watched) -> str:
     key = f"coalesce({entity}.owner, {entity}.key)"
     if spelling := _SPELLINGS[pk.get_internal_type()]:
         key = f"CASE WHEN {key} ~ '{spelling.form}' THEN CAST({key} AS {spelling.type}) END"
-    names = " OR ".join(
-        f"{entity}.key = '{subject.prefix}' || {_at(subject.field)}::text" for subject in watched.subjects
-    )
-    return f"SELECT 1 FROM {_table(watched.user)} WHERE {_at(pk)} = {key} AND ({names})"
+    else:  # as it is written, whatever the column's collation takes it for
+        key = f'{key} AND {_at(pk)}::text = {key} COLLATE "C"'
+    names = " OR ".join(_calls(watched, subject) for subject in watched.subjects)
+    return f"SELECT 1 FROM {_table(watched.user)} WHERE {_at(pk)} = {key} AND ({names}) LIMIT 1"
+
+
+def _calls(watched: Watched, subject: Subject) -> str:
+    """Whether the log's key is what that field says of a user."""
+    said = f"{_at(subject.field)}::text"
+    same = f"{_table(Entity)}.key = ('{subject.prefix}' || {said}) COLLATE \"C\""
+    return f"{same} AND strpos({said}, '{SEPARATOR}') = 0" if watched.other_subjects else same
 
 
 def _statement(watched: Watched, kind: str, keys: Range) -> tuple[str, list[Any]]:

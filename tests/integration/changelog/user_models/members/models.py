@@ -1,5 +1,7 @@
 """User models as projects have them: which can be watched, and which cannot."""
 
+from uuid import uuid4
+
 from django.contrib.auth.models import AbstractBaseUser, AbstractUser, Group, PermissionsMixin
 from django.db import models
 
@@ -108,6 +110,10 @@ class Folded(models.CharField):
 
     def get_prep_value(self, value):
         return super().get_prep_value(value).lower()
+
+
+class Keyed(Base):
+    id = models.UUIDField(primary_key=True, default=uuid4)
 
 
 class Named(Base):
