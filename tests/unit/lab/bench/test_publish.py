@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lab.bench import publish
+from lab.bench.cli import BY_THEMSELVES
+from lab.bench.plan import PARTS
 
 DOCUMENT = """# Title
 
@@ -33,6 +35,5 @@ def test_a_part_that_is_missing_is_an_error() -> None:
 
 def test_the_document_has_every_part() -> None:
     document = publish.DOCUMENT.read_text()
-    parts = ("proxies", "decision", "memory", "overload", "revocation", "import", "workers", "handovers")
-    for part in parts:
+    for part in (*PARTS, *BY_THEMSELVES.values()):
         publish.replaced(document, part, "new\n")
