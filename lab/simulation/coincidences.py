@@ -8,6 +8,7 @@ kinds, with some calm after each.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from random import Random
 
 from lab.simulation.plan import Fault, Kinds, Plan, draw_setup, numbered, stream
@@ -17,9 +18,11 @@ Coincidence = Sequence[tuple[str, float, float]]
 
 COINCIDENCES: Mapping[str, Coincidence] = {
     "news of a clock that was set back arrive late": (
-        ("hold up messages", 0.0, 30.0),
-        ("set the service's clock back a little", 14.0, 14.0),
-        ("freeze the User service", 15.0, 10.0),
+        ("let messages fall behind", 0.0, 65.0),
+        ("let nobody write", 17.0, 40.0),
+        ("set the service's clock back a little", 30.0, 22.0),
+        ("freeze the User service", 32.0, 13.0),
+        ("change everybody", 34.5, 0.0),
     ),
     "the store is repaired while it moves": (
         ("lose entities of the store", 0.0, 0.0),
@@ -34,6 +37,7 @@ COINCIDENCES: Mapping[str, Coincidence] = {
     "a slow store is many revisions behind when the last of them are lost": (
         ("slow the store", 0.0, 25.0),
         ("flood the log", 1.0, 0.0),
+        ("let nobody write", 3.0, 45.0),
         ("restore a backup", 4.0, 9.0),
         ("fail calls of the store", 5.0, 6.0),
         ("flood the log", 7.0, 0.0),
@@ -54,15 +58,17 @@ LATE = (0.0, 2.0)
 """Seconds by which each strikes later than it says."""
 JITTER = 0.3
 """The share of its time by which each lasts shorter or longer."""
-CALM = (10.0, 30.0)
+CALM = (20.0, 40.0)
 """Seconds between the end of one coincidence and the beginning of the next."""
+DURATION = 240.0
+"""Seconds of each world: some for each coincidence, and for calm."""
 ANY = 3
 """So many kinds, whichever, now and then strike together, too."""
 
 
 def draw(seed: int, kinds: Kinds) -> Plan:
     """A plan. `kinds`: those that any world may have, with the seconds each lasts at least and at most."""
-    setup = draw_setup(seed)
+    setup = replace(draw_setup(seed), duration=DURATION)
     return Plan(seed, setup, numbered(_faults(stream(seed, "coincidences"), setup.duration, kinds)))
 
 

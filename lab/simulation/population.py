@@ -45,7 +45,7 @@ class Population:
 
 
 class Administrators:
-    """Commit transactions."""
+    """Commit transactions; while they are `resting`, none but what somebody asks for."""
 
     def __init__(
         self,
@@ -55,6 +55,7 @@ class Administrators:
         setup: Setup,
         now: Callable[[], float],
     ) -> None:
+        self.resting = False
         self._database = database
         self._population = population
         self._random = random

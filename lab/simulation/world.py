@@ -175,7 +175,7 @@ class World:
         self._drained = True
 
     def _write(self) -> None:
-        if not self._quiet and not self.service.closed:
+        if not (self._quiet or self.service.closed or self.administrators.resting):
             self.administrators.commit()
 
     def _committed(self, transaction: Transaction) -> None:

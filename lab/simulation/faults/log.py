@@ -83,7 +83,7 @@ def _clock_stepped(world: World, random: Random) -> Strike:
 
 def _clock_set_back(world: World, random: Random) -> Strike:
     """By less than news is late: what was dated before is still on its way."""
-    return _clock_set(world, -random.uniform(0.5, 1.0) * (world.broker.backlog or 4.0))
+    return _clock_set(world, -random.uniform(0.85, 1.0) * (world.broker.backlog or 4.0))
 
 
 def _clock_drifts(world: World, random: Random) -> Strike:
@@ -103,5 +103,14 @@ KINDS = (
     Kind("set the service's clock", _clock_stepped, (1.0, 10.0)),
     Kind("let the service's clock drift", _clock_drifts, (5.0, 30.0)),
 )
-TOGETHER = (Kind("set the service's clock back a little", _clock_set_back, (1.0, 10.0)),)
+
+
+def _nobody_writes(world: World, _random: Random) -> Strike:
+    return setting(world.administrators, "resting", True, False)
+
+
+TOGETHER = (
+    Kind("set the service's clock back a little", _clock_set_back, (1.0, 10.0)),
+    Kind("let nobody write", _nobody_writes, (5.0, 30.0)),
+)
 """What strikes only together with others."""

@@ -8,6 +8,8 @@ from random import Random
 from lab.simulation.faults.kind import BROKER, Kind, Strike, setting
 from lab.simulation.world import World
 
+FARTHEST_BEHIND = 10.0
+"""Seconds."""
 POISON = (
     b"",
     b"\xff\xfe",
@@ -42,6 +44,23 @@ def _share(name: str) -> Callable[[World, Random], Strike]:
 def _backlog(world: World, random: Random) -> Strike:
     seconds = random.choice((0.3, 4.0, 12.0))
     return setting(world.broker, "backlog", seconds, 0.0, BROKER, detail=f"{seconds} s")
+
+
+def _falling_behind(world: World, _random: Random) -> Strike:
+    """So slowly that no subscriber takes the broker for silent, and looks for another connection."""
+    broker, growing = world.broker, True
+
+    def further() -> None:
+        if growing and broker.backlog < FARTHEST_BEHIND:
+            broker.backlog += 0.25
+            world.scheduler.after(0.5, further)
+
+    def caught_up() -> None:
+        nonlocal growing
+        growing, broker.backlog = False, 0.0
+
+    further()
+    return Strike(f"up to {FARTHEST_BEHIND} s", (BROKER,), caught_up)
 
 
 def _replayed(world: World, random: Random) -> Strike:
@@ -106,3 +125,5 @@ KINDS = (
     Kind("hold up the relay", _relay_lags, (1.0, 15.0)),
     Kind("two relays", _second_relay, (1.0, 15.0)),
 )
+TOGETHER = (Kind("let messages fall behind", _falling_behind, (15.0, 40.0)),)
+"""What strikes only together with others."""

@@ -59,8 +59,9 @@ MUTANTS = (
             ),
             Edit(SYNC, "if self._near.history is not history:", "if False:"),
         ),
+        seed=18,
     ),
-    Mutant("waiters-never-woken", (Edit(WAITING, "        self._moved.set()\n", ""),), seed=1),
+    Mutant("waiters-never-woken", (Edit(WAITING, "        self._moved.set()\n", ""),), seed=6),
     Mutant(
         "position-waits-for-the-store",
         (
@@ -117,5 +118,6 @@ MUTANTS = (
             ),
             Edit(NEAR, NEWER, "if False:"),
         ),
+        seed=106,
     ),
 )

@@ -16,7 +16,7 @@ MUTANTS = (
     Mutant(
         "gap-rule-dropped",
         (Edit(CORE, "if position.revision > applied.revision + 1:", "if False:"), ANY_BRANCH),
-        seed=0,
+        seed=1,
     ),
     Mutant(
         "older-revision-applied",
@@ -35,11 +35,12 @@ MUTANTS = (
     Mutant(
         "arrival-taken-for-freshness",
         (Edit(PROOFS, "made_at = min(made_at, now)", "made_at = now"),),
-        seed=43,
+        seed=82,
     ),
     Mutant(
         "former-clock-forgotten",
         (Edit(PROOFS, "if beat.at <= self._former_until and", "if beat.at < NEVER and"),),
+        seed=82,
     ),
     Mutant(
         "silence-longer-than-the-bound",
@@ -71,6 +72,6 @@ MUTANTS = (
     Mutant(
         "worker-left-where-it-stands",
         (Edit(FEED, "near.history.after(self.at)", "near.history.after(self.at) or []"),),
-        seed=7,
+        seed=11,
     ),
 )

@@ -26,6 +26,7 @@ SAID = {
     "WithoutMixin": ["E004", "E004"],
     "Computed": ["E004"],
     "ByName": ["E005"],
+    "Keyed": [],
     "Named": [],
 }
 

@@ -290,7 +290,7 @@ def _transactions() -> tuple[list[int], int | None]:
     """Those with the fewest marks of users, `SMALL` marks in all, and the next one."""
     small: list[int] = []
     total = 0
-    for tx, size in sql.execute(_SIZES.format(marks=sql.table(Mark), enough=SMALL + 1, most=SMALL)):
+    for tx, size in sql.execute(_SIZES.format(marks=sql.table(Mark), enough=LIMIT + 1, most=SMALL // 2)):
         total += size
         if total > SMALL:
             return small, tx

@@ -19,7 +19,7 @@ SEED = 10
 def test_a_seed_is_one_plan() -> None:
     assert plan_of(SEED) == plan_of(SEED)
     assert plan_of(SEED) != plan_of(SEED + 1)
-    assert draw(SEED, {"a": (1.0, 2.0)}).setup == plan_of(SEED).setup
+    assert draw(SEED + 1, {"a": (1.0, 2.0)}).setup == plan_of(SEED + 1).setup
 
 
 def test_a_seed_is_one_world_in_every_process() -> None:
