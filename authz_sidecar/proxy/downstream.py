@@ -103,7 +103,7 @@ class Downstream(Client):
             self._tunnel.client_eof()
             return self.scheme == "http"
         if self._exchange is not None and not self._exchange.request.complete:
-            self._abort()
+            self._exchange.client_lost()
         elif self._exchange is None and not (self._reader.requests or self._reader.unread):
             self.close()
         return self.scheme == "http"  # TLS has no half-closed connections
@@ -144,7 +144,7 @@ class Downstream(Client):
         if self.keep_alive:
             self._enter(IDLE)
             self._pump()
-        elif not exchange.request.complete or self._reader.unread:
+        elif not self._sends_no_more and (self._reader.unread or not exchange.request.complete):
             self._linger()
         else:
             self.close()
@@ -321,7 +321,7 @@ class Downstream(Client):
             return False
         request = reader.requests.popleft()
         if self._sends_no_more and not request.complete:
-            self._abort()
+            self.close()
             return False
         self._enter(SERVING)
         if self._shared.tracer is None:
@@ -339,5 +339,9 @@ class Downstream(Client):
         self.write_eof()
 
     def _abort(self) -> None:
-        if self._transport is not None:
+        """End at once. An answer without a length looks whole wherever it ends, unless that is a reset."""
+        self.flush()
+        if self._transport is not None and self._transport.get_write_buffer_size():
+            self.reset()
+        elif self._transport is not None:
             self._transport.abort()

@@ -282,8 +282,8 @@ class Exchange(UpstreamUser):
     # end
 
     def client_lost(self) -> None:
-        """Nobody waits for the answer any more."""
-        self._finish(101 if self._state is SWITCHED else 499)
+        """Nobody waits for the answer any more, or nobody sends the rest of the request."""
+        self._finish(101 if self._state is SWITCHED else 499, broken=self._state is CROSSING)
 
     def upstream_failed(self, error: UpstreamError) -> None:
         self.fail(answers.upstream_fault(error), f"{self._shared.pool.address}: {error}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lab.simulation.mutants.mutant import Edit, Mutant
 
+DOWNSTREAM = "authz_sidecar/proxy/downstream.py"
 EXCHANGE = "authz_sidecar/proxy/exchange.py"
 POOL = "authz_sidecar/proxy/pool.py"
 UPSTREAM = "authz_sidecar/proxy/upstream.py"
@@ -33,6 +34,11 @@ MUTANTS = (
         "broken-answer-ends-in-order",
         (Edit(EXCHANGE, "if broken or state is SWITCHED:", "if state is SWITCHED:"),),
         seed=1,
+    ),
+    Mutant(
+        "unread-answer-ends-in-order",
+        (Edit(DOWNSTREAM, "self._transport is not None and self._transport.get_write_buffer_size()", "False"),),
+        seed=61,
     ),
     Mutant(
         "connection-kept-in-the-middle",
