@@ -23,7 +23,7 @@ from authz_sidecar.core.entities import Change, Entity, Position
 from authz_sidecar.core.errors import HistoryGone, MalformedMessage, Unavailable
 from authz_sidecar.core.naming import Fields
 from authz_sidecar.core.ports import Clock
-from authz_sidecar.core.proofs import NEVER, mapped
+from authz_sidecar.core.proofs import NEVER, Proved, mapped
 from authz_sidecar.core.wire import CheckAnswer, Digest, Head, SnapshotEnd, SubjectAnswer
 from authz_sidecar.reasons import reason
 
@@ -39,14 +39,14 @@ MAX_ANSWER = 16 * 1024 * 1024
 class ChangeStream:
     """Changes in order. `head`, `now`, `audited_at` (Unix seconds) are the service's, `sent_at` on our clock.
 
-    Not `proved`: the service cannot say now that its log contains all that is committed.
+    `proved` is what the service can say now that its log contains for sure of all that is committed.
     """
 
     head: int
     now: float
     audited_at: float | None
     sent_at: float
-    proved: bool
+    proved: Proved
     lines: AsyncIterator[bytes]
     """The messages as they were sent. Read these or `changes`, once."""
     subject_fields: Fields = None
@@ -138,7 +138,7 @@ class UserServiceClient:
             self.clock_offset = now - self._clock.wall()
             audited = response.headers.get("Authz-Audited-At")
             audited_at = None if audited is None else parse_instant(audited)
-            proved = "Authz-Unproved" not in response.headers
+            proved = _proved(response.headers)
             fields = wire.parse_subject_fields(response.headers.get("Authz-Subject-Fields"))
             yield ChangeStream(head, now, audited_at, sent_at, proved, _lines(response), fields)
 
@@ -245,6 +245,12 @@ class UserServiceClient:
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"{place}: {reason(error)}") from error
+
+
+def _proved(headers: Mapping[str, str]) -> Proved:
+    if "Authz-Unproved" not in headers:
+        return "all"
+    return "losses" if headers.get("Authz-Proved") == "losses" else "nothing"
 
 
 def _instant(issued_after: float) -> float | None:

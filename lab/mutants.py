@@ -169,6 +169,21 @@ MUTANTS = (
         EXPLORER,
     ),
     Mutant(
+        "what-is-removed-is-a-gain",
+        LOG + "marks/triggers.py",
+        'return GAIN if event == "INSERT" else "FALSE"',
+        "return GAIN",
+        EXPLORER,
+    ),
+    Mutant(
+        "refused-for-want-of-what-is-pending",
+        "authz_sidecar/core/decision.py",
+        "    if _too_old(staleness, max_staleness):\n        return _stale(position, staleness)\n"
+        "    return Verdict(found",
+        "    return Verdict(found",
+        ("tests/unit/core/test_decision.py",),
+    ),
+    Mutant(
         "triggers-fire-not-always",
         LOG + "marks/triggers.py",
         "ENABLE ALWAYS TRIGGER",

@@ -125,7 +125,7 @@ class Source:
             now=now,
             audited_at=now,
             sent_at=Clock().monotonic(),
-            proved=True,
+            proved="all",
             lines=nothing(),
         )
 

@@ -57,6 +57,7 @@ class CachedAuthorizer:
             bound if bound < self._max_staleness else self._max_staleness,
             proofs.audit_age(now),
             self._max_audit_age,
+            proofs.losses_staleness(now),
         )
         if isinstance(found, Verdict):
             return found

@@ -52,9 +52,16 @@ def decide(
     max_staleness: float,
     audit_age: float,
     max_audit_age: float,
+    losses_staleness: float | None = None,
 ) -> Verdict | Missing | Behind:
-    """Decide at the view's position. The other arguments are those of `stand`."""
-    position = stand(view, staleness, max_staleness, audit_age, max_audit_age)
+    """Decide at the view's position. The other arguments are those of `stand`, but for the last.
+
+    `losses_staleness`: seconds since the newest proof that nothing is missing here which somebody *lost*; at
+    most `staleness`, and as that where it is not given. To let somebody through it is enough. Who is refused
+    may have gained by now what he lacks here: while that is not proved, he is not told that he lacks it.
+    """
+    least = staleness if losses_staleness is None else losses_staleness
+    position = stand(view, least, max_staleness, audit_age, max_audit_age)
     if isinstance(position, Verdict):
         return position
     behind = _behind(question, position)
@@ -63,8 +70,11 @@ def decide(
     found = _judge(question, view)
     if isinstance(found, Missing):
         return found
-    detail = "" if found in FORWARDED else _detail(found, question.requirement)
-    return Verdict(found, detail, position, staleness)
+    if found in FORWARDED:
+        return Verdict(found, "", position, least)
+    if _too_old(staleness, max_staleness):
+        return _stale(position, staleness)
+    return Verdict(found, _detail(found, question.requirement), position, staleness)
 
 
 def stand(
@@ -78,11 +88,19 @@ def stand(
     position = view.position
     if position is None:
         return Verdict(Code.NOT_READY, "no copy of the permissions has been loaded yet")
-    if staleness is None or staleness > max_staleness:
-        return Verdict(Code.STALE, "the copy of the permissions is too old", position, staleness)
+    if _too_old(staleness, max_staleness):
+        return _stale(position, staleness)
     if audit_age > max_audit_age:
         return Verdict(Code.UNAUDITED, "the log of permissions was not audited in time", position, staleness)
     return position
+
+
+def _too_old(staleness: float | None, max_staleness: float) -> bool:
+    return staleness is None or staleness > max_staleness
+
+
+def _stale(position: Position, staleness: float | None) -> Verdict:
+    return Verdict(Code.STALE, "the copy of the permissions is too old", position, staleness)
 
 
 def _behind(question: Question, position: Position) -> Behind | None:

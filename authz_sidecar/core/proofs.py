@@ -15,6 +15,10 @@ now - t of the newest one that holds. Two things prove:
 A pending proof may name its revision's own time, too. If the revision that is then applied is of another
 time, the proof was of another branch of this epoch (a restored backup) and proves nothing here.
 
+Who is let through must not have lost what he is let through by; who is refused must not have gained it.
+While the User service takes in a lot it can often prove the one and not the other: that all which anybody had
+*lost* was in the log at t. Such a proof counts for `losses_staleness` alone.
+
 All this is about the log. That the log says what the tables say, the User service finds out by comparing
 them part by part; a proof carries the instant since which every part was compared. What was found then is in
 the log by the head of the same proof, so the instant counts once the proof holds. It is mapped as `at` is.
@@ -25,7 +29,7 @@ Instants are seconds on the monotonic clock, `now` among them.
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from authz_sidecar.core.entities import Heartbeat, Position
 
@@ -34,28 +38,35 @@ HEARTBEAT_SILENCE = 3.0
 CLOCK_TOLERANCE = 0.25
 """A heartbeat mapped further than this into the future shows that a clock was set."""
 MAX_PENDING = 1_000
+Proved = Literal["all", "losses", "nothing"]
+"""What of all that was committed is in the log for sure."""
 NEVER: Final = float("-inf")
 UNBOUNDED: Final = float("inf")
 
 
 class _Proof(NamedTuple):
     """At `instant` the head was `revision`, made at `revision_at` (if that is known), and contained what the
-    comparisons up to `audited_at` had found."""
+    comparisons up to `audited_at` had found. Not `whole`: of what had been lost."""
 
     revision: int
     revision_at: str | None
     instant: float
     audited_at: float
+    whole: bool
 
 
 class Proofs:
-    """The proofs of one process's replica. `max_staleness`: how old one may be for a decision, in seconds."""
+    """The proofs of one process's replica. Bounds, in seconds, are of what a decision may rest on."""
 
-    def __init__(self, max_staleness: float = float("inf")) -> None:
+    def __init__(self, max_staleness: float = UNBOUNDED, max_audit_age: float = UNBOUNDED) -> None:
+        self._max_staleness = max_staleness
+        self._max_audit_age = max_audit_age
         self.silence = min(HEARTBEAT_SILENCE, max_staleness / 2)
         """Without a heartbeat this young the broker is not heard: the feed must be asked in time."""
         self.proven_at: float | None = None
         """The instant of the newest proof that holds; `None` without one."""
+        self.losses_proven_at: float | None = None
+        """The same, of what had been lost."""
         self.heartbeat_at: float | None = None
         """When the newest credible heartbeat was made, on our clock."""
         self._audited_at = NEVER
@@ -68,10 +79,11 @@ class Proofs:
 
     def staleness(self, now: float) -> float | None:
         """Seconds since the newest proof that holds; `None` without one."""
-        if self.proven_at is None:
-            return None
-        age = now - self.proven_at
-        return age if age > 0.0 else 0.0
+        return _age(self.proven_at, now)
+
+    def losses_staleness(self, now: float) -> float | None:
+        """Seconds since the newest proof that nothing is missing that was lost till then; or `None`."""
+        return _age(self.losses_proven_at, now)
 
     def audit_age(self, now: float) -> float:
         """Seconds since every part of the log had been compared with the tables; infinite: not known."""
@@ -83,13 +95,27 @@ class Proofs:
         """Since when every part of the log had been compared with the tables; `NEVER`: not known."""
         return self._audited_at
 
+    def fresh_for(self, now: float) -> float:
+        """Seconds for which decisions stay possible without another proof; below 0 they are not."""
+        return self._left(self.staleness(now), now)
+
+    def allows_for(self, now: float) -> float:
+        """Seconds for which those stay possible that let somebody through: as many, or more."""
+        return self._left(self.losses_staleness(now), now)
+
+    def _left(self, staleness: float | None, now: float) -> float:
+        left = NEVER if staleness is None else self._max_staleness - staleness
+        if self._max_audit_age == UNBOUNDED:
+            return left
+        return min(left, self._max_audit_age - self.audit_age(now))
+
     def hears_broker(self, now: float) -> bool:
         """Whether heartbeats arrive in time, so that the feed need not be polled."""
         return self.heartbeat_at is not None and now - self.heartbeat_at <= self.silence
 
     def restart(self) -> None:
         """We stand on another history, which may live on another machine, with another clock."""
-        self.proven_at = None
+        self.proven_at = self.losses_proven_at = None
         self.heartbeat_at = None
         self._audited_at = NEVER
         self._pending.clear()
@@ -104,11 +130,16 @@ class Proofs:
         now: float,
         applied: Position,
         audited_at: float | None = None,
+        *,
+        whole: bool = True,
     ) -> None:
-        """A request sent at `sent_at` was answered by `now`: then the head was `head`."""
+        """A request sent at `sent_at` was answered by `now`: then the head was `head`.
+
+        Not `whole`: only what had been lost by then is in it for sure.
+        """
         self._drop_offset(now)
         self._offset = sent_at - service_now
-        self.prove(head, sent_at, applied, None, mapped(audited_at, self._offset, sent_at))
+        self.prove(head, sent_at, applied, None, mapped(audited_at, self._offset, sent_at), whole=whole)
 
     def heard(self, beat: Heartbeat, now: float, applied: Position) -> bool:
         """Take a heartbeat for a proof. `False`: a clock was set, and only a pull can measure it again."""
@@ -141,12 +172,15 @@ class Proofs:
         applied: Position,
         revision_at: str | None = None,
         audited_at: float = NEVER,
+        *,
+        whole: bool = True,
     ) -> None:
         """At `instant` the head was `revision`."""
+        proof = _Proof(revision, revision_at, instant, audited_at, whole)
         if applied.revision >= revision:
-            self._hold(instant, audited_at)
+            self._hold(proof)
         else:
-            self._pending.append(_Proof(revision, revision_at, instant, audited_at))
+            self._pending.append(proof)
 
     def moved(self, applied: Position) -> bool:
         """The next revision is applied. `False`: a proof that was to hold now is of another branch."""
@@ -155,14 +189,27 @@ class Proofs:
             proof = self._pending.popleft()
             at = proof.revision_at
             if at is None or (proof.revision, at) == (applied.revision, applied.at):
-                self._hold(proof.instant, proof.audited_at)
+                self._hold(proof)
             else:
                 agrees = False
         return agrees
 
-    def _hold(self, instant: float, audited_at: float) -> None:
-        self.proven_at = instant if self.proven_at is None else max(instant, self.proven_at)
-        self._audited_at = max(audited_at, self._audited_at)
+    def _hold(self, proof: _Proof) -> None:
+        self.losses_proven_at = _latest(proof.instant, self.losses_proven_at)
+        if proof.whole:
+            self.proven_at = _latest(proof.instant, self.proven_at)
+            self._audited_at = max(proof.audited_at, self._audited_at)
+
+
+def _latest(instant: float, before: float | None) -> float:
+    return instant if before is None else max(instant, before)
+
+
+def _age(instant: float | None, now: float) -> float | None:
+    if instant is None:
+        return None
+    age = now - instant
+    return age if age > 0.0 else 0.0
 
 
 def mapped(instant: float | None, offset: float, latest: float) -> float:

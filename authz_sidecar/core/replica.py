@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from authz_sidecar.core.entities import Change, Heartbeat, Position
 from authz_sidecar.core.phases import TRANSITIONS, Event, Phase
-from authz_sidecar.core.proofs import NEVER, UNBOUNDED, Proofs
+from authz_sidecar.core.proofs import NEVER, UNBOUNDED, Proofs, Proved
 from authz_sidecar.core.steps import Apply, AskHead, Effect, Hold, Ignore, Pull, Resync, Step, Wait
 from authz_sidecar.core.wire import Head
 
@@ -38,10 +38,9 @@ class ReplicaMachine:
         self.phase = Phase.COLD
         self.was_live = False
         self.applied: Position | None = None
-        self.proofs = Proofs(max_staleness)
+        self.proofs = Proofs(max_staleness, max_audit_age)
         self._feed_interval = feed_interval
         self._max_staleness = max_staleness
-        self._max_audit_age = max_audit_age
         self._head = 0
         self._heard_at = 0.0
         """When a message last raised `_head`."""
@@ -152,17 +151,19 @@ class ReplicaMachine:
         sent_at: float,
         now: float,
         *,
-        proved: bool = True,
+        proved: Proved = "all",
         audited_at: float | None = None,
     ) -> None:
         """A pull ended well, after `receive` was called for each of its changes.
 
         `service_now` and `audited_at` are by the User service's clock.
-        Not `proved`: more may be committed than the log contains, so nothing is known of now.
+        `proved` is how much of what was committed by then the log contains: where that is nothing for sure,
+        nothing is known of now.
         """
         applied = self._position
-        if proved:
-            self.proofs.pulled(head, service_now, sent_at, now, applied, audited_at)
+        if proved != "nothing":
+            whole = proved == "all"
+            self.proofs.pulled(head, service_now, sent_at, now, applied, audited_at, whole=whole)
         if self._heard_at < sent_at:
             self._head = head  # what was heard before the request was sent cannot be beyond its answer
         self._head = max(self._head, head, applied.revision)
@@ -324,18 +325,6 @@ class ReplicaMachine:
             self._enter(Event.GAP)
         else:
             self._enter(Event.CAUGHT_UP)
-
-    def is_fresh(self, now: float) -> bool:
-        """Whether decisions are possible: a proof holds, and it and the audit are within their bounds."""
-        return self.fresh_for(now) >= 0.0
-
-    def fresh_for(self, now: float) -> float:
-        """Seconds for which decisions stay possible without another proof; below 0 they are not."""
-        staleness = self.proofs.staleness(now)
-        left = NEVER if staleness is None else self._max_staleness - staleness
-        if self._max_audit_age == UNBOUNDED:
-            return left
-        return min(left, self._max_audit_age - self.proofs.audit_age(now))
 
     def _enter(self, event: Event) -> None:
         self.phase = TRANSITIONS.get((self.phase, event), self.phase)

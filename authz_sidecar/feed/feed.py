@@ -158,7 +158,7 @@ class Link:
         if self._feed.replica is None:
             return
         proofs = self._feed.replica.proofs
-        proof = messages.proof(proofs.proven_at, proofs.audited_at)
+        proof = messages.proof(proofs.proven_at, proofs.audited_at, proofs.losses_proven_at)
         if proof != self._told_proof:
             self._told_proof = proof
             self._line.send(proof)

@@ -134,17 +134,17 @@ class MirroredReplica:
     def take(self, message: Message) -> None:
         """What the follower says of the copy. Raises MalformedMessage."""
         changed = self._mirror.take(message)
-        self.was_live = self.was_live or self._mirror.fresh_for(self.now()) >= 0.0
+        self.was_live = self.was_live or self.proofs.fresh_for(self.now()) >= 0.0
         if changed is None or changed:
             self._changed(changed)
 
     async def watch_staleness(self) -> None:
         """What is under way when proof runs out was decided by what can no longer be proved."""
         while True:
-            left = self._mirror.fresh_for(self.now())
+            left = self.proofs.allows_for(self.now())
             if isfinite(left) and left >= 0.0:
                 await asyncio.sleep(left + 0.001)
-                if self._mirror.fresh_for(self.now()) < 0.0:
+                if self.proofs.allows_for(self.now()) < 0.0:
                     self._changed(None)
             else:
                 await asyncio.sleep(1.0)

@@ -98,9 +98,10 @@ def parse_change(message: Message) -> Change:
     return Change(position, None, entities, document.optional_instant_text("previous_at"))
 
 
-def proof(proven_at: float | None, audited_at: float) -> Message:
+def proof(proven_at: float | None, audited_at: float, losses_proven_at: float | None) -> Message:
     """Instants on the monotonic clock, which follower and workers share."""
-    return {"type": "proof", "proven_at": proven_at, "audited_at": _finite(audited_at)}
+    instants = {"proven_at": proven_at, "audited_at": _finite(audited_at)}
+    return {"type": "proof", **instants, "losses_proven_at": losses_proven_at}
 
 
 # What is asked for

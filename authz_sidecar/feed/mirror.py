@@ -22,16 +22,14 @@ class Mirror:
     def __init__(self, near_cache_size: int, max_staleness: float, max_audit_age: float) -> None:
         """Bounds in seconds; an infinite one is none."""
         self.near = NearCache(near_cache_size)
-        self.proofs = Proofs(max_staleness)
-        self._max_staleness = max_staleness
-        self._max_audit_age = max_audit_age
+        self.proofs = Proofs(max_staleness, max_audit_age)
 
     def take(self, message: Message) -> Collection[EntityKey] | None:
         """The entities that have changed; `None`: any may have. Raises MalformedMessage."""
         if message["type"] == "change":
             return self._change(messages.parse_change(message))
         if message["type"] == "proof":
-            self._proof(message["proven_at"], message["audited_at"])
+            self._proof(message["proven_at"], message["audited_at"], message.get("losses_proven_at"))
             return NOTHING
         if message["type"] == "stand":
             self._stand(messages.parse_position(message["position"]), messages.parse_fields(message))
@@ -53,19 +51,16 @@ class Mirror:
         self.near.apply(change)
         return [entity.key for entity in change.entities]
 
-    def _proof(self, proven_at: float | None, audited_at: float | None) -> None:
+    def _proof(
+        self, proven_at: float | None, audited_at: float | None, losses_proven_at: float | None
+    ) -> None:
         """Of everything that was sent before it, which is here."""
         here = self.near.position
         if here is None:
             raise MalformedMessage("proof: there is nothing that it could be of")
+        if losses_proven_at is not None:
+            self.proofs.prove(here.revision, losses_proven_at, here, whole=False)
         if proven_at is not None:
             self.proofs.prove(
                 here.revision, proven_at, here, None, NEVER if audited_at is None else audited_at
             )
-
-    def fresh_for(self, now: float) -> float:
-        """Seconds for which decisions stay possible without another proof; below 0 they are not."""
-        staleness = self.proofs.staleness(now)
-        if staleness is None:
-            return NEVER
-        return min(self._max_staleness - staleness, self._max_audit_age - self.proofs.audit_age(now))

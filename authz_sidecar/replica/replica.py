@@ -75,6 +75,8 @@ class Replica:
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stale = False
+        self._allows = False
+        """Whether what lets somebody through is proved to be true still."""
         self._stale_since = 0.0
         self._changed: Callable[[Collection[EntityKey] | None], None] = lambda _: None
         self._proved: Callable[[], None] = lambda: None
@@ -126,7 +128,7 @@ class Replica:
             applied=machine.applied,
             head=machine.head,
             staleness=self.proofs.staleness(now),
-            fresh=machine.is_fresh(now),
+            fresh=self.proofs.fresh_for(now) >= 0.0,
             store=self.store_sync.position,
             silent_subscription=self._subscription is not None and self._subscription.silent,
             source="broker" if self.proofs.hears_broker(now) else "feed",
@@ -214,18 +216,23 @@ class Replica:
             now = self.now()
             self._machine.settle(now)
             self._note_staleness(now)
-            left = self._machine.fresh_for(now)
+            left = self.proofs.fresh_for(now)
+            if left <= 0.0:
+                left = self.proofs.allows_for(now)
             await asyncio.sleep(left + 0.001 if left > 0.0 else 1.0)
 
     def _note_staleness(self, now: float) -> None:
         """What is under way when proof runs out was decided by what can no longer be proved."""
-        machine = self._machine
-        was_stale, self._stale = self._stale, machine.was_live and not machine.is_fresh(now)
+        was_live, proofs = self._machine.was_live, self.proofs
+        allowed, self._allows = self._allows, was_live and proofs.allows_for(now) >= 0.0
+        if allowed and not self._allows:
+            self._changed(None)
+        was_stale, self._stale = self._stale, was_live and proofs.fresh_for(now) < 0.0
         if self._stale and not was_stale:
             why, troubles = self._why_stale(now), self._dependencies.troubles()
-            logger.warning("stale: %s, so changes are refused; %s", why, troubles)
+            then = "a change that it cannot let through is 503" if self._allows else "changes are refused"
+            logger.warning("stale: %s, so %s; %s", why, then, troubles)
             self._stale_since = now
-            self._changed(None)
         elif was_stale and not self._stale:
             logger.info("fresh again, after %.1f s", now - self._stale_since)
 

@@ -80,6 +80,8 @@ class _Play:
         self._roles = {role.name: role for role in roles}
         begin = Commit("nobody", world.state(database.rows()))
         self.history = History(schedule, database.head(), database.entities(), [begin])
+        writers = [role.writer for role in roles if role.writer]
+        self._marks_tell_all = not any(writer.schema or writer.unproved for writer in writers)
         for move in schedule.moves:
             self._move(self._roles[move.name], move.statements)
         self._finish()
@@ -178,6 +180,7 @@ class _Play:
             self._committed(role)
         if done == COMMIT:
             self._read_log()
+            self._look_for_losses()
         if isinstance(event, Parked):
             role.statement = event.statement
         else:
@@ -207,6 +210,13 @@ class _Play:
         last = history.revisions[-1].number if history.revisions else history.begin
         for number, entities in self._database.log_after(last):
             history.revisions.append(Revision(number, entities, len(history.commits) - 1))
+
+    def _look_for_losses(self) -> None:
+        """Everybody else stands still."""
+        history = self.history
+        if self._marks_tell_all and not self._database.query(product.LOSSES):
+            revision = history.revisions[-1].number if history.revisions else history.begin
+            history.lossless.append((revision, len(history.commits) - 1))
 
     def _ended(self, role: Role, event: Ended) -> None:
         said = event.result if isinstance(event.result, product.Said) else product.Said()

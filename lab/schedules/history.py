@@ -54,6 +54,8 @@ class History:
     """The first one is what there was before."""
     revisions: list[Revision] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
+    lossless: list[tuple[int, int]] = field(default_factory=list)
+    """At this revision and this commit nothing was marked that could have taken anything from anybody."""
     wrong: list[str] = field(default_factory=list)
     """What was seen to be wrong while it went on."""
     unproved: bool = False

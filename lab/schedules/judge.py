@@ -39,6 +39,7 @@ def judge(history: History) -> list[str]:
     proved = [view for view in views if not history.unproved or view.number in claimed]
     found += _whole(history, proved) if whole else _by_subject(history, proved)
     found += _told(history, views)
+    found += _lost(history, views)
     found += _tokens(history, views)
     last = views[-1]
     if difference := differs(last.state, history.commits[-1].state):
@@ -167,6 +168,17 @@ def _out_of_order(
             yield view, f"lacks commit {contains} (by {by}), {told.by} was told otherwise"
         else:
             yield view, "shows what was never committed, or not in that order"
+
+
+def _lost(history: History, views: list[View]) -> Iterator[str]:
+    """Where only gains are pending, whatever somebody holds by the log he does hold."""
+    by_number = {view.number: view for view in views}
+    for number, commit in dict.fromkeys(history.lossless):
+        said, true = by_number[number].state, history.commits[commit].state
+        for subject in sorted(said.users):
+            if not _part_of(said, true, subject):
+                holds = _show(said.holds(subject))
+                yield f"only gains are pending at revision {number}, but user {subject} holds {holds} by it"
 
 
 def _tokens(history: History, views: list[View]) -> Iterator[str]:

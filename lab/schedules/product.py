@@ -30,6 +30,8 @@ from lab.schedules.world import State, User
 
 TABLES = [model._meta.db_table for model in apps.get_app_config("authz_changelog").get_models()]
 MARKS, FINGERPRINT = Mark._meta.db_table, Fingerprint._meta.db_table
+LOSSES = f"SELECT 1 FROM {MARKS} WHERE NOT postponed AND gain IS NOT TRUE LIMIT 1"
+"""Whether somebody may have lost what is not logged yet."""
 LIMIT = pending.LIMIT
 """With at most so many entities pending, each revision is a committed state as a whole."""
 SHARES = (

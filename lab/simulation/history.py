@@ -43,6 +43,8 @@ class Node:
     """When the last transaction in it was committed, in the world's time."""
     replaced: float | None = None
     """When the tables first held something else; `None` while they hold just this."""
+    lost: float | None = None
+    """When somebody first held less in them; `None` while nobody does."""
     _line: bytes | None = field(default=None, repr=False)
 
     @property
@@ -79,6 +81,8 @@ class Transaction:
 
     states: Mapping[EntityId, State | None]
     committed: float
+    takes: bool
+    """Whether somebody lost something by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,8 @@ class Database:
         """When a backup was restored or another epoch begun."""
         self.committed: list[Callable[[Transaction], None]] = []
         """Called after each commit."""
+        self._whole: list[Node] = []
+        """Those of which nobody has lost anything."""
         entities: dict[EntityId, tuple[int, State | None]] = {
             key: (0, state) for key, state in states.items()
         }
@@ -139,10 +145,23 @@ class Database:
             return
         if not self.pending:
             self.head.replaced = now
-        transaction = Transaction(different, now)
+        takes = any(_less(state, self.state(key)) for key, state in different.items())
+        transaction = Transaction(different, now, takes)
         self.pending.append(transaction)
+        if takes:
+            self._lose(now)
         for call in self.committed:
             call(transaction)
+
+    @property
+    def only_gains(self) -> bool:
+        """Whether nobody has lost what the log says that he has."""
+        return not any(transaction.takes for transaction in self.pending)
+
+    def _lose(self, now: float) -> None:
+        for node in self._whole:
+            node.lost = now
+        self._whole = []
 
     def sequence(self, now: float) -> None:
         """Turn what is pending into one revision."""
@@ -154,6 +173,9 @@ class Database:
         different = {key: state for key, state in states.items() if head.state(key) != state}
         if not different:
             head.replaced = None
+            if head.lost is not None:
+                head.lost = None
+                self._whole.append(head)
             return
         revision = head.revision + 1
         entities = head.entities | {key: (revision, state) for key, state in different.items()}
@@ -179,8 +201,12 @@ class Database:
         self.disturbed = now
         if self.head.replaced is None:
             self.head.replaced = now
+        self._lose(now)
         self.log, self.pending, self.cursor = list(backup.log), list(backup.pending), backup.cursor
         self.head.replaced = self.pending[0].committed if self.pending else None
+        self.head.lost = next((each.committed for each in self.pending if each.takes), None)
+        if self.head.lost is None:
+            self._whole = [self.head]
         self.moments.append((now, self.head))
 
     def new_epoch(self, now: float) -> None:
@@ -189,6 +215,7 @@ class Database:
         self.disturbed = now
         head = self.head
         head.replaced = now
+        self._lose(now)
         epoch = self._new_epoch()
         node = Node(epoch, head.revision, self._instant(), None, None, (), head.entities, now)
         self.log = [self._add(node)]
@@ -217,6 +244,7 @@ class Database:
         if node.name in self.nodes:
             raise AssertionError(f"two revisions have one name: {node.name}")
         self.nodes[node.name] = node
+        self._whole.append(node)
         return node
 
     def _instant(self) -> str:
@@ -225,6 +253,23 @@ class Database:
 
     def _new_epoch(self) -> str:
         return str(UUID(int=self._random.getrandbits(128), version=4))
+
+
+def _less(now: State | None, before: State | None) -> bool:
+    """Whether an entity holds less than before. Another generation of tokens takes the old ones."""
+    if before is None:
+        return False
+    if now is None:
+        return True
+    return any(_taken(now.get(name), before.get(name)) for name in {*before, *now})
+
+
+def _taken(now: Any, before: Any) -> bool:
+    if isinstance(before, bool):
+        return before and not now
+    if isinstance(before, list):
+        return not set(before) <= set(now)
+    return bool(now != before)
 
 
 def dumps(document: object) -> bytes:

@@ -23,7 +23,9 @@ WELL_SECONDS = 15.0
 """So long after the last trouble nothing excuses that a request is not served."""
 RACE_SECONDS = 2.0
 """A request may meet a kept connection that the service has just closed; not every one may be repeated."""
-MANNERS = ("polite",) * 6 + ("half-close", "leave", "vanish", "slow", "stall")
+MANNERS = ("polite",) * 6 + ("half-close", "leave", "vanish", "slow", "deaf", "stall")
+DEAF_SECONDS = (0.5, 20.0)
+"""For so long some read nothing of an answer: less than a sidecar waits for it, or more."""
 SIZES = (0, 0, 1, 300, 6_000, 30_000)
 
 
@@ -53,11 +55,13 @@ class HttpClients:
     def connect(self, sidecar: Sidecar) -> None:
         """A client that sends some requests to that sidecar."""
         cases = [self._case() for _ in range(self.random.randint(1, 4))]
-        if self.random.random() < 0.1:  # after one of HTTP/1.0 nothing follows
+        manner = self.random.choice(MANNERS)
+        # After one of HTTP/1.0 nothing follows; its answer may end with its connection.
+        if self.random.random() < (0.5 if manner == "deaf" else 0.1):
             cases[-1].minor, cases[-1].chunked = 0, False
         for case in cases:
             self.judge.cases[case.number] = case
-        client = HttpClient(self, sidecar, cases)
+        client = HttpClient(self, sidecar, cases, manner)
         wire = sidecar.accept(client, self.random)
         if wire is not None:
             client.start(wire)
@@ -83,12 +87,12 @@ class HttpClient:
 
     _wire: Wire
 
-    def __init__(self, clients: HttpClients, sidecar: Sidecar, cases: list[Case]) -> None:
+    def __init__(self, clients: HttpClients, sidecar: Sidecar, cases: list[Case], manner: str) -> None:
         self._clients = clients
         self._sidecar = sidecar
         self._unsent = deque(cases)
         self._unanswered: deque[Case] = deque()
-        self._manner = clients.random.choice(MANNERS)
+        self._manner = manner
         self._pipelines = clients.random.random() < 0.4
         self._parser: h11.Connection | None = None
         self._answer: h11.Response | None = None
@@ -106,6 +110,9 @@ class HttpClient:
             scheduler.after(random.choice((0.01, 0.3, 2.0)) * random.random(), lambda: self._end(action))
         if self._manner == "slow":
             self._read_slowly()
+        if self._manner == "deaf":
+            wire.set_peer_reading(False)
+            scheduler.after(random.uniform(*DEAF_SECONDS), partial(wire.set_peer_reading, True))
         scheduler.after(PATIENCE, self._watch)
         self._send_next()
 

@@ -80,7 +80,7 @@ class Judge:
             self._judge_open(who, asked, decision, wants)
         elif code in AT_A_REVISION:
             self._judge_right(who, asked, wants, decision)
-            self._judge_age(process, asked, wants, position, now)
+            self._judge_age(process, asked, wants, decision, now)
             self._judge_audit(process, asked, now)
             self._judge_minimum(who, asked, position)
         elif code in NOT_KNOWN:
@@ -143,12 +143,14 @@ class Judge:
         return self._database.nodes.get((position.epoch, position.revision, position.at or ""))
 
     def _judge_age(
-        self, process: Process, asked: Asked, wants: Requirement, position: Position | None, now: float
+        self, process: Process, asked: Asked, wants: Requirement, decision: Decision, now: float
     ) -> None:
-        node = self.node(position)
-        if node is None or node.replaced is None:
+        """Who is let through may have gained something since; who is not, lost something."""
+        node = self.node(decision.verdict.position)
+        since = None if node is None else node.lost if decision.verdict.code in FORWARDED else node.replaced
+        if since is None:
             return
-        age = (now - node.replaced) * max(1.0, process.host.clock.rate)
+        age = (now - since) * max(1.0, process.host.clock.rate)
         self.oldest = max(self.oldest, age)
         bound = min(self._max_staleness, wants.max_staleness)
         if age > bound * 1.01 + TOLERANCE + self.clock_slack:

@@ -45,7 +45,10 @@ class Population:
 
 
 class Administrators:
-    """Commit transactions; while they are `resting`, none but what somebody asks for."""
+    """Commit transactions; while they are `resting`, none but what somebody asks for.
+
+    While they are `adding` nobody loses anything.
+    """
 
     def __init__(
         self,
@@ -55,7 +58,7 @@ class Administrators:
         setup: Setup,
         now: Callable[[], float],
     ) -> None:
-        self.resting = False
+        self.resting = self.adding = False
         self._database = database
         self._population = population
         self._random = random
@@ -76,9 +79,19 @@ class Administrators:
         keys = [*population.users, *population.groups]
         self._database.commit({key: self._changed(key) for key in keys}, self._now())
 
+    def _added(self, key: EntityId, state: State | None) -> State:
+        population = self._population
+        fresh = population.group() if key[0] == "group" else population.user(0)
+        if state is None:
+            return fresh
+        names = fresh.keys() & {"permissions", "groups"}
+        return state | {name: sorted({*state[name], *fresh[name]}) for name in sorted(names)}
+
     def _changed(self, key: EntityId) -> State | None:
         random, population = self._random, self._population
         state = self._database.state(key)
+        if self.adding:
+            return self._added(key, state)
         if random.random() < 0.05:
             return None
         if key[0] == "group":

@@ -144,6 +144,8 @@ class UserService:
             headers["Authz-Audited-At"] = audited_at
         if database.pending:
             headers["Authz-Unproved"] = "pending"
+            if database.only_gains:
+                headers["Authz-Proved"] = "losses"
         return Answer(200, [body], headers)
 
     def _named(self, revision: int) -> Node:

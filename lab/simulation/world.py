@@ -239,10 +239,10 @@ class World:
             self._compare_with_status(process, decision)
 
     def _compare_with_status(self, process: Process, decision: Decision) -> None:
-        """Readiness says what a decision at this moment would be."""
+        """Readiness says whether any decision can be made at this moment; some can be when others cannot."""
         code, wants = decision.verdict.code, decision.requirement
         own_bound = wants is not None and wants.max_staleness != UNBOUNDED
-        if process.parts is not None and code in (Code.STALE, Code.GRANTED) and not own_bound:
+        if process.parts is not None and code in (Code.STALE, Code.PERMISSION_DENIED) and not own_bound:
             fresh = process.parts.fresh()
             if fresh is (code is Code.STALE):
                 self.violation(f"{process.name} says fresh={fresh} and decided {code}")

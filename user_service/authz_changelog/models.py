@@ -26,6 +26,11 @@ class Mark(models.Model):
     postponed = models.BooleanField(
         db_default=False, help_text="What a group has lost is logged; what it has gained waits for others."
     )
+    gain = models.BooleanField(
+        # Nothing is rebuilt to add it: on SQLite that could not be done while triggers name this table.
+        null=True,
+        help_text="A row was added: nobody can have lost anything by it.",
+    )
     tx = models.BigIntegerField(db_default=0)
     marked_at = models.DateTimeField(db_default=Now())
 
@@ -35,6 +40,11 @@ class Mark(models.Model):
             models.Index(fields=["tx", "id"], name="authz_changelog_mark_tx"),
             # Few among the many of an import.
             models.Index(fields=["id"], name="authz_changelog_mark_others", condition=~models.Q(kind="user")),
+            models.Index(
+                fields=["id"],
+                name="authz_changelog_mark_losses",
+                condition=models.Q(postponed=False) & ~models.Q(gain=True),
+            ),
         )
 
     def __str__(self) -> str:

@@ -47,6 +47,16 @@ def _cannot_sequence(world: World, _random: Random) -> Strike:
     return setting(world.service, "cannot_sequence", True, False, SERVICE)
 
 
+def _takes_in(world: World, _random: Random) -> Strike:
+    """An import, of which nothing is in the log before all of it is."""
+    world.administrators.adding = world.service.cannot_sequence = True
+
+    def taken() -> None:
+        world.administrators.adding = world.service.cannot_sequence = False
+
+    return Strike("", (SERVICE,), taken)
+
+
 def _closed(world: World, _random: Random) -> Strike:
     return setting(world.service, "closed", True, False, SERVICE, BROKER)
 
@@ -97,6 +107,7 @@ KINDS = (
     Kind("restore, new epoch", _restored_in_new_epoch, (0.5, 12.0)),
     Kind("prune the log", _pruned, (0.0, 0.1)),
     Kind("fail to sequence", _cannot_sequence, (0.5, 8.0)),
+    Kind("take in an import", _takes_in, (2.0, 20.0)),
     Kind("close the database", _closed, (0.5, 10.0)),
     Kind("flood the log", _flooded, (0.0, 0.1)),
     Kind("change everybody", _bulk, (0.0, 0.1)),

@@ -160,7 +160,7 @@ def build_worker(
         return messages.hello(number, number, (mirror.near.position, mirror.near.subject_fields), {})
 
     def fresh() -> bool:
-        return mirror.near.position is not None and mirror.fresh_for(clock.monotonic()) >= 0.0
+        return mirror.near.position is not None and mirror.proofs.fresh_for(clock.monotonic()) >= 0.0
 
     return Parts(
         mirror.near,

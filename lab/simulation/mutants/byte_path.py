@@ -37,7 +37,11 @@ MUTANTS = (
     ),
     Mutant(
         "unread-answer-ends-in-order",
-        (Edit(DOWNSTREAM, "self._transport is not None and self._transport.get_write_buffer_size()", "False"),),
+        (
+            Edit(
+                DOWNSTREAM, "self._transport is not None and self._transport.get_write_buffer_size()", "False"
+            ),
+        ),
         seed=61,
     ),
     Mutant(

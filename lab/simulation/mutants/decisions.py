@@ -8,12 +8,22 @@ DECISION = "authz_sidecar/core/decision.py"
 REPLICA = "authz_sidecar/replica/replica.py"
 PIPELINE = "authz_sidecar/pipeline.py"
 CACHED = "authz_sidecar/authz/cached.py"
+PROOFS = "authz_sidecar/core/proofs.py"
 
 MUTANTS = (
     Mutant(
         "staleness-not-enforced",
-        (Edit(DECISION, "if staleness is None or staleness > max_staleness:", "if staleness is None:"),),
+        (
+            Edit(
+                DECISION, "return staleness is None or staleness > max_staleness", "return staleness is None"
+            ),
+        ),
         seed=0,
+    ),
+    Mutant(
+        "losses-prove-all",
+        (Edit(PROOFS, "if proof.whole:", "if True:"),),
+        seed=5,
     ),
     Mutant(
         "audit-age-ignored",

@@ -113,10 +113,16 @@ async def test_changes(user_service: UserServiceClient, player: Player) -> None:
 async def test_what_proves_nothing_is_asked_for_and_told_apart(
     user_service: UserServiceClient, player: Player
 ) -> None:
-    for headers, proved in ((HEADERS, True), (HEADERS + b"Authz-Unproved: no triggers\r\n", False)):
+    unproved = HEADERS + b"Authz-Unproved: no triggers\r\n"
+    for headers, proved in (
+        (HEADERS, "all"),
+        (unproved, "nothing"),
+        (unproved + b"Authz-Proved: losses\r\n", "losses"),
+        (unproved + b"Authz-Proved: gains\r\n", "nothing"),
+    ):
         player.plays(golden("changes.ndjson"), headers=headers)
         async with user_service.changes(HERE, proof="optional") as stream:
-            assert stream.proved is proved
+            assert stream.proved == proved
     assert b"&proof=optional HTTP/1.1" in player.requests[0]
 
 

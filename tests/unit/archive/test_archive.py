@@ -64,7 +64,7 @@ class Service:
             if self.cut:
                 raise Unavailable("cut off")
 
-        yield ChangeStream(self.head, self.now, None, 0.0, proved=True, lines=lines())
+        yield ChangeStream(self.head, self.now, None, 0.0, proved="all", lines=lines())
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[SnapshotStream]:

@@ -144,6 +144,34 @@ def test_a_denial_names_what_is_needed_and_nothing_of_the_user() -> None:
     assert verdict.detail == "this needs students.change_student"
 
 
+OLD = MAX_STALENESS + 1.0
+
+
+@pytest.mark.parametrize("staleness", [OLD, None])
+@pytest.mark.parametrize(
+    ("user", "losses", "code"),
+    [
+        ({"permissions": ["students.change_student"]}, 2.0, Code.GRANTED),
+        ({"superuser": True}, 2.0, Code.SUPERUSER),
+        ({"permissions": ["students.change_student"]}, OLD, Code.STALE),
+        ({"permissions": ["students.change_student"]}, None, Code.STALE),
+        ({}, 2.0, Code.STALE),
+        ({"active": False, "permissions": ["students.change_student"]}, 2.0, Code.STALE),
+        ({"token_generation": 1, "permissions": ["students.change_student"]}, 2.0, Code.STALE),
+        (None, 2.0, Code.STALE),
+    ],
+)
+def test_who_has_lost_nothing_is_let_through_and_who_may_have_gained_is_not_refused(
+    user: dict[str, Any] | None, losses: float | None, staleness: float | None, code: Code
+) -> None:
+    """All that was lost is known to be here, and what was gained is not."""
+    view = Copy(entities({"u": user}, {}))
+    found = decide(question({"sub": "u"}), view, staleness, MAX_STALENESS, 0.0, inf, losses)
+    assert isinstance(found, Verdict)
+    assert found.code == code
+    assert not found.allowed or found.staleness == losses
+
+
 LABELS = st.sampled_from(["a.a", "a.b", "a.c"])
 SETS = st.frozensets(LABELS)
 GROUPS = st.dictionaries(st.sampled_from("123"), SETS)

@@ -47,6 +47,42 @@ def test_a_proof_holds_once_its_revision_is_applied() -> None:
     assert proofs.staleness(105.0) == 5.0
 
 
+def pulled_losses(proofs: Proofs, sent_at: float, head: int = 10) -> None:
+    proofs.pulled(head, sent_at + SERVICE_AHEAD, sent_at, sent_at, at(10), whole=False)
+
+
+def test_a_proof_of_what_was_lost_proves_nothing_of_what_was_gained() -> None:
+    proofs = pulled()
+    pulled_losses(proofs, 110.0)
+    assert (proofs.staleness(111.0), proofs.losses_staleness(111.0)) == (11.0, 1.0)
+    proofs.pulled(10, 112.0 + SERVICE_AHEAD, 112.0, 112.0, at(10))
+    assert proofs.staleness(113.0) == proofs.losses_staleness(113.0) == 1.0
+
+
+def test_a_proof_of_what_was_lost_holds_once_its_revision_is_applied() -> None:
+    proofs = pulled()
+    pulled_losses(proofs, 110.0, head=11)
+    assert proofs.losses_staleness(111.0) == 11.0
+    proofs.moved(at(11))
+    assert (proofs.staleness(111.0), proofs.losses_staleness(111.0)) == (11.0, 1.0)
+    proofs.restart()
+    assert proofs.losses_staleness(111.0) is None
+
+
+def test_a_proof_of_what_was_lost_says_nothing_of_an_audit() -> None:
+    proofs = pulled()
+    proofs.pulled(10, 1_110.0, 110.0, 110.0, at(10), 1_109.0, whole=False)
+    assert proofs.audit_age(111.0) == inf
+
+
+def test_decisions_that_let_somebody_through_stay_possible_for_longer() -> None:
+    proofs = Proofs(max_staleness=30.0)
+    assert proofs.fresh_for(100.0) < 0.0
+    proofs.pulled(10, 1_100.0, 100.0, 100.0, at(10))
+    pulled_losses(proofs, 120.0)
+    assert (proofs.fresh_for(125.0), proofs.allows_for(125.0)) == (5.0, 25.0)
+
+
 @pytest.mark.parametrize(
     ("made_at", "arrives", "staleness", "credible"),
     [

@@ -63,11 +63,19 @@ def test_an_answer_without_proof_is_taken_over_and_proves_nothing() -> None:
     machine = live(10, now=100.0)
     machine.pulling(101.0)
     machine.receive(change(11), 101.0)
-    machine.pulled(11, 101.0 + SERVICE_AHEAD, 101.0, 101.0, proved=False)
+    machine.pulled(11, 101.0 + SERVICE_AHEAD, 101.0, 101.0, proved="nothing")
     assert revision(machine) == 11
     assert machine.proofs.proven_at == 100.0
     machine.settle(100.0 + MAX_STALENESS + 1)
     assert machine.phase is Phase.STALE
+
+
+def test_an_answer_that_proves_what_was_lost_lets_go_on_those_who_may() -> None:
+    machine = live(10, now=100.0)
+    machine.pulling(140.0)
+    machine.pulled(10, 140.0 + SERVICE_AHEAD, 140.0, 140.0, proved="losses")
+    assert machine.phase is Phase.STALE
+    assert machine.proofs.fresh_for(141.0) < 0.0 < machine.proofs.allows_for(141.0)
 
 
 def revision(machine: ReplicaMachine) -> int:
@@ -349,7 +357,7 @@ class TestProofs:
         machine.begin()
         machine.restart(change(10).position, 10, 100.0, 100.0)
         assert machine.phase is Phase.LIVE  # it has a copy, whoever may decide by it
-        assert not machine.is_fresh(100.0)
+        assert machine.proofs.fresh_for(100.0) < 0.0
         for now, audited_at, fresh_until in (
             (130.0, 95.0, 155.0),
             (152.0, None, 155.0),
@@ -358,8 +366,8 @@ class TestProofs:
             machine.pulling(now)
             audited = None if audited_at is None else audited_at + SERVICE_AHEAD
             machine.pulled(10, now + SERVICE_AHEAD, now, now, audited_at=audited)
-            assert machine.is_fresh(fresh_until)
-            assert not machine.is_fresh(fresh_until + 0.1)
+            assert machine.proofs.fresh_for(fresh_until) >= 0.0
+            assert machine.proofs.fresh_for(fresh_until + 0.1) < 0.0
 
 
 class TestWhenToPull:

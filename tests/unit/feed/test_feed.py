@@ -89,13 +89,16 @@ class World:
         self.near.apply(Change(position, None, tuple(changed), before.at))
         self.moved()
 
-    def prove(self) -> None:
+    def prove(self, *, whole: bool = True) -> None:
         position = self.near.position
         assert position is not None
         self.instant += 1.0
         self.proven[self.instant] = position
-        self.proofs.prove(position.revision, self.instant, position)
+        self.proofs.prove(position.revision, self.instant, position, whole=whole)
         self.moved()
+
+    def prove_losses(self) -> None:
+        self.prove(whole=False)
 
     # What becomes of the line
 
@@ -130,10 +133,11 @@ class World:
             assert here is not None
             found = self.mirror.near.entity(EntityKey("group", name))
             assert found in (None, self.truth[here][name])
-        proven_at = self.mirror.proofs.proven_at
-        if proven_at is not None:
-            assert here is not None
-            assert self.proven[proven_at].revision <= here.revision, "no proof is of more than is here"
+        proofs = self.mirror.proofs
+        for proven_at in (proofs.proven_at, proofs.losses_proven_at):
+            if proven_at is not None:
+                assert here is not None
+                assert self.proven[proven_at].revision <= here.revision, "no proof is of more than is here"
 
 
 def test_a_worker_is_told_when_users_are_named_otherwise() -> None:
@@ -161,7 +165,7 @@ STEPS = st.one_of(
     st.tuples(st.just("change"), st.text(NAMES, min_size=1, max_size=3)),
     st.tuples(st.just("stand"), st.sampled_from([0, 1])),
     st.tuples(st.just("read"), st.integers(1, 400)),
-    st.tuples(st.sampled_from(["prove", "connect", "fill", "clog", "forget"])),
+    st.tuples(st.sampled_from(["prove", "prove_losses", "connect", "fill", "clog", "forget"])),
 )
 
 
@@ -182,6 +186,15 @@ def test_a_worker_is_never_anywhere_else(steps: list[tuple[Any, ...]]) -> None:
     world.holds()
     assert world.mirror.near.position == world.near.position
     assert world.mirror.proofs.proven_at == world.proofs.proven_at
+    assert world.mirror.proofs.losses_proven_at == world.proofs.losses_proven_at
+
+
+def test_a_worker_is_told_what_was_proved_of_losses_alone() -> None:
+    world = World()
+    world.prove()
+    world.prove_losses()
+    world.read(10_000)
+    assert (world.mirror.proofs.proven_at, world.mirror.proofs.losses_proven_at) == (1.0, 2.0)
 
 
 def test_who_comes_back_soon_keeps_what_it_has() -> None:

@@ -43,6 +43,9 @@ from authz_changelog.models import Mark
 PREFIX = "authz_changelog_"
 ASKED = -1
 """On SQLite, the number of a transaction in which a row may have been replaced."""
+GAIN = f"marked.kind IN ('{USER}', '{GROUP}')"
+"""Of the marks of an added row: who has gained by it, and cannot have lost. A group that is born (`BORN`) may
+be another one than its members belonged to."""
 ROWS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
 
 
@@ -173,10 +176,10 @@ def _on_postgresql(rule: Rule, schema: str) -> Iterator[Trigger]:
             for kind in rule.kinds(row)
         )
         marked = (
-            f"SELECT CASE WHEN key IS NULL THEN '{ALL}' ELSE kind END,"
+            f"SELECT CASE WHEN key IS NULL THEN '{ALL}' ELSE kind END AS kind,"
             f" coalesce(key, '') FROM ({keys}) AS touched"
         )
-        marks = f"{unless}{_insert(marked, schema)};"
+        marks = f"{unless}{_insert(marked, schema, gain=_gain(event))};"
         if event == "UPDATE":
             marks += f" {recording.of_row(rule.model, event, schema)};"
         yield Trigger(table, f"AFTER {event}", f"BEGIN {marks} RETURN NULL; END")
@@ -218,11 +221,11 @@ def _on_sqlite(rule: Rule) -> Iterator[Trigger]:
     table = rule.model._meta.db_table
     for event, rows in ROWS.items():
         keys = " UNION ".join(
-            f"SELECT '{kind}', {_text(row, rule.key)}" for row in rows for kind in rule.kinds(row)
+            f"SELECT '{kind}' AS kind, {_text(row, rule.key)}" for row in rows for kind in rule.kinds(row)
         )
         when = _differs(map(_column, rule.fields)) if event == "UPDATE" else ""
         told = recording.of_row(rule.model, event)
-        yield Trigger(table, f"AFTER {event}", f"{when}BEGIN {_insert(keys)}; {told}; END")
+        yield Trigger(table, f"AFTER {event}", f"{when}BEGIN {_insert(keys, gain=_gain(event))}; {told}; END")
 
 
 def _on_replaced(rule: Rule) -> Iterator[Trigger]:
@@ -275,12 +278,16 @@ def _marks(schema: str = "") -> str:
     return f"{schema}{'.' if schema else ''}{connection.ops.quote_name(Mark._meta.db_table)}"
 
 
-def _insert(kinds_and_keys: str, schema: str = "", tx: int = 0) -> str:
+def _gain(event: str) -> str:
+    return GAIN if event == "INSERT" else "FALSE"
+
+
+def _insert(kinds_and_keys: str, schema: str = "", tx: int = 0, gain: str = "FALSE") -> str:
     """PostgreSQL has schemas, and numbers transactions."""
     number = "txid_current()" if schema else tx
     return (
-        f"INSERT INTO {_marks(schema)} (kind, key, tx, marked_at)"
-        f" SELECT marked.*, {number}, {clock.sql()} FROM ({kinds_and_keys}) AS marked"
+        f"INSERT INTO {_marks(schema)} (kind, key, gain, tx, marked_at)"
+        f" SELECT marked.*, {gain}, {number}, {clock.sql()} FROM ({kinds_and_keys}) AS marked"
     )
 
 

@@ -174,6 +174,15 @@ class Batch:
         return bool(self.keys or self._turned)
 
 
+def only_gains() -> bool:
+    """Whether everything that was taken from anybody is logged, as far as the snapshot shows.
+
+    What is marked then has only added to what somebody holds, or is postponed, its losses logged. So whatever
+    the log says that a user holds, with his groups, he does hold.
+    """
+    return not Mark.objects.filter(postponed=False).exclude(gain=True).exists()
+
+
 def reading() -> sql.Select:
     """The first marks, as many as tell whether there are too many for one run."""
     return _page(LIMIT)

@@ -1,7 +1,8 @@
 """The sidecars' API, `/authz/v1/*`. Every answer first brings the log up to date.
 
 What it says was then committed, and is all that was, or it is 503 with the reason. Who asks with
-`proof=optional` is answered all the same; `Authz-Unproved` then says why there may be more.
+`proof=optional` is answered all the same; `Authz-Unproved` then says why there may be more. With
+`Authz-Proved: losses` beside it only what somebody has gained may be missing.
 """
 
 from __future__ import annotations
@@ -132,6 +133,8 @@ class ChangesView(SidecarView):
             _refuse_other_history(state, query)
             body = _changes(state, query, _contract(request))
         headers = {"Authz-Head": str(state.head.revision), "Authz-Now": rfc3339(state.now)}
+        if state.unproved and state.losses:
+            headers["Authz-Proved"] = "losses"
         if state.audited_at is not None:
             headers["Authz-Audited-At"] = rfc3339(state.audited_at)
         for fields in _subject_fields(state.head, _contract(request)).values():
