@@ -50,6 +50,8 @@ class Setup:
     upstream_connections: int = 50
     workers: int = 0
     """Of each sidecar; 0: it is one process."""
+    imports: bool = False
+    """Whether a lot is taken in now and then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +108,20 @@ def draw_setup(seed: int) -> Setup:
         connections=wire.choice((0.5, 2.0)) if seed % 4 == 1 else 0.0,
         upstream_connections=wire.choice((1, 5, 50, 50)),
         workers=stream(seed, "workers").choice((2, 3)) if seed % 4 == 3 else 0,
+        imports=seed % 8 == 5,
     )
 
 
 NONE: Kinds = MappingProxyType({})
 
 
-def draw(seed: int, kinds: Kinds, of_the_byte_path: Kinds = NONE, of_workers: Kinds = NONE) -> Plan:
+def draw(
+    seed: int,
+    kinds: Kinds,
+    of_the_byte_path: Kinds = NONE,
+    of_workers: Kinds = NONE,
+    of_imports: Kinds = NONE,
+) -> Plan:
     """A plan. `kinds`: every kind of fault, with the seconds it lasts at least and at most."""
     setup, random = draw_setup(seed), stream(seed, "faults")
     chosen = random.sample(sorted(kinds), random.randint(1, len(kinds)))
@@ -123,6 +132,7 @@ def draw(seed: int, kinds: Kinds, of_the_byte_path: Kinds = NONE, of_workers: Ki
     for wanted, more, purpose in (
         (setup.connections, of_the_byte_path, "faults of the byte path"),
         (setup.workers, of_workers, "faults of workers"),
+        (setup.imports, of_imports, "imports"),
     ):
         if wanted and more:
             own = stream(seed, purpose)

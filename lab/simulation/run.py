@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from lab.simulation import coincidences
-from lab.simulation.faults import BYTE_PATH, CATALOGUE, ELSEWHERE, WORKERS
+from lab.simulation.faults import BYTE_PATH, CATALOGUE, ELSEWHERE, IMPORTS, WORKERS
 from lab.simulation.joints import asking
 from lab.simulation.joints.patches import logs, patched
 from lab.simulation.judge import differences
@@ -63,6 +63,7 @@ def plan_of(seed: int) -> Plan:
         elsewhere,
         {name: kind.seconds for name, kind in BYTE_PATH.items()},
         {name: kind.seconds for name, kind in WORKERS.items()},
+        {name: kind.seconds for name, kind in IMPORTS.items()},
     )
 
 

@@ -26,8 +26,12 @@ BYTE_PATH: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in wi
 """What worlds with a byte path have, too."""
 WORKERS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in workers.KINDS})
 """What worlds have, too, in which a sidecar is several processes."""
+IMPORTS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in log.IMPORTS})
+"""What worlds have, too, in which a lot is taken in now and then."""
 TOGETHER: Mapping[str, Kind] = MappingProxyType(
     {kind.name: kind for kind in (*log.TOGETHER, *messages.TOGETHER)}
 )
 """What strikes only in coincidences."""
-CATALOGUE: Mapping[str, Kind] = MappingProxyType({**ELSEWHERE, **BYTE_PATH, **WORKERS, **TOGETHER})
+CATALOGUE: Mapping[str, Kind] = MappingProxyType(
+    {**ELSEWHERE, **BYTE_PATH, **WORKERS, **IMPORTS, **TOGETHER}
+)

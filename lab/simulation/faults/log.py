@@ -107,7 +107,6 @@ KINDS = (
     Kind("restore, new epoch", _restored_in_new_epoch, (0.5, 12.0)),
     Kind("prune the log", _pruned, (0.0, 0.1)),
     Kind("fail to sequence", _cannot_sequence, (0.5, 8.0)),
-    Kind("take in an import", _takes_in, (2.0, 20.0)),
     Kind("close the database", _closed, (0.5, 10.0)),
     Kind("flood the log", _flooded, (0.0, 0.1)),
     Kind("change everybody", _bulk, (0.0, 0.1)),
@@ -120,6 +119,7 @@ def _nobody_writes(world: World, _random: Random) -> Strike:
     return setting(world.administrators, "resting", True, False)
 
 
+IMPORTS = (Kind("take in an import", _takes_in, (2.0, 20.0)),)
 TOGETHER = (
     Kind("set the service's clock back a little", _clock_set_back, (1.0, 10.0)),
     Kind("let nobody write", _nobody_writes, (5.0, 30.0)),
