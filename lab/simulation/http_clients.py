@@ -25,7 +25,7 @@ RACE_SECONDS = 2.0
 """A request may meet a kept connection that the service has just closed; not every one may be repeated."""
 MANNERS = ("polite",) * 6 + ("half-close", "leave", "vanish", "slow", "deaf", "stall")
 DEAF_SECONDS = (0.5, 20.0)
-"""For so long some read nothing of an answer: less than a sidecar waits for it, or more."""
+"""For so long some read nothing more once an answer has begun: less than a sidecar waits for it, or more."""
 SIZES = (0, 0, 1, 300, 6_000, 30_000)
 
 
@@ -110,9 +110,6 @@ class HttpClient:
             scheduler.after(random.choice((0.01, 0.3, 2.0)) * random.random(), lambda: self._end(action))
         if self._manner == "slow":
             self._read_slowly()
-        if self._manner == "deaf":
-            wire.set_peer_reading(False)
-            scheduler.after(random.uniform(*DEAF_SECONDS), partial(wire.set_peer_reading, True))
         scheduler.after(PATIENCE, self._watch)
         self._send_next()
 
@@ -157,6 +154,11 @@ class HttpClient:
             self._wire.finish()
         self._send_next()
 
+    def _read_nothing(self) -> None:
+        self._wire.set_peer_reading(False)
+        seconds = self._clients.random.uniform(*DEAF_SECONDS)
+        self._clients.scheduler.after(seconds, partial(self._wire.set_peer_reading, True))
+
     def _read_slowly(self) -> None:
         if not self._over:
             self._wire.set_peer_reading(self._clients.random.random() < 0.5)
@@ -168,6 +170,8 @@ class HttpClient:
         if self._over:
             return
         self._last = self._clients.scheduler.now
+        if self._manner == "deaf" and self._answer is None:
+            self._read_nothing()
         if self._parser is None:
             self._clients.judge.astray(self._sidecar.name, data)
             return
