@@ -103,6 +103,8 @@ class Wire(asyncio.Transport):
         self._paused = False
         self._drops = False
         """What is still on its way to the peer is lost."""
+        self._was_reset = False
+        """An end in order that waited behind what is still on its way is not said any more."""
         self._peer_reads = True
         self._peer_gone = False
         self._held: deque[Callable[[], object]] = deque()
@@ -151,7 +153,7 @@ class Wire(asyncio.Transport):
     def write_eof(self) -> None:
         if not self._ended and not self._closing:
             self._ended = True
-            self._link.send(OUT, partial(self._to_peer, self._peer.ended))
+            self._link.send(OUT, partial(self._to_peer, self._end))
 
     def close(self) -> None:
         """What was written is sent first."""
@@ -159,7 +161,7 @@ class Wire(asyncio.Transport):
             return
         self._close_reading()
         if not self._ended:
-            self._link.send(OUT, partial(self._to_peer, self._peer.ended))
+            self._link.send(OUT, partial(self._to_peer, self._end))
         self._tell_closed()
 
     def abort(self) -> None:
@@ -170,9 +172,10 @@ class Wire(asyncio.Transport):
         self._drops = self._drops or (bool(self._backlog) and self._random.random() < 0.5)
         self._close_reading()
         if resets:
+            self._was_reset = True
             self._link.send(OUT, partial(self._to_peer, self._vanish))
         elif not self._ended:
-            self._link.send(OUT, partial(self._to_peer, self._peer.ended))
+            self._link.send(OUT, partial(self._to_peer, self._end))
         self._loop.call_soon(self._lose, None)
 
     # what the peer calls
@@ -226,6 +229,10 @@ class Wire(asyncio.Transport):
             self._paused = False
             self._loop.call_soon(self._resume_writing)
         self._tell_closed()
+
+    def _end(self) -> None:
+        if not self._was_reset:
+            self._peer.ended()
 
     def _vanish(self) -> None:
         self._peer_gone = True

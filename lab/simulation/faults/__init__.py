@@ -32,6 +32,4 @@ TOGETHER: Mapping[str, Kind] = MappingProxyType(
     {kind.name: kind for kind in (*log.TOGETHER, *messages.TOGETHER)}
 )
 """What strikes only in coincidences."""
-CATALOGUE: Mapping[str, Kind] = MappingProxyType(
-    {**ELSEWHERE, **BYTE_PATH, **WORKERS, **IMPORTS, **TOGETHER}
-)
+CATALOGUE: Mapping[str, Kind] = MappingProxyType({**ELSEWHERE, **BYTE_PATH, **WORKERS, **IMPORTS, **TOGETHER})

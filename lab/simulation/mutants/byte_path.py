@@ -42,7 +42,7 @@ MUTANTS = (
                 DOWNSTREAM, "self._transport is not None and self._transport.get_write_buffer_size()", "False"
             ),
         ),
-        seed=61,
+        seed=9,
     ),
     Mutant(
         "connection-kept-in-the-middle",
