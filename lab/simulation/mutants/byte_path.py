@@ -33,7 +33,7 @@ MUTANTS = (
     Mutant(
         "broken-answer-ends-in-order",
         (Edit(EXCHANGE, "if broken or state is SWITCHED:", "if state is SWITCHED:"),),
-        seed=1,
+        seed=13,
     ),
     Mutant(
         "unread-answer-ends-in-order",
