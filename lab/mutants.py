@@ -285,7 +285,7 @@ def main(names: Collection[str]) -> int:
     for mutant in MUTANTS:
         if names and mutant.name not in names:
             continue
-        print(f"{mutant.name:<30}", end="", flush=True)
+        print(f"{mutant.name:<40}", end="", flush=True)
         started = time.monotonic()
         verdict = _judge(mutant)
         survivors += verdict != "caught"
