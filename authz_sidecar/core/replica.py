@@ -238,7 +238,7 @@ class ReplicaMachine:
             dues.append(self._asked_at + ASK_SPACING)
         if proofs.heartbeat_at is not None and hears_broker:
             dues.append(proofs.heartbeat_at + proofs.silence)
-        if proofs.proven_at is not None and self.phase is not Phase.STALE:
+        if proofs.proven_at is not None and proofs.proven_at + self._max_staleness > now:
             dues.append(proofs.proven_at + self._max_staleness)
         return Wait(max(min(dues), now + 0.001))
 

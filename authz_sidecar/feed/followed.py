@@ -125,6 +125,8 @@ class MirroredReplica:
         self.waiting = MirrorWaiting(follower, mirror)
         self.now = clock.monotonic
         self.was_live = False
+        self._allows = False
+        """Whether what lets somebody through was proved to be true, until it is told that it is no more."""
         self._changed: Callable[[Collection[EntityKey] | None], None] = lambda _: None
 
     def watch(self, changed: Callable[[Collection[EntityKey] | None], None]) -> None:
@@ -135,6 +137,7 @@ class MirroredReplica:
         """What the follower says of the copy. Raises MalformedMessage."""
         changed = self._mirror.take(message)
         self.was_live = self.was_live or self.proofs.fresh_for(self.now()) >= 0.0
+        self._allows = self._allows or self.proofs.allows_for(self.now()) >= 0.0
         if changed is None or changed:
             self._changed(changed)
 
@@ -142,12 +145,10 @@ class MirroredReplica:
         """What is under way when proof runs out was decided by what can no longer be proved."""
         while True:
             left = self.proofs.allows_for(self.now())
-            if isfinite(left) and left >= 0.0:
-                await asyncio.sleep(left + 0.001)
-                if self.proofs.allows_for(self.now()) < 0.0:
-                    self._changed(None)
-            else:
-                await asyncio.sleep(1.0)
+            if self._allows and left < 0.0:
+                self._allows = False
+                self._changed(None)
+            await asyncio.sleep(left + 0.001 if isfinite(left) and left >= 0.0 else 1.0)
 
 
 def followed_keys(

@@ -224,7 +224,7 @@ class Replica:
     def _note_staleness(self, now: float) -> None:
         """What is under way when proof runs out was decided by what can no longer be proved."""
         was_live, proofs = self._machine.was_live, self.proofs
-        allowed, self._allows = self._allows, was_live and proofs.allows_for(now) >= 0.0
+        allowed, self._allows = self._allows, proofs.allows_for(now) >= 0.0
         if allowed and not self._allows:
             self._changed(None)
         was_stale, self._stale = self._stale, was_live and proofs.fresh_for(now) < 0.0

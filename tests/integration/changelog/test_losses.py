@@ -111,6 +111,19 @@ def test_statements_of_one_database(staff: Group, statement: str, database: str,
     assert pending.only_gains() is gain
 
 
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_who_lives_by_the_log_and_comes_again_may_have_lost_something(staff: Group) -> None:
+    """A table that inherits can hold another row with his key: it decides."""
+    sql("CREATE TABLE heir () INHERITS (accounts_user)")
+    installation.install()
+    sequence()
+    fields = [each.column for each in User._meta.concrete_fields if each.column != "is_active"]
+    columns = ", ".join(fields)
+    row = f"SELECT {columns}, false FROM accounts_user WHERE id = 1"  # noqa: S608 (our own columns)
+    quietly(lambda: sql(f"INSERT INTO heir ({columns}, is_active) {row}"))
+    assert not pending.only_gains()
+
+
 def test_what_is_postponed_takes_nothing_more(crowd: Group) -> None:
     """All leave the group, which is a lot; meanwhile it loses one permission and is given another."""
     quietly(lambda: crowd.user_set.clear())

@@ -28,6 +28,7 @@ SAID = {
     "ByName": ["E005"],
     "Keyed": [],
     "Named": [],
+    "Teamed": [],
 }
 
 
@@ -65,6 +66,12 @@ def test_a_uuid_ends_however_the_database_spells_it() -> None:
     code, output = python(str(PROJECT / "uuids.py"), user_model="Keyed")
     assert code == 0, output
     assert json.loads(output.splitlines()[-1]) == [0, 1, 2]
+
+
+def test_a_group_named_by_a_uuid_waits_and_is_reborn_however_the_database_spells_it() -> None:
+    code, output = python(str(PROJECT / "teams.py"), user_model="Teamed")
+    assert code == 0, output
+    assert json.loads(output.splitlines()[-1]) == [2, True]
 
 
 SUBJECTS = {

@@ -85,6 +85,9 @@ class ScriptedService:
         """By which it says that it names users; it may say nothing of it."""
         self.before_check: Callable[[], object] = lambda: None
         """What happens while a check is on its way."""
+        self.before_snapshot: Callable[[], object] = lambda: None
+        self.proved = "all"
+        """What it can say of its log: it contains `all`, at least all `losses`, or `nothing` for sure."""
         self.new_epoch()
 
     # What happens to it
@@ -174,11 +177,16 @@ class ScriptedService:
         limit = int(request.query.get("limit", 1000))
         body = "".join(json.dumps(change) + "\n" for change in self.log[after : after + limit])
         headers = {"Authz-Head": str(self.head), "Authz-Now": _now()}
+        if self.proved != "all":
+            headers["Authz-Unproved"] = "a lot is pending"
+        if self.proved == "losses":
+            headers["Authz-Proved"] = "losses"
         if self.subject_fields is not None:
             headers["Authz-Subject-Fields"] = json.dumps(self.subject_fields)
         return web.Response(text=body, headers=headers)
 
     async def _snapshot(self, request: web.Request) -> web.Response:
+        self.before_snapshot()
         buckets, bucket = int(request.query["buckets"]), int(request.query["bucket"])
         lines = [line for line in self.entities().values() if _bucket(line, buckets) == bucket]
         at = self.log[-1]["at"] if self.log else None

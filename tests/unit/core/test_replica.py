@@ -78,6 +78,18 @@ def test_an_answer_that_proves_what_was_lost_lets_go_on_those_who_may() -> None:
     assert machine.proofs.fresh_for(141.0) < 0.0 < machine.proofs.allows_for(141.0)
 
 
+def test_what_has_expired_while_it_caught_up_is_not_waited_for() -> None:
+    """Only losses were proved in time; the next thing to do is a pull, and it is not due at once."""
+    machine = ReplicaMachine(2.0, 5.0)
+    machine.begin()
+    machine.restart(change(1).position, 3, 0.0, 0.0)
+    for number, sent_at, now in ((2, 1.0, 6.0), (3, 6.0, 6.5)):
+        machine.pulling(sent_at)
+        machine.receive(change(number), now)
+        machine.pulled(3, sent_at + SERVICE_AHEAD, sent_at, now, proved="losses")
+    assert machine.step(6.5) == Wait(8.0)
+
+
 def revision(machine: ReplicaMachine) -> int:
     assert machine.applied is not None
     return machine.applied.revision

@@ -7,7 +7,8 @@ sequencer has not. So the end itself is recorded, with the generation that ended
 TRUNCATE leaves no rows to look at, and fires no trigger for one: who ends by it is looked up before.
 
 Where triggers were off, somebody may end unseen. Whoever the log still takes for active, although a row just
-returned or came, has ended before: that is recorded then, at the latest moment at which it can have been.
+returned or came, has ended before: that is recorded then, at the latest moment at which it can have been. By
+a row that came he has lost something then, so it is marked as any change is.
 
 The generation of the living row is its own, or one above the last that ended where that is more. An inactive
 user has no tokens of its own generation, unless its deactivation was not recorded.
@@ -25,7 +26,7 @@ from django.db.models import Field, Model
 from authz_changelog import clock
 from authz_changelog.marks.kinds import USER
 from authz_changelog.marks.watched import LONGEST, SEPARATOR, Subject, Watched
-from authz_changelog.models import End, Entity
+from authz_changelog.models import End, Entity, Mark
 
 _GROUPS_OF_UUID = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
 _OfRow = Callable[[str], str]
@@ -86,7 +87,8 @@ def _returns(watched: Watched, subject: Subject) -> Iterator[Ending]:
         body = f"BEGIN IF {condition} THEN {returned}; END IF; RETURN NULL; END"
         yield Ending(table, "AFTER UPDATE", body)
         # Not once a statement: what comes into a partition, or by replication, comes by none of this table.
-        yield Ending(table, "AFTER INSERT", f"BEGIN {returned}; RETURN NULL; END")
+        body = f"BEGIN {returned}; IF FOUND THEN {_mark(watched)}; END IF; RETURN NULL; END"
+        yield Ending(table, "AFTER INSERT", body)
     else:
         replaced = _record(_replaced(key("NEW"), _name(watched, subject, "NEW")))
         yield Ending(table, "AFTER UPDATE", f"WHEN {condition} BEGIN {returned}; END")
@@ -134,6 +136,15 @@ def _valid(key: str, own: str, above: str = "1") -> str:
 
 def _record(rows: str) -> str:
     return f"INSERT INTO {_table(End)} (key, generation, at) {rows}"
+
+
+def _mark(watched: Watched) -> str:
+    """Of the row that came, on PostgreSQL."""
+    key = _value("NEW", watched.user._meta.pk, "text")
+    return (
+        f"INSERT INTO {_table(Mark)} (kind, key, tx, marked_at)"
+        f" SELECT '{USER}', {key}, txid_current(), {clock.sql()}"
+    )
 
 
 def _columns(watched: Watched, subject: Subject) -> tuple[_OfRow, _OfRow, _OfRow]:

@@ -42,7 +42,7 @@ def prevent(changes: list[Difference], batch: Batch) -> list[Difference]:
     groups = [change for change in changes if change.key.kind == GROUP]
     gaining = {change.key for change in groups if change != loss(change)}
     waiting = gaining & _waiting(gaining, batch)
-    batch.postpone({incarnations.table_key(key.key) for key in waiting})
+    batch.postpone(_as_marked({incarnations.table_key(key.key) for key in waiting}, batch))
     besides = _groups_of(users) - {change.key for change in groups} if batch.groups_touched else set()
     parts = [loss(change) for change in differences.find(_primary(besides))]
     parts += [loss(change) if change.key in waiting else change for change in groups]
@@ -68,6 +68,12 @@ def loss(change: Difference) -> Difference | None:
         return change
     left = states.canonical({"permissions": sorted(now & before)})
     return None if left == change.before else Difference(change.key, left, change.before)
+
+
+def _as_marked(keys: set[str], batch: Batch) -> set[str]:
+    """These groups, as the batch spells them: SQLite's triggers spell UUIDs in their own way."""
+    watched = Watched()
+    return {key for kind, key in batch.keys if kind == GROUP and watched.key(GROUP, key) in keys}
 
 
 def _groups_of(users: Iterable[Difference]) -> set[Key]:

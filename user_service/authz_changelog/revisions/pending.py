@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from authz_changelog import sql
 from authz_changelog.marks.kinds import ENDED, ENTITIES, GROUP, USER
-from authz_changelog.marks.watched import column
+from authz_changelog.marks.watched import Watched, column
 from authz_changelog.models import Mark
 from authz_changelog.revisions import expansion, incarnations
 from authz_changelog.revisions.states import Key
@@ -197,7 +197,7 @@ def take(first: list[sql.Row], *, hurried: bool) -> Batch:
     begun = any(wide.position and not wide.postponed for wide in marked.wides)  # it is known to be of many
     fits = marked.total <= LIMIT and not begun
     ends = marked.ended if fits else _marked(LIMIT, "kind = %s", [ENDED]).ended[:LIMIT]
-    names = incarnations.end(ends) if ends else []
+    names = incarnations.end([Watched().key(GROUP, key) for key in ends]) if ends else []
     if fits:
         batch = Batch(marked.keys)
         batch.end(ends, names)

@@ -136,3 +136,16 @@ class Named(Base):
             models.UniqueConstraint(fields=["alone"], name="alone"),
             models.UniqueConstraint(fields=["some"], condition=models.Q(is_active=True), name="some"),
         )
+
+
+class Team(models.Model):
+    """A group of the project's own."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4)
+    name = models.CharField(max_length=50)
+    permissions = models.ManyToManyField("auth.Permission", related_name="+")
+
+
+class Teamed(AbstractUser):
+    groups = models.ManyToManyField(Team, related_name="members")
+    user_permissions = models.ManyToManyField("auth.Permission", related_name="+")
