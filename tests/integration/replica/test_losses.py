@@ -1,4 +1,4 @@
-"""The User service takes in a lot: that nobody has lost anything is proved, what somebody has gained is not."""
+"""A lot is taken in: that nobody has lost anything is proved, what somebody has gained is not."""
 
 from __future__ import annotations
 
