@@ -200,10 +200,16 @@ class _Play:
         return any(commit.by == role.name for commit in self.history.commits)
 
     def _committed(self, role: Role) -> None:
-        ends = role.writer.ends if role.writer else ()
+        ends = role.writer.ends if role.writer and not self._sees_nothing(role) else ()
         self.history.unproved |= bool(role.writer and role.writer.unproved)
         self.history.commits.append(Commit(role.name, world.state(self._database.rows()), ends))
         role.contains = len(self.history.commits) - 1
+
+    def _sees_nothing(self, role: Role) -> bool:
+        """A table that was rewritten or truncated after a transaction took its snapshot looks empty to it."""
+        since = {commit.by for commit in self.history.commits[role.contains + 1 :]}
+        others = [other.writer for other in self._roles.values() if other.name in since and other.writer]
+        return role.part.isolation in ("rr", "ser") and any(each.exclusive or each.schema for each in others)
 
     def _read_log(self) -> None:
         history = self.history

@@ -59,6 +59,9 @@ MENDED = {
     "an audit beside a group's return": (
         "postgresql a=group_ends:rc b=group_returns:rc r=run s=audit | a* r* b* s*"
     ),
+    "a writer to whom a rewritten table looks empty ends nobody": (
+        "postgresql a=back_and_forth:rr b=add_column:rc | a1 b*"
+    ),
     "a token from before an end, on SQLite": "sqlite a=back_and_forth |",
 }
 """What was found once, and is not found again."""
