@@ -16,6 +16,7 @@ from authz_sidecar.feed.line import Line
 from authz_sidecar.feed.messages import Message
 from authz_sidecar.feed.rendezvous import Rendezvous
 from authz_sidecar.replica.replica import Replica
+from authz_sidecar.replica.waiting import FILL_TIMEOUT, Arrival
 
 ANSWER_SECONDS: Final = 2.0
 """How long a worker may take to say what it has counted."""
@@ -93,7 +94,8 @@ class Link:
         self._fields: Fields = None
         self._feed = feed
         self._line = Line(self._heard, self._answer, self._lost)
-        self._was_brought = False
+        self._brought = asyncio.Event()
+        """It has been brought to where the follower stands, and goes with it."""
         self._pid = 0
         self._forgotten = 0
         self._told_proof: Message | None = None
@@ -141,7 +143,8 @@ class Link:
         for change in changes:
             self._line.send(messages.change(change))
         self._forgotten, self._fields = near.forgotten, near.subject_fields
-        self.at, self._was_brought = near.position, True
+        self.at = near.position
+        self._brought.set()
         self._tell_proof()
 
     @property
@@ -152,7 +155,7 @@ class Link:
         """
         replica = self._feed.replica
         unproved = replica is not None and replica.proofs.proven_at is None
-        return unproved and self.at is not None and not self._was_brought
+        return unproved and self.at is not None and not self._brought.is_set()
 
     def _tell_proof(self) -> None:
         if self._feed.replica is None:
@@ -199,16 +202,32 @@ class Link:
             raise MalformedMessage(f"what: there is no copy to ask for {what}")
         if what == "entities":
             return await self._entities(self._feed.replica, question)
+        return await self._arrival(self._feed.replica, question)
+
+    async def _is_brought(self) -> bool:
+        """Whether the worker stands where the follower does, or does so soon.
+
+        Until then it can use nothing that is of where the follower stands, which may be new and have proved
+        nothing yet.
+        """
+        try:
+            async with asyncio.timeout(FILL_TIMEOUT):
+                return await self._brought.wait()
+        except TimeoutError:
+            return False
+
+    async def _arrival(self, replica: Replica, question: Message) -> Message:
+        if not await self._is_brought():
+            return {"arrival": Arrival.LATE.name}
         wanted = RevisionToken.parse(question["revision"])
-        waiting = self._feed.replica.waiting
-        arrival = await waiting.for_revision(wanted, question["asked_at"], question["sub"])
+        arrival = await replica.waiting.for_revision(wanted, question["asked_at"], question["sub"])
         return {"arrival": arrival.name}
 
     async def _entities(self, replica: Replica, question: Message) -> Message:
         keys, near = messages.parse_keys(question["keys"]), replica.near
+        known = await self._is_brought()
         found = [near.entity(key) for key in keys]
-        known = None not in found
-        if not known:
+        if known and None in found:
             known = await replica.waiting.for_entities(keys, question["sub"])
             found = [near.entity(key) for key in keys]
         at_hand = [entity for entity in found if entity is not None]

@@ -15,7 +15,7 @@ from authz_sidecar.core.entities import Change, Entity, EntityKey, GroupState, P
 from authz_sidecar.core.errors import MalformedMessage
 from authz_sidecar.core.naming import Fields
 from authz_sidecar.core.proofs import UNBOUNDED, Proofs
-from authz_sidecar.feed import messages
+from authz_sidecar.feed import feed, messages
 from authz_sidecar.feed.feed import Feed, Link
 from authz_sidecar.feed.line import MAX_UNREAD, Line
 from authz_sidecar.feed.messages import Lines, Message
@@ -60,6 +60,9 @@ class World:
         self.proven: dict[float, Position] = {}
         self.instant = 0.0
         self.moved: Callable[[], None] = lambda: None
+        self.waiting = self
+        self.answers: list[bool] = []
+        """Of each answer to the worker: whether what it asked for is at hand there now."""
         self.feed = Feed(cast(Any, self), {}, {})
         self.mirror = Mirror(100, UNBOUNDED, UNBOUNDED)
         self.stand(0)
@@ -100,6 +103,11 @@ class World:
     def prove_losses(self) -> None:
         self.prove(whole=False)
 
+    async def for_entities(self, _keys: tuple[EntityKey, ...], _sub: str) -> bool:
+        """What it does not hold it finds where it stands."""
+        here = self.near.position
+        return here is not None and self.near.admit(list(self.truth[here].values()), here)
+
     # What becomes of the line
 
     def leave(self) -> None:
@@ -118,7 +126,28 @@ class World:
     def read(self, size: int) -> None:
         data, self.transport.unread = self.transport.unread[:size], self.transport.unread[size:]
         for message in self.reading.feed(bytes(data)):
-            self.mirror.take(message)
+            if message["type"] == "answer":
+                self.answered(message["answer"])
+            else:
+                self.mirror.take(message)
+
+    def answered(self, answer: Message) -> None:
+        read_at, found = messages.parse_entities(answer)
+        known = answer["known"] and read_at is not None
+        self.answers.append(known and self.mirror.near.admit(found, cast(Position, read_at)))
+
+    async def ask(self) -> None:
+        """For everything there is."""
+        keys = messages.keys_of(tuple(EntityKey("group", name) for name in NAMES))
+        question = {"what": "entities", "keys": keys, "sub": "1"}
+        self.link.line().data_received(
+            messages.encode({"type": "question", "id": 1, "question": question})
+        )
+        await self.settle()
+
+    async def settle(self) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
 
     def fill(self) -> None:
         """As an answer about entities does."""
@@ -223,6 +252,40 @@ def test_who_comes_to_a_follower_that_has_proved_nothing_yet_keeps_what_it_has()
     world.read(10_000)
     assert world.mirror.near.position == world.near.position
     assert world.mirror.proofs.proven_at == 2.0
+
+
+def taken_over(world: World) -> None:
+    """By a new follower, which stands further on and has proved nothing yet."""
+    world.prove()
+    world.read(10_000)
+    world.leave()
+    world.stand(0)
+    world.connect()
+
+
+async def test_a_new_follower_answers_a_worker_when_both_stand_at_the_same_place() -> None:
+    """Before, what it read would be of a place that the worker does not know, which then refused for it."""
+    world = World()
+    taken_over(world)
+    await world.ask()
+    world.read(10_000)
+    assert world.answers == []
+    world.prove()
+    await world.settle()
+    world.read(10_000)
+    assert world.answers == [True]
+    assert len(world.mirror.near) == len(NAMES)
+
+
+async def test_nobody_waits_for_ever_for_a_follower_that_can_prove_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feed, "FILL_TIMEOUT", 0.0)
+    world = World()
+    taken_over(world)
+    await world.ask()
+    world.read(10_000)
+    assert world.answers == [False]
 
 
 @pytest.mark.parametrize("what", ["stand", "forget"])
