@@ -220,9 +220,9 @@ MUTANTS = (
     ),
     Mutant(
         "watched-columns-named",
-        LOG + "marks/triggers.py",
-        """return f"to_jsonb({row}) {operator} {literal(str(field.column))}\"""",
-        """return f"{row}.{_column(field)}::text\"""",
+        LOG + "marks/rows.py",
+        """return f"({_variable(row) if known else f'to_jsonb({row})'} ->> {literal(str(field.column))})\"""",
+        """return f'{row}."{field.column}"::text\'""",
         (LOG_TESTS + "test_proof.py",),
     ),
     Mutant(

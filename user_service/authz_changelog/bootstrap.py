@@ -56,5 +56,6 @@ def finish() -> None:
 def after_migrations(using: str, **_: object) -> None:
     if using == connection.alias and installation.tables_exist():
         actors.attach(connection)
-        declaring.declare_settings()
         install()
+        declaring.declare_settings()
+        catch_up()

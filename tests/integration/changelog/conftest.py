@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -65,13 +65,17 @@ class SQLiteDatabases:
         shutil.copy(self._template, copy)
         yield f"sqlite:///{copy}"
 
+    @contextmanager
+    def empty(self, name: str) -> Iterator[str]:
+        yield f"sqlite:///{self._template.with_name(f'{name}.sqlite3')}"
+
 
 class PostgreSQLDatabases:
     """The same on a PostgreSQL server."""
 
     def __init__(self, server_url: str) -> None:
         self._url = urlsplit(server_url)
-        with self.fresh("template", source="template0") as url, default_database(url):
+        with self.empty("template") as url, default_database(url):
             call_command("migrate", verbosity=0)
             connections["default"].close()
             self._execute("CREATE DATABASE migrated TEMPLATE template")
@@ -83,6 +87,9 @@ class PostgreSQLDatabases:
             yield self._url._replace(path=f"/{name}").geturl()
         finally:
             self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def empty(self, name: str) -> AbstractContextManager[str]:
+        return self.fresh(name, source="template0")
 
     def _execute(self, sql: str) -> None:
         with psycopg.connect(self._url.geturl(), autocommit=True) as connection:
@@ -125,6 +132,19 @@ def database(
     with (
         django_db_blocker.unblock(),
         databases(request.param).fresh(f"test_{os.urandom(4).hex()}") as url,
+        default_database(url),
+    ):
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database(
+    request: pytest.FixtureRequest, databases: Callable[[str], Databases], django_db_blocker: object
+) -> Iterator[str]:
+    """The same, before the first migrations."""
+    with (
+        django_db_blocker.unblock(),
+        databases(request.param).empty(f"empty_{os.urandom(4).hex()}") as url,
         default_database(url),
     ):
         yield url

@@ -163,3 +163,13 @@ def test_a_setting_declares_permissions_when_migrate_runs(database: str, setting
     settings.AUTHZ_CHANGELOG = {"PERMISSIONS": ["reports.export"]}
     call_command("migrate", verbosity=0)
     assert Permission.objects.get(codename="export").name == "May export"
+
+
+def test_the_first_migrate_of_a_project_that_declares_permissions_has_no_errors(
+    empty_database: str, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are declared in a log that has begun."""
+    settings.AUTHZ_CHANGELOG = {"PERMISSIONS": ["reports.export"]}
+    call_command("migrate", verbosity=0)
+    assert Permission.objects.filter(codename="export").exists()
+    assert [each.getMessage() for each in caplog.records if each.levelname == "ERROR"] == []

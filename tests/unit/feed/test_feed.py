@@ -140,9 +140,7 @@ class World:
         """For everything there is."""
         keys = messages.keys_of(tuple(EntityKey("group", name) for name in NAMES))
         question = {"what": "entities", "keys": keys, "sub": "1"}
-        self.link.line().data_received(
-            messages.encode({"type": "question", "id": 1, "question": question})
-        )
+        self.link.line().data_received(messages.encode({"type": "question", "id": 1, "question": question}))
         await self.settle()
 
     async def settle(self) -> None:

@@ -24,6 +24,7 @@ from django.db import connection
 from django.db.models import Field, Model
 
 from authz_changelog import clock
+from authz_changelog.marks import rows
 from authz_changelog.marks.kinds import USER
 from authz_changelog.marks.watched import LONGEST, SEPARATOR, Subject, Watched
 from authz_changelog.models import End, Entity, Mark
@@ -34,7 +35,10 @@ _OfRow = Callable[[str], str]
 
 
 class Ending(NamedTuple):
-    """A trigger of the user's table, as `triggers.Trigger` has it."""
+    """A trigger of the user's table, as `triggers.Trigger` has it.
+
+    On PostgreSQL what is done about each row is no whole body yet, but statements for `rows.block`.
+    """
 
     table: str
     when: str
@@ -62,8 +66,8 @@ def _endings(watched: Watched, subject: Subject) -> Iterator[Ending]:
     delete = _record(f"SELECT {key('OLD')}, {ended}, {clock.sql()} {row}")
     update = _record(f"SELECT {key('OLD')}, {raised}, {clock.sql()} {row}")
     if connection.vendor == "postgresql":
-        yield Ending(table, "AFTER DELETE", f"BEGIN {delete}; RETURN NULL; END")
-        yield Ending(table, "AFTER UPDATE", f"BEGIN IF {condition} THEN {update}; END IF; RETURN NULL; END")
+        yield Ending(table, "AFTER DELETE", f"{delete};")
+        yield Ending(table, "AFTER UPDATE", f"IF {condition} THEN {update}; END IF;")
         last = _ended(key, active, generation, "gone")
         everybody = _record(f"SELECT {key('gone')}, {last}, {clock.sql()}")
         body = (
@@ -84,11 +88,12 @@ def _returns(watched: Watched, subject: Subject) -> Iterator[Ending]:
     condition = f"(NOT {active('OLD')} AND {active('NEW')}) OR {key('OLD')} {differs} {key('NEW')}{exactly}"
     table = watched.user._meta.db_table
     if connection.vendor == "postgresql":
-        body = f"BEGIN IF {condition} THEN {returned}; END IF; RETURN NULL; END"
-        yield Ending(table, "AFTER UPDATE", body)
+        yield Ending(table, "AFTER UPDATE", f"IF {condition} THEN {returned}; END IF;")
         # Not once a statement: what comes into a partition, or by replication, comes by none of this table.
-        body = f"BEGIN {returned}; IF FOUND THEN {_mark(watched)}; END IF; RETURN NULL; END"
-        yield Ending(table, "AFTER INSERT", body)
+        # Most who come are new, and nothing is asked about them but that: an import has many.
+        lives = f"EXISTS (SELECT FROM {_living(_name(watched, subject, 'NEW'))})"
+        ending = f"IF {lives} THEN {returned}; IF FOUND THEN {_mark(watched)}; END IF; END IF;"
+        yield Ending(table, "AFTER INSERT", ending)
     else:
         replaced = _record(_replaced(key("NEW"), _name(watched, subject, "NEW")))
         yield Ending(table, "AFTER UPDATE", f"WHEN {condition} BEGIN {returned}; END")
@@ -134,8 +139,8 @@ def _valid(key: str, own: str, above: str = "1") -> str:
     return f"{_greatest()}({own}, coalesce(({last}), 0))"
 
 
-def _record(rows: str) -> str:
-    return f"INSERT INTO {_table(End)} (key, generation, at) {rows}"
+def _record(ended: str) -> str:
+    return f"INSERT INTO {_table(End)} (key, generation, at) {ended}"
 
 
 def _mark(watched: Watched) -> str:
@@ -178,10 +183,8 @@ def _key(said: str, subject: Subject, *, alone: bool) -> str:
 
 
 def _value(row: str, field: Field[Any, Any], kind: str) -> str:
-    """On PostgreSQL a row is looked at as JSON: so its columns can be altered and dropped."""
     if connection.vendor == "postgresql":
-        name = str(field.column).replace("'", "''")
-        return f"CAST(to_jsonb({row}) ->> '{name}' AS {kind})"
+        return f"CAST({rows.said(row, field)} AS {kind})"
     column = f"{row}.{connection.ops.quote_name(str(field.column))}"
     return f"CAST({column} AS text)" if kind == "text" else column
 

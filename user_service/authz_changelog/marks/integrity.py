@@ -26,7 +26,7 @@ from typing import NamedTuple
 from django.db import connection
 
 from authz_changelog import sql
-from authz_changelog.marks import descendants, installation, triggers
+from authz_changelog.marks import descendants, installation, rows, triggers
 from authz_changelog.marks.watched import Watched
 from authz_changelog.models import Fingerprint, Mark
 
@@ -126,7 +126,7 @@ def _columns(table: str) -> str:
 def _named() -> str:
     """Which columns have the watched names."""
     names = {str(field.column) for rule in triggers.rules() for field in rule.fields}
-    listed = ", ".join(triggers.literal(name) for name in sorted(names))
+    listed = ", ".join(rows.literal(name) for name in sorted(names))
     return (
         "SELECT string_agg(concat_ws(' ', attname, attnum), ',' ORDER BY attnum) FROM pg_attribute"
         f" WHERE attrelid = pg_class.oid AND attnum > 0 AND attname IN ({listed})"

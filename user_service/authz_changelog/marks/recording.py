@@ -23,6 +23,7 @@ from django.db import connection
 from django.db.models import Field, Model
 
 from authz_changelog import clock
+from authz_changelog.marks import rows
 from authz_changelog.marks.kinds import CONTENT_TYPE, GROUP, PERMISSION, USER
 from authz_changelog.marks.watched import Link, Watched, column
 from authz_changelog.models import Change
@@ -161,7 +162,7 @@ def _user_fields(model: type[Model]) -> dict[str, Field[Any, Any]]:
     return {field.name: field for field in watched.user_fields()} if model is watched.user else {}
 
 
-def _insert(facts: str, schema: str, rows: str = "1", *, of_many: bool = True) -> str:
+def _insert(facts: str, schema: str, many: str = "1", *, of_many: bool = True) -> str:
     table = connection.ops.quote_name(Change._meta.db_table)
     columns = "kind, key, came, what, item, name, rows, of_many, at, tx, actor, actor_key, way, request"
     if not schema:
@@ -175,7 +176,7 @@ def _insert(facts: str, schema: str, rows: str = "1", *, of_many: bool = True) -
         author = f"txid_current(), left({actor}, 255), {others}"
     return (
         f"INSERT INTO {table} ({columns})"
-        f" SELECT told.*, {rows}, {of_many}, {clock.sql()}, {author} FROM ({facts}) AS told"
+        f" SELECT told.*, {many}, {of_many}, {clock.sql()}, {author} FROM ({facts}) AS told"
     )
 
 
@@ -188,26 +189,20 @@ def _text(alias: str, field: Field[Any, Any] | None) -> str:
     if field is None:
         return "''"
     if connection.vendor == "postgresql":
-        return f"coalesce(left({_json(alias, field)}, 255), '')"
+        return f"coalesce(left({rows.said(alias, field)}, 255), '')"
     return f"coalesce(CAST({_column(alias, field)} AS text), '')"
 
 
 def _true(alias: str, field: Field[Any, Any]) -> str:
     if connection.vendor == "postgresql":
-        return f"coalesce({_json(alias, field)} = 'true', FALSE)"
+        return f"coalesce({rows.said(alias, field)} = 'true', FALSE)"
     return f"coalesce({_column(alias, field)}, FALSE)"
 
 
 def _differs(field: Field[Any, Any]) -> str:
     if connection.vendor == "postgresql":
-        return f"{_json('OLD', field)} IS DISTINCT FROM {_json('NEW', field)}"
+        return rows.differs(field)
     return f"{_column('OLD', field)} IS NOT {_column('NEW', field)} COLLATE BINARY"
-
-
-def _json(alias: str, field: Field[Any, Any]) -> str:
-    """On PostgreSQL a row is looked at as JSON: so its columns can be altered and dropped."""
-    name = str(field.column).replace("'", "''")
-    return f"(to_jsonb({alias}) ->> '{name}')"
 
 
 def _column(alias: str, field: Field[Any, Any]) -> str:

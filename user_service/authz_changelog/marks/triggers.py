@@ -18,7 +18,7 @@ database keeps of it (`installation.py`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from django.db import connection
 from django.db.models import Field, Model
 
 from authz_changelog import clock
-from authz_changelog.marks import descendants, ends, recording, unique_keys
+from authz_changelog.marks import descendants, ends, recording, rows, unique_keys
 from authz_changelog.marks.kinds import (
     ALL,
     BORN,
@@ -46,7 +46,6 @@ ASKED = -1
 GAIN = f"marked.kind IN ('{USER}', '{GROUP}')"
 """Of the marks of an added row: who has gained by it, and cannot have lost. A group that is born (`BORN`) may
 be another one than its members belonged to."""
-ROWS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,8 @@ def wanted() -> list[Trigger]:
     on_ends = [Trigger(*ending) for ending in ends.endings(Watched())]
     if connection.vendor == "postgresql":
         schema, heirs = _schema(), descendants.heirs()
-        found = [*on_ends, *(trigger for rule in rules() for trigger in _on_postgresql(rule, schema))]
+        on_changes = (trigger for rule in rules() for trigger in _on_postgresql(rule, schema))
+        found = list(_together([*on_ends, *on_changes]))
         return [*found, *(replace(each, table=heir) for each in found for heir in heirs[each.table])]
     marking = [trigger for rule in rules() for trigger in (*_on_sqlite(rule), *_on_replaced(rule))]
     return [*on_ends, *marking]
@@ -163,26 +163,26 @@ def sources(those: list[Trigger]) -> dict[Trigger, str]:
 # PostgreSQL
 
 
+def _together(those: Iterable[Trigger]) -> Iterator[Trigger]:
+    """One trigger does all that is to be done about a row."""
+    about_rows: dict[tuple[str, str], list[str]] = {}
+    for each in those:
+        if each.each == "ROW":
+            about_rows.setdefault((each.table, each.when), []).append(each.body)
+        else:
+            yield each
+    for (table, when), statements in about_rows.items():
+        yield Trigger(table, when, rows.block(when, " ".join(statements)))
+
+
 def _on_postgresql(rule: Rule, schema: str) -> Iterator[Trigger]:
     table = rule.model._meta.db_table
-    for event, rows in ROWS.items():
-        same = " AND ".join(
-            f"{_json('OLD', field)} IS NOT DISTINCT FROM {_json('NEW', field)}" for field in rule.fields
-        )
-        unless = f"IF {same} THEN RETURN NULL; END IF; " if event == "UPDATE" else ""
-        keys = " UNION ".join(
-            f"SELECT '{kind}' AS kind, {_json(row, rule.key, '->>')} AS key"
-            for row in rows
-            for kind in rule.kinds(row)
-        )
-        marked = (
-            f"SELECT CASE WHEN key IS NULL THEN '{ALL}' ELSE kind END AS kind,"
-            f" coalesce(key, '') FROM ({keys}) AS touched"
-        )
-        marks = f"{unless}{_insert(marked, schema, gain=_gain(event))};"
+    for event in rows.OF_EVENT:
+        marks = f"{_insert(_marked(rule, event), schema, gain=_gain(event))};"
         if event == "UPDATE":
-            marks += f" {recording.of_row(rule.model, event, schema)};"
-        yield Trigger(table, f"AFTER {event}", f"BEGIN {marks} RETURN NULL; END")
+            told = recording.of_row(rule.model, event, schema)
+            marks = f"IF {' OR '.join(map(rows.differs, rule.fields))} THEN {marks} {told}; END IF;"
+        yield Trigger(table, f"AFTER {event}", marks)
     for event, image in (("INSERT", "NEW"), ("DELETE", "OLD")):
         told = recording.of_statement(rule.model, event, schema)
         referencing = f"{image} TABLE AS {recording.STATED}"
@@ -194,8 +194,16 @@ def _on_postgresql(rule: Rule, schema: str) -> Iterator[Trigger]:
     yield Trigger(table, "AFTER TRUNCATE", body, each="STATEMENT")
 
 
-def _json(row: str, field: Field[Any, Any], operator: str = "->") -> str:
-    return f"to_jsonb({row}) {operator} {literal(str(field.column))}"
+def _marked(rule: Rule, event: str) -> str:
+    """Kinds and keys; each once, also when both rows are of the same."""
+    keys = " UNION ALL ".join(
+        f"SELECT '{kind}' AS kind, {rows.said(row, rule.key)} AS key"
+        + (f" WHERE {rows.differs(rule.key)}" if (event, row) == ("UPDATE", "NEW") else "")
+        for row in rows.OF_EVENT[event]
+        for kind in rule.kinds(row)
+    )
+    kind = f"CASE WHEN key IS NULL THEN '{ALL}' ELSE kind END AS kind"
+    return f"SELECT {kind}, coalesce(key, '') FROM ({keys}) AS touched"
 
 
 def _path(schema: str) -> str:
@@ -219,9 +227,9 @@ def _schema() -> str:
 
 def _on_sqlite(rule: Rule) -> Iterator[Trigger]:
     table = rule.model._meta.db_table
-    for event, rows in ROWS.items():
+    for event, those in rows.OF_EVENT.items():
         keys = " UNION ".join(
-            f"SELECT '{kind}' AS kind, {_text(row, rule.key)}" for row in rows for kind in rule.kinds(row)
+            f"SELECT '{kind}' AS kind, {_text(row, rule.key)}" for row in those for kind in rule.kinds(row)
         )
         when = _differs(map(_column, rule.fields)) if event == "UPDATE" else ""
         told = recording.of_row(rule.model, event)
@@ -238,14 +246,14 @@ def _on_replaced(rule: Rule) -> Iterator[Trigger]:
     keys = unique_keys.of(table)
     for event in ("INSERT", "UPDATE"):
         other = " AND gone.rowid IS NOT OLD.rowid" if event == "UPDATE" else ""
-        rows = " UNION ".join(
+        gone = " UNION ".join(
             f"SELECT '{rule.kind}', {_text('gone', rule.key)} FROM {connection.ops.quote_name(table)} AS gone"
             f" WHERE {key.same}{other}"
             for key in keys
         )
         columns = unique_keys.columns(keys)
         when = _differs(columns) if event == "UPDATE" and columns else ""
-        marks = f"{_settled()}; {_insert(rows, tx=ASKED)}" if asks else _insert(rows)
+        marks = f"{_settled()}; {_insert(gone, tx=ASKED)}" if asks else _insert(gone)
         yield Trigger(table, f"BEFORE {event}", f"{when}BEGIN {marks}; END")
         if asks:
             ended = " UNION ".join(
@@ -289,7 +297,3 @@ def _insert(kinds_and_keys: str, schema: str = "", tx: int = 0, gain: str = "FAL
         f"INSERT INTO {_marks(schema)} (kind, key, gain, tx, marked_at)"
         f" SELECT marked.*, {gain}, {number}, {clock.sql()} FROM ({kinds_and_keys}) AS marked"
     )
-
-
-def literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
