@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 from authz_changelog.marks import integrity
+from authz_changelog.marks.integrity import Review
 from authz_changelog.marks.kinds import ALL
 from authz_changelog.marks.triggers import concerned
 from authz_changelog.models import Mark
@@ -38,24 +39,28 @@ def look(within: float) -> Look:
     if unchanged:
         return Look(marked, _tell(""))
     review = integrity.review()
+    if not review.broken:
+        with beside_no_run(within):
+            review = _compare_what_changed()
     if review.broken:
         return Look(marked, _tell(_reason(review.broken)))
-    with beside_no_run(within):
-        changed = _compare_what_changed()
-    return Look(marked or changed, _tell(""))
+    return Look(marked or bool(review.changed), _tell(""))
 
 
-def _compare_what_changed() -> bool:
-    """From now on the present triggers are trusted, once what changed before has been compared."""
+def _compare_what_changed() -> Review:
+    """From now on the present triggers are trusted, once what changed before has been compared.
+
+    Unless they are broken by now.
+    """
     review = integrity.review()
     if review.broken:
-        return False
+        return review
     kinds = {concerned(table) for table in review.changed}
     Mark.objects.bulk_create(Mark(kind=ALL, key=key) for key in ({""} if "" in kinds else sorted(kinds)))
     integrity.keep(review.fingerprint)
     if review.changed:
         logger.warning("The triggers of %s were touched: all is compared.", ", ".join(review.changed))
-    return bool(review.changed)
+    return review
 
 
 def _reason(tables: list[str]) -> str:

@@ -55,6 +55,9 @@ MENDED = {
     "who left a group that the log did not know yet": (
         "sqlite limits=8 a=crowd_leaves b=crowd_reborn r=run | b* r* r*"
     ),
+    "triggers are switched off while it is seen that they were": (
+        "postgresql a=other_column:rc b=disabled_permission:rc s=run | a* s6"
+    ),
     "an author is told too early of what no trigger saw": "postgresql a=other_column:rc+ |",
     "an audit beside a group's return": (
         "postgresql a=group_ends:rc b=group_returns:rc r=run s=audit | a* r* b* s*"
