@@ -221,7 +221,7 @@ MUTANTS = (
     Mutant(
         "watched-columns-named",
         LOG + "marks/rows.py",
-        """return f"({_variable(row) if known else f'to_jsonb({row})'} ->> {literal(str(field.column))})\"""",
+        """return f"({as_json} ->> {literal(str(field.column))})\"""",
         """return f'{row}."{field.column}"::text\'""",
         (LOG_TESTS + "test_proof.py",),
     ),

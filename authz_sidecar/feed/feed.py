@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -16,7 +17,12 @@ from authz_sidecar.feed.line import Line
 from authz_sidecar.feed.messages import Message
 from authz_sidecar.feed.rendezvous import Rendezvous
 from authz_sidecar.replica.replica import Replica
-from authz_sidecar.replica.waiting import FILL_TIMEOUT, Arrival
+from authz_sidecar.replica.waiting import (
+    FILL_TIMEOUT,
+    MAX_WAITING,
+    MAX_WAITING_OF_ONE,
+    Arrival,
+)
 
 ANSWER_SECONDS: Final = 2.0
 """How long a worker may take to say what it has counted."""
@@ -94,6 +100,8 @@ class Link:
         self._fields: Fields = None
         self._feed = feed
         self._line = Line(self._heard, self._answer, self._lost)
+        self._waiting: Counter[str] = Counter()
+        """Who waits, by the user who asks."""
         self._brought = asyncio.Event()
         """It has been brought to where the follower stands, and goes with it."""
         self._pid = 0
@@ -204,31 +212,44 @@ class Link:
             return await self._entities(self._feed.replica, question)
         return await self._arrival(self._feed.replica, question)
 
-    async def _is_brought(self) -> bool:
+    def _has_come_by(self, position: Position | None) -> bool:
+        """Whether the worker may use what is read there: it has been there itself."""
+        at = self.at
+        if at is None or position is None:
+            return False
+        return position.epoch == at.epoch and position.revision <= at.revision
+
+    async def _is_brought(self, sub: str) -> bool:
         """Whether the worker stands where the follower does, or does so soon.
 
-        Until then it can use nothing that is of where the follower stands, which may be new and have proved
-        nothing yet.
+        Until then it can use nothing of where the follower stands, which may be new and have proved nothing
+        yet. `sub` is the user who asks.
         """
+        if self._brought.is_set():
+            return True
+        if self._waiting.total() >= MAX_WAITING or self._waiting[sub] >= MAX_WAITING_OF_ONE:
+            return False
+        self._waiting[sub] += 1
         try:
             async with asyncio.timeout(FILL_TIMEOUT):
                 return await self._brought.wait()
         except TimeoutError:
             return False
+        finally:
+            self._waiting -= Counter([sub])
 
     async def _arrival(self, replica: Replica, question: Message) -> Message:
-        if not await self._is_brought():
+        if not await self._is_brought(question["sub"]):
             return {"arrival": Arrival.LATE.name}
         wanted = RevisionToken.parse(question["revision"])
         arrival = await replica.waiting.for_revision(wanted, question["asked_at"], question["sub"])
         return {"arrival": arrival.name}
 
     async def _entities(self, replica: Replica, question: Message) -> Message:
-        keys, near = messages.parse_keys(question["keys"]), replica.near
-        known = await self._is_brought()
-        found = [near.entity(key) for key in keys]
-        if known and None in found:
-            known = await replica.waiting.for_entities(keys, question["sub"])
-            found = [near.entity(key) for key in keys]
-        at_hand = [entity for entity in found if entity is not None]
+        keys, near, sub = messages.parse_keys(question["keys"]), replica.near, question["sub"]
+        known = self._has_come_by(near.position) or await self._is_brought(sub)
+        if known and None in map(near.entity, keys):
+            known = await replica.waiting.for_entities(keys, sub)
+        known = known and (self._has_come_by(near.position) or await self._is_brought(sub))
+        at_hand = [entity for key in keys if (entity := near.entity(key)) is not None]
         return {**messages.entities(near.position, at_hand), "known": known}

@@ -16,7 +16,7 @@ from pytest_django import Settings
 from accounts import services
 from accounts.models import User
 from authz_changelog.marks import installation
-from authz_changelog.models import End, Entity, Revision
+from authz_changelog.models import Change, End, Entity, Revision
 from authz_changelog.revisions import generations
 from authz_changelog.revisions.sequencer import sequence
 from authz_changelog.sidecars import grants
@@ -153,6 +153,19 @@ def test_a_row_that_is_removed_without_delete_is_an_end(database: str) -> None:
     else:
         sql("TRUNCATE accounts_user CASCADE")
         sql(INSERT)
+    assert not allowed(old)
+    assert valid_generation() > old
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_no_column_is_mistaken_for_what_triggers_call_rows(database: str) -> None:
+    for name in ("gone", "authz_statement", "old_row", "new_row"):
+        sql(f"ALTER TABLE accounts_user ADD {name} int")
+    User.objects.create(pk=KEY, **FIELDS)
+    assert Change.objects.filter(kind="user", key=str(KEY), what="itself", came=True).exists()
+    old = valid_generation()
+    sql("TRUNCATE accounts_user CASCADE")
+    sql(INSERT)
     assert not allowed(old)
     assert valid_generation() > old
 

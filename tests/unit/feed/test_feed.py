@@ -21,6 +21,7 @@ from authz_sidecar.feed.line import MAX_UNREAD, Line
 from authz_sidecar.feed.messages import Lines, Message
 from authz_sidecar.feed.mirror import Mirror
 from authz_sidecar.replica.near_cache import NearCache
+from authz_sidecar.replica.waiting import MAX_WAITING_OF_ONE, Arrival
 
 EPOCHS = ("3f2a9c1b-0000-4000-8000-000000000001", "99999999-0000-4000-8000-000000000002")
 FIELDS: tuple[Fields, ...] = (None, ("pk", "email"))
@@ -132,14 +133,17 @@ class World:
                 self.mirror.take(message)
 
     def answered(self, answer: Message) -> None:
+        if "arrival" in answer:
+            self.answers.append(answer["arrival"] == Arrival.HERE.name)
+            return
         read_at, found = messages.parse_entities(answer)
         known = answer["known"] and read_at is not None
         self.answers.append(known and self.mirror.near.admit(found, cast(Position, read_at)))
 
-    async def ask(self) -> None:
-        """For everything there is."""
+    async def ask(self, what: str = "entities") -> None:
+        """For everything there is, or for a revision."""
         keys = messages.keys_of(tuple(EntityKey("group", name) for name in NAMES))
-        question = {"what": "entities", "keys": keys, "sub": "1"}
+        question = {"what": what, "keys": keys, "sub": "1", "revision": "3f2a9c1b:9", "asked_at": 0.0}
         self.link.line().data_received(messages.encode({"type": "question", "id": 1, "question": question}))
         await self.settle()
 
@@ -273,6 +277,33 @@ async def test_a_new_follower_answers_a_worker_when_both_stand_at_the_same_place
     world.read(10_000)
     assert world.answers == [True]
     assert len(world.mirror.near) == len(NAMES)
+
+
+async def test_what_a_new_follower_reads_where_the_worker_has_been_is_of_use_at_once() -> None:
+    """It stands where the store does, which may be behind."""
+    world = World()
+    world.prove()
+    world.read(10_000)
+    behind = world.near.position
+    assert behind is not None
+    world.change("a")
+    world.read(10_000)
+    world.leave()
+    world.near.restart(behind, FIELDS[0])
+    world.proofs.restart()
+    world.connect()
+    await world.ask()
+    world.read(10_000)
+    assert world.answers == [True]
+
+
+async def test_one_user_does_not_take_the_places_of_all_who_wait_for_a_new_follower() -> None:
+    world = World()
+    taken_over(world)
+    for _ in range(2 * MAX_WAITING_OF_ONE):
+        await world.ask("revision")
+    world.read(100_000)
+    assert world.answers == [False] * MAX_WAITING_OF_ONE
 
 
 async def test_nobody_waits_for_ever_for_a_follower_that_can_prove_nothing(

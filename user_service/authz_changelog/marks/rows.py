@@ -23,8 +23,9 @@ def block(when: str, statements: str) -> str:
 
 def said(row: str, field: Field[Any, Any]) -> str:
     """What a row says in a field, as text; `row`: `OLD` or `NEW` of a `block`, or what a query calls it."""
-    known = row in OF_EVENT["UPDATE"]
-    return f"({_variable(row) if known else f'to_jsonb({row})'} ->> {literal(str(field.column))})"
+    # A bare name would be that of a column, where the table has one.
+    as_json = _variable(row) if row in OF_EVENT["UPDATE"] else f"to_jsonb({row}.*)"
+    return f"({as_json} ->> {literal(str(field.column))})"
 
 
 def differs(field: Field[Any, Any]) -> str:
