@@ -67,8 +67,10 @@ def review() -> Review:
     return Review(sorted(broken), sorted(set(changed) - broken), present)
 
 
-def keep(fingerprint: str) -> None:
-    Fingerprint.objects.update_or_create(pk=1, defaults={"text": fingerprint})
+def keep(fingerprint: str) -> bool:
+    """Whether another was kept before."""
+    _, first = Fingerprint.objects.update_or_create(pk=1, defaults={"text": fingerprint})
+    return not first
 
 
 def _changed(kept: list[list[object]], present: list[list[object]]) -> list[str]:

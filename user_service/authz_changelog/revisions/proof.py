@@ -57,8 +57,7 @@ def _compare_what_changed() -> Review:
         return review
     kinds = {concerned(table) for table in review.changed}
     Mark.objects.bulk_create(Mark(kind=ALL, key=key) for key in ({""} if "" in kinds else sorted(kinds)))
-    integrity.keep(review.fingerprint)
-    if review.changed:
+    if integrity.keep(review.fingerprint) and review.changed:
         logger.warning("The triggers of %s were touched: all is compared.", ", ".join(review.changed))
     return review
 
