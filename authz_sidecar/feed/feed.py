@@ -17,12 +17,7 @@ from authz_sidecar.feed.line import Line
 from authz_sidecar.feed.messages import Message
 from authz_sidecar.feed.rendezvous import Rendezvous
 from authz_sidecar.replica.replica import Replica
-from authz_sidecar.replica.waiting import (
-    FILL_TIMEOUT,
-    MAX_WAITING,
-    MAX_WAITING_OF_ONE,
-    Arrival,
-)
+from authz_sidecar.replica.waiting import FILL_TIMEOUT, MAX_WAITING, MAX_WAITING_OF_ONE, Arrival
 
 ANSWER_SECONDS: Final = 2.0
 """How long a worker may take to say what it has counted."""

@@ -24,11 +24,16 @@ def install() -> int:
 
     What changed while a trigger was missing left no mark: the tables concerned are compared.
     """
+    created = _begin()
+    catch_up()
+    return created
+
+
+def _begin() -> int:
     ensure_epoch()
     audit.begin()
     created = installation.install()
     subjects.adopt()
-    catch_up()
     return created
 
 
@@ -56,6 +61,6 @@ def finish() -> None:
 def after_migrations(using: str, **_: object) -> None:
     if using == connection.alias and installation.tables_exist():
         actors.attach(connection)
-        install()
-        declaring.declare_settings()
+        _begin()
+        declaring.declare_settings()  # in a log that has begun: it is sequenced at once
         catch_up()

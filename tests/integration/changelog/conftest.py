@@ -124,29 +124,28 @@ def _no_static_files(settings: Settings, tmp_path: Path) -> None:
     settings.STATIC_ROOT = tmp_path
 
 
+@contextmanager
+def in_use(database: AbstractContextManager[str], django_db_blocker: object) -> Iterator[str]:
+    """Make it Django's default database."""
+    with django_db_blocker.unblock(), database as url, default_database(url):
+        yield url
+
+
 @pytest.fixture(params=DATABASES)
 def database(
     request: pytest.FixtureRequest, databases: Callable[[str], Databases], django_db_blocker: object
 ) -> Iterator[str]:
     """URL of a fresh, migrated database, which is Django's default while the test runs."""
-    with (
-        django_db_blocker.unblock(),
-        databases(request.param).fresh(f"test_{os.urandom(4).hex()}") as url,
-        default_database(url),
-    ):
+    with in_use(databases(request.param).fresh(f"test_{os.urandom(4).hex()}"), django_db_blocker) as url:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=DATABASES)
 def empty_database(
     request: pytest.FixtureRequest, databases: Callable[[str], Databases], django_db_blocker: object
 ) -> Iterator[str]:
     """The same, before the first migrations."""
-    with (
-        django_db_blocker.unblock(),
-        databases(request.param).empty(f"empty_{os.urandom(4).hex()}") as url,
-        default_database(url),
-    ):
+    with in_use(databases(request.param).empty(f"empty_{os.urandom(4).hex()}"), django_db_blocker) as url:
         yield url
 
 

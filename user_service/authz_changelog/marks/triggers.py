@@ -164,7 +164,7 @@ def sources(those: list[Trigger]) -> dict[Trigger, str]:
 
 
 def _together(those: Iterable[Trigger]) -> Iterator[Trigger]:
-    """One trigger does all that is to be done about a row."""
+    """One trigger does all that is to be done about a row; until here its bodies are statements only."""
     about_rows: dict[tuple[str, str], list[str]] = {}
     for each in those:
         if each.each == "ROW":
